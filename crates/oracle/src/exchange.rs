@@ -1,0 +1,77 @@
+use serde::{Deserialize, Serialize};
+
+use crate::TokenId;
+
+/// How the next token is drawn from a law.
+///
+/// The order is fixed: processors of stage `BeforeTemperature`, temperature, top-k, top-p, processors of stage
+/// `AfterTruncation`, one draw.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// Divides the logits; 0 means the most probable token (ties: the lowest id).
+    pub temperature: f32,
+    /// Keep only this many most probable tokens; 0 keeps all.
+    #[serde(default)]
+    pub top_k: usize,
+    /// Keep the smallest set of most probable tokens with at least this mass; 1 keeps all.
+    #[serde(default = "one")]
+    pub top_p: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+impl Sampling {
+    /// Always the most probable token.
+    pub const GREEDY: Self = Self { temperature: 0.0, top_k: 0, top_p: 1.0 };
+
+    /// The law itself: temperature 1, nothing cut off.
+    pub const PLAIN: Self = Self { temperature: 1.0, top_k: 0, top_p: 1.0 };
+}
+
+/// One question to an oracle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Position in the query stream; a smaller budget is an exact prefix of a larger one.
+    pub index: u64,
+    /// All tokens the model sees before its answer, the beginning-of-text token included.
+    pub prompt: Vec<TokenId>,
+    /// The answer ends after this many tokens at the latest.
+    pub max_new_tokens: usize,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Seeds this query's own random stream: its answer depends on nothing else that is drawn.
+    pub seed: u64,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// The model produced its end token, which is the last token of the answer.
+    EndToken,
+    /// `max_new_tokens` were produced, or the model's context was full.
+    Length,
+}
+
+/// A query and its answer: everything needed to re-score it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exchange {
+    /// What was asked.
+    pub query: Query,
+    /// The tokens that came back, the end token included if there was one.
+    pub answer: Vec<TokenId>,
+    /// Why the answer ended.
+    pub stop: Stop,
+}
+
+/// A given continuation whose probability is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreItem {
+    /// Tokens before the continuation; at least one.
+    pub prompt: Vec<TokenId>,
+    /// The tokens to be scored.
+    pub continuation: Vec<TokenId>,
+}
