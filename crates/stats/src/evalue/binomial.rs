@@ -1,0 +1,206 @@
+//! E-process of a count.
+
+use super::trajectory::Trajectory;
+use crate::special::{ln_beta_tails, ln_binomial_term, ln_to_log10_p};
+
+/// Evidence that hits come more often than at rate gamma, unit by unit (methods 0.5).
+///
+/// E_n = ∫ over (γ, 1\] of θ^g (1-θ)^(n-g) / (γ^g (1-γ)^(n-g)) dπ(θ), with π a Beta prior truncated to (γ, 1\]: in closed form a
+/// ratio of truncated beta integrals, kept in log space. Null: each unit is a hit with probability gamma (or less) given those before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BinomialEProcess {
+    gamma: f64,
+    a: f64,
+    b: f64,
+    hits: u64,
+    ln_prior: f64,
+    path: Trajectory,
+}
+
+impl BinomialEProcess {
+    /// With the uniform prior on (gamma, 1\]: within a factor of about √n of the best rate in hindsight, for every rate.
+    ///
+    /// # Panics
+    /// When `gamma` is outside (0, 1).
+    pub fn new(gamma: f64) -> BinomialEProcess {
+        BinomialEProcess::with_prior(gamma, 1.0, 1.0)
+    }
+
+    /// With the prior Beta(a, b) truncated to (gamma, 1\].
+    ///
+    /// # Panics
+    /// When `gamma` is outside (0, 1), or `a` or `b` is not positive and finite.
+    pub fn with_prior(gamma: f64, a: f64, b: f64) -> BinomialEProcess {
+        assert!(gamma > 0.0 && gamma < 1.0, "gamma {gamma} is outside (0, 1)");
+        assert!(a > 0.0 && b > 0.0 && a.is_finite() && b.is_finite(), "beta prior ({a}, {b})");
+        BinomialEProcess { gamma, a, b, hits: 0, ln_prior: ln_truncated_ratio(a, b, gamma), path: Trajectory::default() }
+    }
+
+    /// Takes one unit.
+    pub fn push(&mut self, hit: bool) {
+        self.push_block(u64::from(hit), 1);
+    }
+
+    /// Takes `n` units with `hits` hits at once and looks only after them: still valid, with crossings known to the block.
+    ///
+    /// # Panics
+    /// When `hits` > `n`.
+    pub fn push_block(&mut self, hits: u64, n: u64) {
+        assert!(hits <= n, "{hits} hits in {n} trials");
+        if n == 0 {
+            return;
+        }
+        self.hits += hits;
+        let misses = self.path.units() + n - self.hits;
+        let ln_e = ln_truncated_ratio(self.a + self.hits as f64, self.b + misses as f64, self.gamma) - self.ln_prior;
+        self.path.advance(n, ln_e);
+    }
+
+    /// Units taken so far.
+    pub fn units(&self) -> u64 {
+        self.path.units()
+    }
+
+    /// log10 of the e-value after all units so far; 0 before the first.
+    pub fn log10_e(&self) -> f64 {
+        self.path.log10_e()
+    }
+
+    /// Largest log10 e-value so far, at least 0. Not itself an e-value; its inverse is the sequential p-value.
+    pub fn max_log10_e(&self) -> f64 {
+        self.path.max_log10_e()
+    }
+
+    /// log10 of the sequential p-value min(1, 1 / max E): valid whenever one chooses to stop.
+    pub fn log10_p(&self) -> f64 {
+        ln_to_log10_p(-self.max_log10_e() * std::f64::consts::LN_10)
+    }
+
+    /// Number of units after which the e-value first was at least 1 / alpha.
+    ///
+    /// # Panics
+    /// When `alpha` is outside (0, 1).
+    pub fn first_crossing(&self, alpha: f64) -> Option<u64> {
+        self.path.first_crossing(alpha)
+    }
+}
+
+/// ln of ∫ over (γ, 1\] of θ^(a-1) (1-θ)^(b-1) dθ / (γ^a (1-γ)^b): numerator and denominator cancel to some decades, so they
+/// are never formed apart.
+fn ln_truncated_ratio(a: f64, b: f64, gamma: f64) -> f64 {
+    ((a + b) / (a * b)).ln() - ln_binomial_term(a, b, gamma) + ln_beta_tails(a, b, gamma).upper
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::{random::unit, tail::log10_binomial_sf};
+
+    fn log10_e(gamma: f64, hits: u64, n: u64) -> f64 {
+        let mut process = BinomialEProcess::new(gamma);
+        process.push_block(hits, n);
+        process.log10_e()
+    }
+
+    #[test]
+    fn equals_the_integral_it_stands_for() {
+        // Midpoint rule with 400,000 panels on the uniform mixture over (1/4, 1].
+        let (gamma, hits, n) = (0.25, 7, 12);
+        let panels = 400_000;
+        let sum: f64 = (0..panels)
+            .map(|i| gamma + (1.0 - gamma) * (f64::from(i) + 0.5) / f64::from(panels))
+            .map(|theta| (theta / gamma).powi(hits) * ((1.0 - theta) / (1.0 - gamma)).powi(n - hits))
+            .sum::<f64>()
+            / f64::from(panels);
+        assert!((log10_e(gamma, hits as u64, n as u64) - sum.log10()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn expectation_under_the_null_is_one_exactly() {
+        for (gamma, n) in [(0.25, 30u64), (0.5, 101), (0.03, 60)] {
+            let sum: f64 = (0..=n)
+                .map(|hits| {
+                    (ln_binomial_term(hits as f64, (n - hits) as f64, gamma) + log10_e(gamma, hits, n) * std::f64::consts::LN_10)
+                        .exp()
+                })
+                .sum();
+            assert!((sum - 1.0).abs() < 1e-11, "{gamma} {n}: {sum}");
+        }
+    }
+
+    #[test]
+    fn null_paths_cross_no_more_often_than_alpha() {
+        let (paths, steps) = (2000, 1000);
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let mut crossed = [0u32; 3];
+        let alphas = [0.2, 0.05, 0.01];
+        for _ in 0..paths {
+            let mut process = BinomialEProcess::new(0.25);
+            for _ in 0..steps {
+                process.push(unit(&mut rng) < 0.25);
+            }
+            for (count, alpha) in crossed.iter_mut().zip(alphas) {
+                *count += u32::from(process.first_crossing(alpha).is_some());
+            }
+        }
+        for (count, alpha) in crossed.into_iter().zip(alphas) {
+            // Three standard errors above alpha; fixed seed, a valid process fails one seed in 700 per alpha.
+            let share = f64::from(count) / f64::from(paths);
+            assert!(share <= alpha + 3.0 * (alpha * (1.0 - alpha) / f64::from(paths)).sqrt(), "{share} at {alpha}");
+            assert!(count > 0, "a process that never crosses tests nothing");
+        }
+    }
+
+    #[test]
+    fn power_stays_within_a_few_decades_of_the_fixed_n_test() {
+        let (hits, n) = (1500, 5000);
+        let (e, p) = (log10_e(0.25, hits, n), log10_binomial_sf(hits, n, 0.25));
+        assert!(e > 10.0 && e < -p && e > -p - 4.0, "log10 e {e}, log10 p {p}");
+    }
+
+    #[test]
+    fn crossing_takes_as_many_units_as_information_theory_says() {
+        let (paths, mut sum) = (60, 0);
+        for stream in 0..paths {
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            rng.set_stream(stream);
+            let mut process = BinomialEProcess::new(0.25);
+            (0..5000).for_each(|_| process.push(unit(&mut rng) < 0.35));
+            assert!(process.log10_p() <= -3.0 && process.units() == 5000);
+            sum += process.first_crossing(1e-3).unwrap();
+        }
+        // Wald: (ln 1000 + 2 to 3 nats for the mixture) / KL(0.35 || 0.25), 0.0247 nats, is 360 to 400 units; one path has sd 180, the
+        // mean of 60 about 25.
+        let mean = sum as f64 / paths as f64;
+        assert!((285.0..475.0).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn far_evidence_stays_finite() {
+        // No hits: E = 1 / (n + 1), the prior mass nearest to gamma.
+        let none = log10_e(0.25, 0, 1_000_000);
+        assert!((none + 1_000_001f64.log10()).abs() < 1e-6, "{none}");
+        let all = log10_e(0.25, 1_000_000, 1_000_000);
+        // All hits: E = (1 - γ^(n+1)) / ((n + 1) (1 - γ) γ^n).
+        let expected = 1e6 * 4f64.log10() - 1_000_001f64.log10() - 0.75f64.log10();
+        assert!((all - expected).abs() < 1e-6, "{all} {expected}");
+    }
+
+    proptest! {
+        #[test]
+        fn one_step_is_fair(gamma in 0.02f64..0.98, n in 0u64..800, share in 0.0f64..1.0, a in 0.3f64..5.0, b in 0.3f64..5.0) {
+            let hits = (share * (n + 1) as f64) as u64;
+            let mut now = BinomialEProcess::with_prior(gamma, a, b);
+            now.push_block(hits, n);
+            let (mut hit, mut miss) = (now.clone(), now.clone());
+            hit.push(true);
+            miss.push(false);
+            let growth = |next: &BinomialEProcess| 10f64.powf(next.log10_e() - now.log10_e());
+            prop_assert!((gamma * growth(&hit) + (1.0 - gamma) * growth(&miss) - 1.0).abs() < 1e-9);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! E-processes: evidence that may be looked at after every unit (methods 0.5).
+//!
+//! Under the null an e-process starts at 1 and is a martingale, so by Ville's inequality it ever reaches 1 / alpha with
+//! probability at most alpha. The number of units until it does is what an audit needs to ask of one suspect. Students trained at different budgets are
+//! different models, not one sequence: never read N* off an e-process.
+
+mod binomial;
+mod exponential;
+mod trajectory;
+
+pub use binomial::BinomialEProcess;
+pub use exponential::ExponentialEProcess;
