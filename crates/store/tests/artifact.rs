@@ -1,0 +1,261 @@
+//! Artifacts meet damage, kills and company.
+
+#![expect(clippy::unwrap_used, reason = "test helpers, which clippy.toml's exception for tests does not reach")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use store::{Artifact, Found, Key, Store, StoreError, Trouble, trouble};
+
+const KIND: &str = "student";
+
+fn key(n: u64) -> Key {
+    Key::new(1, &serde_json::json!({ "n": n, "teacher": "abc", "lr": 0.1 + 0.2, "tiny": 1.2345678901234567e-300 })).unwrap()
+}
+
+fn make(dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir(dir.join("deep"))?;
+    fs::write(dir.join("weights.bin"), [7u8; 1000])?;
+    fs::write(dir.join("deep/curve.csv"), "step,loss\n")?;
+    Ok(())
+}
+
+fn ready(store: &Store, key: &Key) -> Artifact {
+    match store.find(KIND, key).unwrap() {
+        Found::Ready(artifact) => artifact,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hidden(store: &Store) -> Vec<PathBuf> {
+    let lock_or_done = |p: &PathBuf| p.extension().is_none_or(|e| e == "lock");
+    fs::read_dir(store.root().join(KIND)).unwrap().map(|e| e.unwrap().path()).filter(|p| !lock_or_done(p)).collect()
+}
+
+#[test]
+fn what_was_built_is_found_and_not_built_twice() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    assert!(matches!(store.find(KIND, &key(1)).unwrap(), Found::Missing));
+    let built = store.build(KIND, &key(1), make).unwrap();
+    assert_eq!(built.path(), store.location(KIND, &key(1)).unwrap());
+    let again = store.build(KIND, &key(1), |_| panic!("built twice")).unwrap();
+    assert_eq!(again.manifest(), built.manifest());
+    assert_eq!(fs::read(again.file("weights.bin")).unwrap(), [7u8; 1000]);
+    let names: Vec<_> = again.manifest().files.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["deep/curve.csv", "weights.bin"]);
+    assert_eq!(hidden(&store), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn any_difference_in_what_made_it_is_another_artifact() {
+    let hash = |kind: &str, revision, inputs: serde_json::Value| Key { revision, inputs }.hash(kind).unwrap();
+    let all = [
+        hash("student", 1, serde_json::json!({ "n": 1 })),
+        hash("teacher", 1, serde_json::json!({ "n": 1 })),
+        hash("student", 2, serde_json::json!({ "n": 1 })),
+        hash("student", 1, serde_json::json!({ "n": 2 })),
+        hash("student", 1, serde_json::json!({ "n": 1.0 })),
+    ];
+    let distinct: std::collections::HashSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len());
+    // pinned: a change of this value makes every stored artifact unreachable
+    assert_eq!(all[0].short(), "3d53c54a");
+}
+
+#[test]
+fn damage_of_every_sort_is_noticed_named_and_mended() {
+    type Harm = fn(&Path);
+    let cases: [(&str, Harm, &str); 9] = [
+        ("flipped byte", |d| flip(&d.join("weights.bin")), "weights.bin: has changed"),
+        ("truncated", |d| fs::write(d.join("weights.bin"), [7u8; 999]).unwrap(), "weights.bin: has 999 bytes instead of 1000"),
+        ("missing file", |d| fs::remove_file(d.join("deep/curve.csv")).unwrap(), "curve.csv: is missing"),
+        ("missing manifest", |d| fs::remove_file(d.join("manifest.json")).unwrap(), "manifest.json: is missing"),
+        ("another format", |d| edit(d, "\"format\":1", "\"format\":2"), "manifest.json: is not of format 1"),
+        ("other inputs", |d| edit(d, "abc", "abd"), "is not the manifest of"),
+        ("torn manifest", |d| fs::write(d.join("manifest.json"), "{").unwrap(), "manifest.json: is not JSON"),
+        ("unknown field", |d| edit(d, "\"format\"", "\"extra\":0,\"format\""), "is not a manifest"),
+        ("path outside", |d| edit(d, "weights.bin", "../../../../etc/passwd"), "outside its directory"),
+    ];
+    for (name, harm, expected) in cases {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        harm(store.build(KIND, &key(1), make).unwrap().path());
+        let Found::Damaged { reason } = store.find(KIND, &key(1)).unwrap() else { panic!("{name}: not noticed") };
+        assert!(reason.contains(expected), "{name}: {reason}");
+
+        let mut notes = Vec::new();
+        store.get_or_build(KIND, &key(1), make, &mut |note| notes.push(note.to_string())).unwrap();
+        assert_eq!(notes.len(), 1, "{name}");
+        assert!(notes[0].contains(expected) && notes[0].ends_with("making it again"), "{}", notes[0]);
+        ready(&store, &key(1));
+        assert_eq!(hidden(&store), [] as [PathBuf; 0], "{name}");
+    }
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[500] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+fn edit(dir: &Path, from: &str, to: &str) {
+    let path = dir.join("manifest.json");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from));
+    fs::write(&path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_failed_or_panicking_make_leaves_nothing_and_its_error_is_passed_on() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let full = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
+    let error = store.build(KIND, &key(1), full).unwrap_err();
+    assert_eq!(trouble(error.as_ref()), Some(Trouble::Full));
+    let panicked = std::panic::catch_unwind(|| {
+        store.build(KIND, &key(1), |dir| {
+            make(dir)?;
+            panic!("in the middle")
+        })
+    });
+    assert!(panicked.is_err());
+    let reserved = |dir: &Path| Ok(fs::write(dir.join("manifest.json"), "{}")?);
+    assert!(store.build(KIND, &key(1), reserved).unwrap_err().to_string().contains("manifest.json"));
+    assert!(matches!(store.find(KIND, &key(1)).unwrap(), Found::Missing));
+    assert_eq!(hidden(&store), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn scratch_outlives_a_failure_and_goes_with_success() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let failed = store.build(KIND, &key(1), |_| {
+        fs::write(store.scratch(KIND, &key(1))?.join("checkpoint"), "step 10")?;
+        anyhow::bail!("killed")
+    });
+    assert!(failed.is_err());
+    let store = Store::open(root.path()).unwrap();
+    let mut resumed = String::new();
+    let finish = |dir: &Path| {
+        resumed = fs::read_to_string(store.scratch(KIND, &key(1))?.join("checkpoint"))?;
+        make(dir)
+    };
+    store.build(KIND, &key(1), finish).unwrap();
+    assert_eq!(resumed, "step 10");
+    assert_eq!(hidden(&store), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn threads_that_want_the_same_artifact_make_it_once() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let made = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let slow = |dir: &Path| {
+                    made.fetch_add(1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(30));
+                    make(dir)
+                };
+                store.build(KIND, &key(1), slow).unwrap();
+            });
+        }
+    });
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_wait_ends_when_cancelled() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let waiting = store.clone().cancelled_by(cancelled.clone());
+    store
+        .build(KIND, &key(1), |dir| {
+            // this thread holds the lock; the other waits until told to stop
+            let told = std::thread::spawn(move || {
+                waiting.get_or_build(KIND, &key(1), |_| panic!("made without the lock"), &mut |_| {
+                    cancelled.store(true, Ordering::Relaxed)
+                })
+            });
+            let error = told.join().unwrap().unwrap_err();
+            assert_eq!(trouble(error.as_ref()), Some(Trouble::Cancelled));
+            make(dir)
+        })
+        .unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_place_that_cannot_be_written_is_told_apart() {
+    let error = Store::open("/proc/nowhere/artifacts").unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. } | StoreError::Denied { .. }), "{error}");
+    assert!(error.to_string().contains("/proc/nowhere"));
+}
+
+/// Run as another process by the tests below; alone it has nothing to do.
+#[test]
+fn child_builds_slowly() {
+    let Ok(root) = std::env::var("STORE_TEST_CHILD_ROOT") else { return };
+    let wait: u64 = std::env::var("STORE_TEST_CHILD_MILLIS").unwrap().parse().unwrap();
+    Store::open(root)
+        .unwrap()
+        .build(KIND, &key(1), |dir| {
+            make(dir)?;
+            println!("\nbuilding");
+            std::thread::sleep(Duration::from_millis(wait));
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// The reader must outlive the child, whose test harness writes to the pipe once more at its end.
+fn child(root: &Path, millis: u64) -> (Child, BufReader<ChildStdout>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_builds_slowly", "--nocapture"])
+        .env("STORE_TEST_CHILD_ROOT", root)
+        .env("STORE_TEST_CHILD_MILLIS", millis.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    assert!(output.by_ref().lines().map_while(Result::ok).any(|line| line == "building"), "the child never began");
+    (child, output)
+}
+
+#[test]
+fn a_killed_build_leaves_nothing_that_looks_finished() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut child, _output) = child(root.path(), 60_000);
+    // opened beside a living builder: its work is left alone
+    let store = Store::open(root.path()).unwrap();
+    assert_eq!(hidden(&store).len(), 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(matches!(store.find(KIND, &key(1)).unwrap(), Found::Missing));
+    assert_eq!(hidden(&store).len(), 1, "the kill came too early to leave anything");
+    let store = Store::open(root.path()).unwrap();
+    assert_eq!(hidden(&store), [] as [PathBuf; 0]);
+    store.build(KIND, &key(1), make).unwrap();
+    ready(&store, &key(1));
+}
+
+#[test]
+fn a_second_process_waits_and_then_finds_it() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut child, _output) = child(root.path(), 300);
+    let store = Store::open(root.path()).unwrap();
+    let mut notes = Vec::new();
+    let never = |_: &Path| panic!("made although the other process was making it");
+    store.get_or_build(KIND, &key(1), never, &mut |note| notes.push(note.to_string())).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].contains("another process"), "{}", notes[0]);
+}
