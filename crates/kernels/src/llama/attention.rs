@@ -1,0 +1,329 @@
+//! Causal attention, one (row, head) at a time: scores live in a scratch of (time, time) that stays in cache, never in a batch-sized tensor.
+//!
+//! The backward sweep recomputes the probabilities from queries, keys and the saved softmax constants (Dao et al. 2022, algorithm 4).
+//! Queries arrive scaled and rotated. Blocks of query rows see only the key panels at or below their diagonal.
+
+use crate::buffer::Buffer;
+use crate::matmul::{Into, Left, PANEL, panel_product, tile_rows};
+use crate::ops::HeadLayout;
+use crate::simd::{exp, load, store, vectorized};
+use pulp::Simd;
+
+/// Packed operands and scores of one head.
+#[derive(Debug, Default)]
+pub(crate) struct AttentionScratch {
+    keys_t: Buffer,
+    values_t: Buffer,
+    keys: Buffer,
+    values: Buffer,
+    queries: Buffer,
+    d_out: Buffer,
+    scores: Buffer,
+    d_scores: Buffer,
+}
+
+/// Packs columns `from..from + d` of `time` rows of `source` (row length `width`) transposed: panels of `[d][PANEL]` over time.
+fn pack_columns(source: &[f32], width: usize, from: usize, d: usize, time: usize, packed: &mut [f32]) {
+    for (j, panel) in packed[..time.next_multiple_of(PANEL) * d].chunks_exact_mut(PANEL * d).enumerate() {
+        for t in 0..PANEL {
+            if j * PANEL + t < time {
+                for (c, &value) in source[(j * PANEL + t) * width + from..][..d].iter().enumerate() {
+                    panel[c * PANEL + t] = value;
+                }
+            } else {
+                (0..d).for_each(|c| panel[c * PANEL + t] = 0.0);
+            }
+        }
+    }
+}
+
+/// Packs the same columns in place order: panels of `[time][PANEL]` over the head's width.
+fn pack_rows(source: &[f32], width: usize, from: usize, d: usize, time: usize, packed: &mut [f32]) {
+    for (j, panel) in packed[..d.next_multiple_of(PANEL) * time].chunks_exact_mut(PANEL * time).enumerate() {
+        let n = (d - j * PANEL).min(PANEL);
+        for (t, to) in panel.chunks_exact_mut(PANEL).enumerate() {
+            to[..n].copy_from_slice(&source[t * width + from + j * PANEL..][..n]);
+            to[n..].fill(0.0);
+        }
+    }
+}
+
+/// Replaces scores by `exp(score - max)` over the first `valid` entries of `row`, whose length is whole vectors, and by 0 beyond; returns maximum and sum.
+///
+/// Whole vectors beyond `valid` add exact zeros, so the bits do not depend on how far the row is padded.
+#[inline(always)]
+pub(crate) fn softmax_padded<S: Simd>(simd: S, row: &mut [f32], valid: usize) -> (f32, f32) {
+    row[valid..].fill(f32::NEG_INFINITY);
+    let lanes = S::F32_LANES;
+    let mut highest = simd.splat_f32s(f32::NEG_INFINITY);
+    for part in row.chunks_exact(lanes) {
+        // SAFETY: `part` is one vector long, here and below.
+        highest = simd.max_f32s(unsafe { load::<S>(part.as_ptr()) }, highest);
+    }
+    let highest = simd.reduce_max_f32s(highest);
+    let shift = simd.splat_f32s(-highest);
+    let mut sum = simd.splat_f32s(0.0);
+    for part in row.chunks_exact_mut(lanes) {
+        // SAFETY: as above.
+        unsafe {
+            let e = exp(simd, simd.add_f32s(load::<S>(part.as_ptr()), shift));
+            store::<S>(part.as_mut_ptr(), e);
+            sum = simd.add_f32s(sum, e);
+        }
+    }
+    (highest, simd.reduce_sum_f32s(sum))
+}
+
+/// Scores of query rows `i..i + n` against keys `0..i + n`, into `scores` (row length `padded`).
+///
+/// # Safety
+/// `query` points to row `i`; rows are `width` apart. `keys_t` and `scores` are packed and padded for at least `i + n` keys.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "kernels take their operands apart")]
+unsafe fn score_block<S: Simd>(
+    simd: S,
+    i: usize,
+    n: usize,
+    d: usize,
+    query: *const f32,
+    width: usize,
+    keys_t: &[f32],
+    scores: &mut [f32],
+    padded: usize,
+) {
+    let extent = i + n;
+    for j in (0..extent).step_by(PANEL) {
+        let columns = (extent - j).next_multiple_of(S::F32_LANES).min(PANEL);
+        let left = Left { ptr: query, row_stride: width, inner_stride: 1 };
+        // SAFETY: the caller's ranges; panels are padded to whole vectors.
+        unsafe {
+            let (panel, c) = (keys_t.as_ptr().add(j * d), scores.as_mut_ptr().add(i * padded + j));
+            panel_product(simd, n, d, left, 0, panel, PANEL, c, padded, columns, Into::Set);
+        }
+    }
+}
+
+vectorized! {
+    /// `out` (rows * time, heads * head_dim) = causal attention over `qkv` (rows * time, width);
+    /// `softmax` (rows, heads, time, 2) receives each row's maximum and inverse sum.
+    pub(crate) fn forward<'a, S>(simd; layout: HeadLayout, rows: usize, time: usize, qkv: &'a [f32], out: &'a mut [f32], softmax: &'a mut [f32], scratch: &'a mut AttentionScratch) -> () {
+        let (d, width, out_width) = (layout.head_dim, layout.width(), layout.heads * layout.head_dim);
+        assert!(qkv.len() == rows * time * width && out.len() == rows * time * out_width && softmax.len() == rows * layout.heads * time * 2, "attention: lengths");
+        let padded = time.next_multiple_of(PANEL);
+        let keys_t = scratch.keys_t.take(padded * d);
+        let values = scratch.values.take(d.next_multiple_of(PANEL) * time);
+        let scores = scratch.scores.take(time * padded);
+        let mr = tile_rows::<S>();
+        for (row, qkv) in qkv.chunks_exact(time * width).enumerate() {
+            for head in 0..layout.heads {
+                let group = layout.heads / layout.kv_heads;
+                if head % group == 0 {
+                    pack_columns(qkv, width, layout.keys() + head / group * d, d, time, keys_t);
+                    pack_rows(qkv, width, layout.values() + head / group * d, d, time, values);
+                }
+                let stats = &mut softmax[(row * layout.heads + head) * time * 2..][..time * 2];
+                for i in (0..time).step_by(mr) {
+                    let n = mr.min(time - i);
+                    let whole = (i + n).next_multiple_of(S::F32_LANES);
+                    // SAFETY: row i of this head's queries starts there; scratch was sized for `time` keys.
+                    unsafe { score_block(simd, i, n, d, qkv[i * width + head * d..].as_ptr(), width, keys_t, scores, padded) };
+                    for t in i..i + n {
+                        let (highest, sum) = softmax_padded(simd, &mut scores[t * padded..][..whole], t + 1);
+                        stats[t * 2] = highest;
+                        stats[t * 2 + 1] = 1.0 / sum;
+                    }
+                    let to = &mut out[(row * time + i) * out_width + head * d..];
+                    for j in (0..d).step_by(PANEL) {
+                        let left = Left { ptr: scores[i * padded..].as_ptr(), row_stride: padded, inner_stride: 1 };
+                        // SAFETY: n score rows of at least i + n entries; value panels of `time` rows; n output rows of d columns.
+                        unsafe {
+                            let (panel, c) = (values.as_ptr().add(j * time), to.as_mut_ptr().add(j));
+                            panel_product(simd, n, i + n, left, 0, panel, PANEL, c, out_width, PANEL.min(d - j), Into::Set);
+                        }
+                    }
+                    for (t, to) in to.chunks_mut(out_width).take(n).enumerate() {
+                        let factor = stats[(i + t) * 2 + 1];
+                        to[..d].iter_mut().for_each(|x| *x *= factor);
+                    }
+                }
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// `d_qkv` (rows * time, width) from `d_out` (rows * time, heads * head_dim), given the forward sweep's operands and results.
+    ///
+    /// With `P` the probabilities and `dP = dO V^T`: `dS = P (dP - rowsum(dO O))`, `dQ = dS K`, `dK = dS^T Q`, `dV = P^T dO`.
+    pub(crate) fn backward<'a, S>(simd; layout: HeadLayout, rows: usize, time: usize, qkv: &'a [f32], out: &'a [f32], softmax: &'a [f32], d_out: &'a [f32], d_qkv: &'a mut [f32], scratch: &'a mut AttentionScratch) -> () {
+        let (d, width, out_width) = (layout.head_dim, layout.width(), layout.heads * layout.head_dim);
+        assert!(qkv.len() == rows * time * width && out.len() == rows * time * out_width && softmax.len() == rows * layout.heads * time * 2, "attention: lengths");
+        assert!(d_out.len() == out.len() && d_qkv.len() == qkv.len(), "attention: lengths of gradients");
+        let padded = time.next_multiple_of(PANEL);
+        let (keys_t, values_t) = (scratch.keys_t.take(padded * d), scratch.values_t.take(padded * d));
+        let by_rows = d.next_multiple_of(PANEL) * time;
+        let (keys, queries, d_head) = (scratch.keys.take(by_rows), scratch.queries.take(by_rows), scratch.d_out.take(by_rows));
+        let (scores, d_scores) = (scratch.scores.take(time * padded), scratch.d_scores.take(time * padded));
+        let mr = tile_rows::<S>();
+        let lanes = S::F32_LANES;
+        let group = layout.heads / layout.kv_heads;
+        for row in 0..rows {
+            let (qkv, d_qkv) = (&qkv[row * time * width..][..time * width], &mut d_qkv[row * time * width..][..time * width]);
+            let (out, d_out) = (&out[row * time * out_width..][..time * out_width], &d_out[row * time * out_width..][..time * out_width]);
+            for head in 0..layout.heads {
+                let (key, value) = (layout.keys() + head / group * d, layout.values() + head / group * d);
+                let into = if head % group == 0 { Into::Set } else { Into::Add };
+                if into == Into::Set {
+                    pack_columns(qkv, width, key, d, time, keys_t);
+                    pack_columns(qkv, width, value, d, time, values_t);
+                    pack_rows(qkv, width, key, d, time, keys);
+                }
+                pack_rows(qkv, width, head * d, d, time, queries);
+                pack_rows(d_out, out_width, head * d, d, time, d_head);
+                let stats = &softmax[(row * layout.heads + head) * time * 2..][..time * 2];
+                for i in (0..time).step_by(mr) {
+                    let n = mr.min(time - i);
+                    let whole = (i + n).next_multiple_of(lanes);
+                    // SAFETY: as in `forward`; gradients of the output have the output's layout.
+                    unsafe {
+                        score_block(simd, i, n, d, qkv[i * width + head * d..].as_ptr(), width, keys_t, scores, padded);
+                        score_block(simd, i, n, d, d_out[i * out_width + head * d..].as_ptr(), out_width, values_t, d_scores, padded);
+                    }
+                    for t in i..i + n {
+                        let at = t * out_width + head * d;
+                        let along: f32 = out[at..at + d].iter().zip(&d_out[at..at + d]).map(|(o, g)| o * g).sum();
+                        let (shift, factor, along) = (simd.splat_f32s(-stats[t * 2]), simd.splat_f32s(stats[t * 2 + 1]), simd.splat_f32s(along));
+                        let (p, ds) = (&mut scores[t * padded..][..whole], &mut d_scores[t * padded..][..whole]);
+                        p[t + 1..].fill(f32::NEG_INFINITY);
+                        for (p, ds) in p.chunks_exact_mut(lanes).zip(ds.chunks_exact_mut(lanes)) {
+                            // SAFETY: both parts are one vector long.
+                            unsafe {
+                                let e = simd.mul_f32s(exp(simd, simd.add_f32s(load::<S>(p.as_ptr()), shift)), factor);
+                                store::<S>(p.as_mut_ptr(), e);
+                                store::<S>(ds.as_mut_ptr(), simd.mul_f32s(e, simd.sub_f32s(load::<S>(ds.as_ptr()), along)));
+                            }
+                        }
+                    }
+                    for j in (0..d).step_by(PANEL) {
+                        let left = Left { ptr: d_scores[i * padded..].as_ptr(), row_stride: padded, inner_stride: 1 };
+                        // SAFETY: n rows of score gradients, key panels of `time` rows, n rows of query gradients.
+                        unsafe {
+                            let c = d_qkv.as_mut_ptr().add(i * width + head * d + j);
+                            panel_product(simd, n, i + n, left, 0, keys.as_ptr().add(j * time), PANEL, c, width, PANEL.min(d - j), Into::Set);
+                        }
+                    }
+                }
+                for i in (0..time).step_by(mr) {
+                    let n = mr.min(time - i);
+                    for (weights, operand, column) in [(&*d_scores, &*queries, key), (&*scores, &*d_head, value)] {
+                        let left = Left { ptr: weights[i * padded + i..].as_ptr(), row_stride: 1, inner_stride: padded };
+                        for j in (0..d).step_by(PANEL) {
+                            // SAFETY: keys i..i + n are seen by queries i..time, whose rows hold (at least) zeros for them; panels have `time` rows.
+                            unsafe {
+                                let (panel, c) = (operand.as_ptr().add(j * time + i * PANEL), d_qkv.as_mut_ptr().add(i * width + column + j));
+                                panel_product(simd, n, time - i, left, 0, panel, PANEL, c, width, PANEL.min(d - j), into);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Keys and values of past tokens, one cache per (slot, key/value head) of one block.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    layout: HeadLayout,
+    /// Slots' capacity in tokens, whole panels.
+    capacity: usize,
+    /// Row length of a value panel.
+    value_stride: usize,
+    keys: Buffer,
+    values: Buffer,
+}
+
+impl Cache {
+    /// Empty caches of at most `max_time` tokens.
+    pub(crate) fn new(layout: HeadLayout, slots: usize, max_time: usize) -> Self {
+        let capacity = max_time.next_multiple_of(PANEL);
+        let value_stride = layout.head_dim.next_multiple_of(PANEL / 2).min(PANEL);
+        let mut cache = Self { layout, capacity, value_stride, keys: Buffer::default(), values: Buffer::default() };
+        cache.keys.take(slots * layout.kv_heads * cache.keys_len());
+        cache.values.take(slots * layout.kv_heads * cache.values_len());
+        cache
+    }
+
+    fn keys_len(&self) -> usize {
+        self.layout.head_dim * self.capacity
+    }
+
+    fn values_len(&self) -> usize {
+        self.layout.head_dim.div_ceil(self.value_stride) * self.value_stride * self.capacity
+    }
+
+    /// Stores the keys and values of one token (a row of qkv) at position `t` of `slot`.
+    pub(crate) fn append(&mut self, slot: usize, t: usize, qkv: &[f32]) {
+        assert!(t < self.capacity, "decoder: a slot is full");
+        let (d, kv_heads, stride) = (self.layout.head_dim, self.layout.kv_heads, self.value_stride);
+        let (keys_len, values_len, capacity) = (self.keys_len(), self.values_len(), self.capacity);
+        for head in 0..kv_heads {
+            let key = &qkv[self.layout.keys() + head * d..][..d];
+            let to = &mut self.keys.all_mut()[(slot * kv_heads + head) * keys_len..][..keys_len];
+            for (c, &value) in key.iter().enumerate() {
+                to[t / PANEL * PANEL * d + c * PANEL + t % PANEL] = value;
+            }
+            let value = &qkv[self.layout.values() + head * d..][..d];
+            let to = &mut self.values.all_mut()[(slot * kv_heads + head) * values_len..][..values_len];
+            for (j, part) in value.chunks(stride).enumerate() {
+                to[(j * capacity + t) * stride..][..part.len()].copy_from_slice(part);
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// Attention of single tokens, each over its own slot's cache: `out` (rows, heads * head_dim) from `qkv` (rows, width);
+    /// row r is the token at `positions[r]` of `slots[r]`, already appended. Same chains of operations as `forward`, hence the same bits.
+    pub(crate) fn over_cache<'a, S>(simd; cache: &'a Cache, slots: &'a [usize], positions: &'a [usize], qkv: &'a [f32], out: &'a mut [f32], scratch: &'a mut AttentionScratch) -> () {
+        let layout = cache.layout;
+        let (d, width, out_width, group) = (layout.head_dim, layout.width(), layout.heads * layout.head_dim, layout.heads / layout.kv_heads);
+        assert!(slots.len() == positions.len() && qkv.len() == slots.len() * width && out.len() == slots.len() * out_width, "decoder attention: lengths");
+        let scores = scratch.scores.take(group * cache.capacity);
+        let (keys_len, values_len, stride) = (cache.keys_len(), cache.values_len(), cache.value_stride);
+        for (((&slot, &t), qkv), out) in slots.iter().zip(positions).zip(qkv.chunks_exact(width)).zip(out.chunks_exact_mut(out_width)) {
+            assert!(t < cache.capacity, "decoder: position beyond the cache");
+            let whole = (t + 1).next_multiple_of(S::F32_LANES);
+            for head in 0..layout.kv_heads {
+                let keys = &cache.keys.all()[(slot * layout.kv_heads + head) * keys_len..][..keys_len];
+                let values = &cache.values.all()[(slot * layout.kv_heads + head) * values_len..][..values_len];
+                let left = Left { ptr: qkv[head * group * d..(head + 1) * group * d].as_ptr(), row_stride: d, inner_stride: 1 };
+                for j in (0..whole).step_by(PANEL) {
+                    // SAFETY: `group` queries of d; the cache holds whole panels up to its capacity, as do the scores.
+                    unsafe {
+                        let (panel, c) = (keys.as_ptr().add(j * d), scores.as_mut_ptr().add(j));
+                        panel_product(simd, group, d, left, tile_rows::<S>() * d, panel, PANEL, c, cache.capacity, PANEL.min(whole - j), Into::Set);
+                    }
+                }
+                let mut factors = [0.0; 64];
+                let to = &mut out[head * group * d..(head + 1) * group * d];
+                let factors = &mut factors[..group.min(64)];
+                assert!(group <= 64, "decoder: at most 64 query heads per key head");
+                for (row, factor) in scores.chunks_exact_mut(cache.capacity).zip(&mut *factors) {
+                    *factor = 1.0 / softmax_padded(simd, &mut row[..whole], t + 1).1;
+                }
+                let left = Left { ptr: scores.as_ptr(), row_stride: cache.capacity, inner_stride: 1 };
+                for j in (0..d).step_by(stride) {
+                    // SAFETY: value panels have `capacity` rows of `stride`, of which t + 1 are read; `to` holds `group` rows of d.
+                    unsafe {
+                        let (panel, c) = (values.as_ptr().add(j * cache.capacity), to.as_mut_ptr().add(j));
+                        panel_product(simd, group, t + 1, left, tile_rows::<S>() * cache.capacity, panel, stride, c, d, stride.min(d - j), Into::Set);
+                    }
+                }
+                for (to, &factor) in to.chunks_exact_mut(d).zip(&*factors) {
+                    to.iter_mut().for_each(|x| *x *= factor);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Losses as functions of one row of logits, and the two every trainer needs, fused.
+
+use crate::simd::{chunks, exp, exp_shifted_sum, get, max, put, vectorized};
+use std::cell::RefCell;
+
+/// A training loss that is a sum over positions, each term a function of that position's logits alone.
+///
+/// `position = row * time + t` counts through the batch; the logits at `t` predict the token at `t + 1`.
+pub trait RowLoss: Sync {
+    /// Whether this position enters the loss. Logits are never computed where it does not.
+    fn scored(&self, position: usize) -> bool;
+    /// Replaces `logits` (vocab) by the gradient of this position's loss and returns that loss in nats, both with any weight included.
+    fn loss_and_gradient(&self, position: usize, logits: &mut [f32]) -> f64;
+}
+
+/// Cross-entropy with token `target`, times `weight`: returns the loss in nats, leaves `weight * (softmax - onehot)` in `logits`.
+///
+/// # Panics
+/// If `target` is not below `logits.len()`.
+pub fn cross_entropy(logits: &mut [f32], target: u32, weight: f32) -> f64 {
+    let target = target as usize;
+    let logit = logits[target];
+    let log_sum_exp = scaled_softmax(logits, weight);
+    logits[target] -= weight;
+    f64::from(weight) * (f64::from(log_sum_exp) - f64::from(logit))
+}
+
+vectorized! {
+    /// `logits = weight * softmax(logits)`; returns their log-sum-exp.
+    fn scaled_softmax<'a, S>(simd; logits: &'a mut [f32], weight: f32) -> f32 {
+        let highest = max(simd, logits);
+        let sum = exp_shifted_sum(simd, logits, highest);
+        let factor = simd.splat_f32s(weight / sum);
+        chunks(simd, logits.len(), #[inline(always)] |at, n| {
+            let p = simd.mul_f32s(get(simd, logits, at, n), factor);
+            put(simd, logits, at, n, p);
+        });
+        highest + sum.ln()
+    }
+}
+
+thread_local! {
+    /// Teacher probabilities of the row at hand: kept between the two sweeps so that each is exponentiated once.
+    static TEACHER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `weight * KL(teacher || softmax(logits / temperature))` for a full teacher distribution given as log-probabilities (vocab):
+/// returns it in nats, leaves its gradient `weight / temperature * (softmax(logits / temperature) - teacher)` in `logits`.
+///
+/// Teacher log-probabilities of `-inf` are allowed and add nothing. Hinton, Vinyals & Dean 2015, section 2 (without their factor of squared temperature).
+///
+/// # Panics
+/// If the lengths differ.
+pub fn kl_to_teacher(logits: &mut [f32], teacher_log_probs: &[f32], temperature: f32, weight: f32) -> f64 {
+    assert_eq!(logits.len(), teacher_log_probs.len(), "kl_to_teacher: lengths of logits and teacher row");
+    TEACHER.with_borrow_mut(|probs| {
+        probs.resize(logits.len(), 0.0);
+        kl_sweeps(logits, teacher_log_probs, probs, 1.0 / temperature, weight)
+    })
+}
+
+vectorized! {
+    fn kl_sweeps<'a, S>(simd; logits: &'a mut [f32], teacher: &'a [f32], probs: &'a mut [f32], inverse_temperature: f32, weight: f32) -> f64 {
+        let inverse = simd.splat_f32s(inverse_temperature);
+        let highest = if inverse_temperature > 0.0 { max(simd, logits) * inverse_temperature } else { f32::NAN };
+        let shift = simd.splat_f32s(-highest);
+        let zero = simd.splat_f32s(0.0);
+        let (mut sum, mut mass, mut cross) = (zero, zero, zero);
+        chunks(simd, logits.len(), #[inline(always)] |at, n| {
+            let z = simd.mul_add_f32s(get(simd, logits, at, n), inverse, shift);
+            let log_p = get(simd, teacher, at, n);
+            let p = exp(simd, log_p);
+            let e = exp(simd, z);
+            put(simd, probs, at, n, p);
+            put(simd, logits, at, n, e);
+            let (p, e) = if n == S::F32_LANES { (p, e) } else { (get(simd, probs, at, n), get(simd, logits, at, n)) };
+            // 0 * -inf where the teacher excludes a token would be NaN: such terms are 0.
+            let term = simd.mul_f32s(p, simd.sub_f32s(log_p, z));
+            cross = simd.add_f32s(cross, simd.select_f32s(simd.greater_than_f32s(p, zero), term, zero));
+            sum = simd.add_f32s(sum, e);
+            mass = simd.add_f32s(mass, p);
+        });
+        let total = simd.reduce_sum_f32s(sum);
+        let factor = weight * inverse_temperature;
+        let (student, teacher) = (simd.splat_f32s(factor / total), simd.splat_f32s(-factor));
+        chunks(simd, logits.len(), #[inline(always)] |at, n| {
+            let d = simd.mul_add_f32s(get(simd, probs, at, n), teacher, simd.mul_f32s(get(simd, logits, at, n), student));
+            put(simd, logits, at, n, d);
+        });
+        let kl = f64::from(simd.reduce_sum_f32s(cross)) + f64::from(simd.reduce_sum_f32s(mass)) * f64::from(total.ln());
+        f64::from(weight) * kl
+    }
+}
