@@ -1,0 +1,107 @@
+use std::path::PathBuf;
+
+/// Why a file cannot serve as a source of texts; each message names the file, the place and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file cannot be opened or read.
+    #[error("{}: {source}; name a readable file", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The name ends in none of the known ways.
+    #[error("{}: unknown kind of file; name one that ends in .txt, .jsonl or .parquet", path.display())]
+    UnknownKind {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing in it.
+    #[error("{}: the file is empty; give one with texts", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Bytes that are no UTF-8.
+    #[error("{}: not UTF-8 at byte {offset}; convert the file to UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Offset of the first bad byte.
+        offset: usize,
+    },
+    /// A line of a JSON lines file that is no JSON object.
+    #[error("{}, line {line}: {said}; write one JSON object a line", path.display())]
+    BadJson {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        said: String,
+    },
+    /// The column asked for is not there.
+    #[error("{}{}: no column `{column}`; set column to one of: {}", path.display(), at_line(*line), listed(present))]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1, where the format has lines.
+        line: Option<usize>,
+        /// The column asked for.
+        column: String,
+        /// Columns that are there.
+        present: Vec<String>,
+    },
+    /// The column holds something other than text.
+    #[error("{}{}: column `{column}` holds {found}; name a column of strings", path.display(), at_line(*line))]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1, where the format has lines.
+        line: Option<usize>,
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: String,
+    },
+    /// A Parquet file that cannot be read.
+    #[error("{}: {said}; write it again as Parquet with zstd, snappy or no compression", path.display())]
+    BadParquet {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        said: String,
+    },
+    /// Not enough records to share out over the splits.
+    #[error(
+        "{}: {found} usable records ({blank} blank and {repeated} repeated ones skipped); give at least {}, {}",
+        path.display(), super::MIN_RECORDS, separated(path)
+    )]
+    TooFew {
+        /// The file.
+        path: PathBuf,
+        /// Different records that are not blank.
+        found: usize,
+        /// Blank ones.
+        blank: usize,
+        /// Ones that had occurred before.
+        repeated: usize,
+    },
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map_or(String::new(), |line| format!(", line {line}"))
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "(there are none)".to_string() } else { names.join(", ") }
+}
+
+fn separated(path: &std::path::Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("txt") => "separated by blank lines",
+        Some("parquet") => "one a row",
+        _ => "one a line",
+    }
+}

@@ -1,0 +1,171 @@
+//! Texts from a file, one record a row: blank-line separated text, JSON lines, or a column of a Parquet file.
+//!
+//! Records are shuffled by the seed and shared out over the splits. Short files are made to last by windows: after all its
+//! whole records a split of prompts serves the same records from their second sentence on, then from the third, and so on.
+
+mod error;
+mod read;
+
+pub use error::FileError;
+
+use crate::split::{Class, NAMED, shuffle};
+use crate::{OTHER_CLASSES, Split, Task, TaskKind, Texts};
+use read::Records;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Fewest different records a file must have, so that every named split gets one.
+pub const MIN_RECORDS: usize = 16;
+
+/// Fewest words of a window that does not begin at the beginning of its record; shorter rests ("The end.") prompt nothing.
+const MIN_WINDOW_WORDS: usize = 12;
+
+/// The records of a file, shared out over the splits by a seeded permutation, each record to one split. Equal records count
+/// once, so no record occurs in two splits; beginnings of different records may of course be equal ("Once upon a time").
+#[derive(Debug)]
+pub struct FileTexts {
+    path: PathBuf,
+    records: Vec<String>,
+    blank: usize,
+    repeated: usize,
+    /// The documents of each split: whole records, then windows.
+    documents: Vec<(Split, Vec<Window>)>,
+}
+
+/// Part of a record.
+#[derive(Debug, Clone)]
+struct Window {
+    record: usize,
+    bytes: Range<usize>,
+}
+
+/// Reads the texts of a `.txt` file (records separated by blank lines), a `.jsonl` file or a `.parquet` file; `column` names
+/// the member or column that holds the text and means nothing for `.txt`. Blank records and records seen before are skipped
+/// and counted ([`Texts::describe`]). The whole file is held in memory.
+///
+/// # Errors
+/// [`FileError`] when the file cannot be read as what its name says, lacks the column, or has fewer than [`MIN_RECORDS`]
+/// different records.
+pub fn from_file(path: &Path, column: &str, seed: u64) -> Result<FileTexts, FileError> {
+    let Records { texts, blank } = read::records(path, column)?;
+    let read = texts.len();
+    let mut seen = HashSet::new();
+    let records: Vec<String> = texts.into_iter().filter(|text| seen.insert(text.clone())).collect();
+    let repeated = read - records.len();
+    if records.len() < MIN_RECORDS {
+        return Err(FileError::TooFew { path: path.to_path_buf(), found: records.len(), blank, repeated });
+    }
+    let order = shuffle(records.len(), seed);
+    let splits = NAMED.into_iter().chain((0..OTHER_CLASSES).map(Split::Other));
+    let documents = splits.map(|split| (split, documents(&records, &order, split))).collect();
+    Ok(FileTexts { path: path.to_path_buf(), records, blank, repeated, documents })
+}
+
+/// Documents of `split`, when `order` is the shuffled order of the records. Windows, where the split has them, are sorted by
+/// the number of their first sentence and then by row, so that text is repeated as late as possible.
+fn documents(records: &[String], order: &[usize], split: Split) -> Vec<Window> {
+    let windowed = matches!(split, Split::Prompts | Split::Audit);
+    let mut by_sentence: Vec<(usize, usize, Window)> = Vec::new();
+    for (row, &record) in order.iter().enumerate().filter(|(row, _)| Class::of(*row as u64).belongs_to(split)) {
+        let text = &records[record];
+        let starts = if windowed { sentence_starts(text) } else { vec![0] };
+        for (sentence, start) in starts.into_iter().enumerate() {
+            if sentence == 0 || text[start..].split_whitespace().nth(MIN_WINDOW_WORDS - 1).is_some() {
+                by_sentence.push((sentence, row, Window { record, bytes: start..text.len() }));
+            }
+        }
+    }
+    by_sentence.sort_by_key(|(sentence, row, _)| (*sentence, *row));
+    by_sentence.into_iter().map(|(_, _, window)| window).collect()
+}
+
+impl FileTexts {
+    /// Number of whole records of `split`. [`Texts::len`] is larger where windows are served: in [`Split::Prompts`] and
+    /// [`Split::Audit`].
+    pub fn whole_records(&self, split: Split) -> u64 {
+        self.documents(split).iter().filter(|window| window.bytes.start == 0).count() as u64
+    }
+
+    /// Records skipped because they were blank, and because they had occurred before.
+    pub fn skipped(&self) -> (usize, usize) {
+        (self.blank, self.repeated)
+    }
+
+    fn documents(&self, split: Split) -> &[Window] {
+        let split = match split {
+            Split::Other(n) => Split::Other(n % OTHER_CLASSES),
+            named => named,
+        };
+        self.documents.iter().find(|(other, _)| *other == split).map_or(&[], |(_, documents)| documents)
+    }
+}
+
+/// Bytes at which sentences begin: after `.`, `!` or `?`, closing quotes and white space.
+fn sentence_starts(text: &str) -> Vec<usize> {
+    let mut starts = vec![0];
+    let mut ended = false;
+    let mut spaced = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '.' | '!' | '?' => (ended, spaced) = (true, false),
+            '"' | '\'' | '”' | '’' | ')' if ended && !spaced => {}
+            c if c.is_whitespace() => spaced = ended,
+            _ => {
+                if ended && spaced {
+                    starts.push(at);
+                }
+                (ended, spaced) = (false, false);
+            }
+        }
+    }
+    starts
+}
+
+impl Texts for FileTexts {
+    fn document(&self, split: Split, index: u64) -> String {
+        let documents = self.documents(split);
+        assert!(!documents.is_empty(), "{} has no record for {split:?}, as its len says", self.path.display());
+        let Window { record, bytes } = &documents[(index % documents.len() as u64) as usize];
+        self.records[*record][bytes.clone()].to_string()
+    }
+
+    fn len(&self, split: Split) -> Option<u64> {
+        Some(self.documents(split).len() as u64)
+    }
+
+    fn task(&self, _: TaskKind, _: Split, _: u64) -> Option<Task> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "file `{}`: {} records ({} blank and {} repeated ones skipped), {} prompts with windows",
+            self.path.display(),
+            self.records.len(),
+            self.blank,
+            self.repeated,
+            self.documents(Split::Prompts).len(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_begin_after_their_marks_and_quotes() {
+        for (text, sentences) in [
+            ("One two. Three!", vec!["One two. ", "Three!"]),
+            ("\"Go!\" said Tom. \"No.\" He sat.", vec!["\"Go!\" ", "said Tom. ", "\"No.\" ", "He sat."]),
+            ("It cost 3.50 coins... Then", vec!["It cost 3.50 coins... ", "Then"]),
+            ("Wait?!\n\"Yes\"", vec!["Wait?!\n", "\"Yes\""]),
+        ] {
+            let starts = sentence_starts(text);
+            let ends = starts.iter().skip(1).copied().chain([text.len()]);
+            let found: Vec<&str> = starts.iter().zip(ends).map(|(&start, end)| &text[start..end]).collect();
+            assert_eq!(found, sentences);
+        }
+    }
+}

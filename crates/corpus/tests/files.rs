@@ -1,0 +1,162 @@
+//! Files of texts: three formats read alike, splits that share no record, and bad input named with its place and mend.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers as well")]
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use corpus::{FileError, FileTexts, OTHER_CLASSES, Split, TaskKind, Texts, from_file};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+fn stories(n: usize) -> Vec<String> {
+    (0..n).map(|i| format!("Story {i} began on a day when nothing much was going on. Then cat {i} came in. It left at once, of course, because that is what cats do when nobody looks.")).collect()
+}
+
+fn write(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    (dir, path)
+}
+
+fn jsonl(texts: &[String]) -> String {
+    texts.iter().map(|text| format!("{}\n", serde_json::json!({"id": 1, "text": text}))).collect()
+}
+
+fn parquet(name: &str, columns: Vec<(&str, ArrayRef)>, compression: Compression) -> (TempDir, PathBuf) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let (dir, path) = write(name, "");
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    (dir, path)
+}
+
+fn all_splits() -> impl Iterator<Item = Split> {
+    let named = [Split::Train, Split::HeldOut, Split::Prompts, Split::Audit, Split::Tasks];
+    named.into_iter().chain((0..OTHER_CLASSES).map(Split::Other))
+}
+
+fn whole(texts: &FileTexts, split: Split) -> Vec<String> {
+    (0..texts.whole_records(split)).map(|index| texts.document(split, index)).collect()
+}
+
+#[test]
+fn three_formats_give_the_same_texts() {
+    let stories = stories(300);
+    let (_a, text) = write("s.txt", stories.join("\n\n"));
+    let (_b, lines) = write("s.jsonl", jsonl(&stories));
+    let column: ArrayRef = Arc::new(StringArray::from(stories.clone()));
+    let (_c, snappy) = parquet("s.parquet", vec![("text", column.clone())], Compression::SNAPPY);
+    let (_d, zstd) = parquet("z.parquet", vec![("text", column)], Compression::ZSTD(ZstdLevel::default()));
+    let read: Vec<FileTexts> = [text, lines, snappy, zstd].iter().map(|path| from_file(path, "text", 9).unwrap()).collect();
+    for split in all_splits() {
+        let expected = whole(&read[0], split);
+        assert!(read.iter().all(|texts| whole(texts, split) == expected && texts.len(split) == read[0].len(split)), "{split:?}");
+    }
+}
+
+#[test]
+fn every_record_is_in_exactly_one_split() {
+    let (_dir, path) = write("s.jsonl", jsonl(&stories(1000)));
+    let texts = from_file(&path, "text", 3).unwrap();
+    let shared: Vec<String> = all_splits().flat_map(|split| whole(&texts, split)).collect();
+    assert_eq!(shared.len(), 1000);
+    assert_eq!(shared.iter().collect::<HashSet<_>>().len(), 1000);
+    assert_eq!(texts.whole_records(Split::Train) / 10, 1000 * 5 / 16 / 10);
+    let other = from_file(&path, "text", 4).unwrap();
+    assert_ne!(whole(&texts, Split::Train), whole(&other, Split::Train));
+    assert!(texts.task(TaskKind::Facts, Split::Tasks, 0).is_none());
+}
+
+#[test]
+fn prompts_go_on_with_later_sentences_and_then_start_over() {
+    let (_dir, path) = write("s.txt", stories(64).join("\n\n"));
+    let texts = from_file(&path, "", 3).unwrap();
+    let (records, len) = (texts.whole_records(Split::Prompts), texts.len(Split::Prompts).unwrap());
+    assert_eq!(len, 3 * records);
+    for index in 0..records {
+        let whole = texts.document(Split::Prompts, index);
+        let (second, third) =
+            (texts.document(Split::Prompts, records + index), texts.document(Split::Prompts, 2 * records + index));
+        assert!(whole.starts_with("Story") && second.starts_with("Then cat") && third.starts_with("It left"));
+        assert!(whole.ends_with(&second) && second.ends_with(&third));
+        assert_eq!(texts.document(Split::Prompts, len + index), whole);
+    }
+    assert_eq!(texts.len(Split::Train), Some(texts.whole_records(Split::Train)), "training texts have no windows");
+}
+
+#[test]
+fn blank_and_repeated_records_are_skipped_and_counted() {
+    let mut lines = jsonl(&stories(20));
+    lines += "\n{\"text\": \"  \"}\n{\"text\": null}\n";
+    lines += &jsonl(&stories(2));
+    let (_dir, path) = write("s.jsonl", lines);
+    let texts = from_file(&path, "text", 0).unwrap();
+    assert_eq!(texts.skipped(), (3, 2));
+    assert!(texts.describe().contains("20 records (3 blank and 2 repeated ones skipped)"), "{}", texts.describe());
+    for split in [Split::Train, Split::HeldOut, Split::Prompts, Split::Audit, Split::Tasks] {
+        assert!(texts.len(split) > Some(0), "{split:?}");
+    }
+}
+
+#[test]
+fn bad_files_are_named_with_place_and_mend() {
+    let check = |name: &str, bytes: &[u8], said: &[&str]| {
+        let (_dir, path) = write(name, bytes);
+        let error = from_file(&path, "text", 0).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with(&path.display().to_string()), "{error}");
+        assert!(!error.contains('\n'), "one line: {error}");
+        for said in said {
+            assert!(error.contains(said), "{error}");
+        }
+    };
+    check("s.txt", b"", &["empty"]);
+    check("s.jsonl", b"", &["empty"]);
+    check("s.parquet", b"", &["empty"]);
+    check("s.parquet", b"PAR1 but not really PAR1", &["write it again as Parquet"]);
+    check("s.csv", b"text", &[".txt, .jsonl or .parquet"]);
+    check("s.txt", b"fine \xff not fine", &["not UTF-8 at byte 5"]);
+    check("s.jsonl", b"{\"text\": \"\xc3\"}", &["not UTF-8 at byte 10"]);
+    check("s.txt", b"only one line\n", &["1 usable records", "at least 16", "blank lines"]);
+    check("s.txt", b" \n\n ", &["0 usable records"]);
+    check("s.jsonl", b"{\"text\": \"one\"}\n", &["1 usable records", "one a line"]);
+    check("s.jsonl", b"{\"text\": \"one\"}\n{\"text\": \n", &["line 2", "one JSON object a line"]);
+    check("s.jsonl", b"[1]\n", &["line 1", "an array, not an object"]);
+    check("s.jsonl", b"{\"text\": \"one\"}\n{\"b\": \"x\", \"a\": 1}\n", &["line 2", "no column `text`", "a, b"]);
+    check("s.jsonl", b"{\"text\": 5}\n", &["line 1", "`text` holds a number"]);
+    let missing = from_file(&PathBuf::from("/nowhere/s.txt"), "text", 0).unwrap_err();
+    assert!(matches!(&missing, FileError::Io { .. }) && missing.to_string().contains("/nowhere/s.txt"), "{missing}");
+}
+
+#[test]
+fn parquet_columns_are_checked() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1; 20]));
+    let strings: ArrayRef = Arc::new(StringArray::from(stories(20)));
+    let (_dir, path) = parquet("s.parquet", vec![("n", numbers), ("story", strings)], Compression::SNAPPY);
+    let error = from_file(&path, "text", 0).unwrap_err().to_string();
+    assert!(error.contains("no column `text`") && error.contains("n, story"), "{error}");
+    let error = from_file(&path, "n", 0).unwrap_err().to_string();
+    assert!(error.contains("`n` holds INT64") && error.contains("column of strings"), "{error}");
+    assert_eq!(whole(&from_file(&path, "story", 0).unwrap(), Split::HeldOut).len(), 2);
+}
+
+#[test]
+fn real_stories_are_read() {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/text/tinystories_recased.jsonl"));
+    if !path.exists() {
+        println!("skipped: {} is not here", path.display());
+        return;
+    }
+    let texts = from_file(&path, "text", 1).unwrap();
+    println!("{}", texts.describe());
+    assert!(texts.whole_records(Split::Prompts) > 1000);
+    assert!(texts.len(Split::Prompts).unwrap() > 10 * texts.whole_records(Split::Prompts));
+    let error = from_file(&path, "story", 1).unwrap_err().to_string();
+    assert!(error.contains("line 1: no column `story`; set column to one of: "), "{error}");
+}
