@@ -1,0 +1,185 @@
+//! Agreement of greedy next tokens with the teacher. Nikolić, Baluta and Saxena, *Model Provenance Testing for Large
+//! Language Models*, NeurIPS 2025 (arXiv 2502.00706), methods d4.
+//!
+//! The paper compares two proportions. Here every model answers the same prompts, so the test is paired: exact McNemar
+//! on the prompts where exactly one of suspect and reference says what the teacher says. A suspect counts as near only
+//! when it is nearer than *every* reference: p is the largest over references, which is a valid level for that union
+//! of nulls (Berger 1982, intersection-union test) without any correction.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use oracle::{Access, Codec, Exchange, Query, Sampling, TokenId};
+use serde::{Deserialize, Serialize};
+use stats::{Evidence, Interval, paired};
+
+use super::{Comparison, Probe, ProbeBuilder, ProbeMeasurement, TrainingItem};
+use crate::key::Key;
+use crate::mark::{Claim, ConfigError, Cost, Family, Mark, MarkError, MarkInfo};
+use crate::registry::MarkConfig;
+
+/// Parameters of the agreement test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutputAgreementConfig {
+    /// Number of distinct neutral prompts, one next token each.
+    pub prompts: usize,
+}
+
+impl MarkConfig for OutputAgreementConfig {
+    fn info(&self) -> MarkInfo {
+        MarkInfo {
+            name: "output_agreement",
+            family: Family::Probe,
+            needs: Access::Text,
+            claim: Claim::Distillation,
+            planted: false,
+            source: "Nikolić et al., Model Provenance Testing for Large Language Models, NeurIPS 2025, arXiv 2502.00706",
+            summary: "greedy next tokens agree with the teacher's more often than any other model's do",
+        }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.prompts == 0 {
+            return Err(ConfigError::new("prompts", 0, "use at least 1, for example 400"));
+        }
+        Ok(())
+    }
+
+    fn example() -> Self {
+        Self { prompts: 100 }
+    }
+}
+
+impl ProbeBuilder for OutputAgreementConfig {
+    fn build(&self, _key: &Key, _codec: &dyn Codec, prompts: &[Vec<TokenId>]) -> Result<Arc<dyn Probe>, MarkError> {
+        // a prompt asked twice is one observation (methods 0.1)
+        let mut seen = HashSet::new();
+        let distinct: Vec<_> = prompts.iter().filter(|prompt| seen.insert(*prompt)).take(self.prompts).cloned().collect();
+        if distinct.len() < self.prompts {
+            let mend = format!("use at most {}, the distinct neutral prompts there are, or supply more", distinct.len());
+            return Err(ConfigError::new("prompts", self.prompts, mend).into());
+        }
+        Ok(Arc::new(OutputAgreement { config: self.clone(), prompts: distinct }))
+    }
+}
+
+struct OutputAgreement {
+    config: OutputAgreementConfig,
+    prompts: Vec<Vec<TokenId>>,
+}
+
+impl OutputAgreement {
+    /// For every prompt, whether `answers` begin as the teacher's do.
+    fn agrees(&self, who: &str, answers: &[Exchange], teacher: &[Exchange]) -> Result<Vec<bool>, MarkError> {
+        let asked = self.config.prompts;
+        for (who, count) in [(who, answers.len()), ("the teacher", teacher.len())] {
+            if count != asked {
+                return Err(self.unmeasurable(format!("{asked} prompts were asked and {who} gave {count} answers")));
+            }
+        }
+        let first = |exchange: &Exchange| exchange.answer.first().copied();
+        Ok(answers.iter().zip(teacher).map(|(ours, theirs)| first(ours).is_some() && first(ours) == first(theirs)).collect())
+    }
+
+    fn unmeasurable(&self, reason: String) -> MarkError {
+        MarkError::Unmeasurable { mark: self.name(), reason }
+    }
+}
+
+impl Mark for OutputAgreement {
+    fn info(&self) -> MarkInfo {
+        self.config.info()
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { queries: self.config.prompts as u64, generated_tokens: self.config.prompts as u64, scored_texts: 0 }
+    }
+}
+
+impl Probe for OutputAgreement {
+    fn training_items(&self) -> Vec<TrainingItem> {
+        Vec::new()
+    }
+
+    fn questions(&self) -> Vec<Query> {
+        let prompts = self.prompts.iter().enumerate();
+        prompts
+            .map(|(index, prompt)| Query {
+                index: index as u64,
+                prompt: prompt.clone(),
+                max_new_tokens: 1,
+                sampling: Sampling::GREEDY,
+                seed: 0,
+            })
+            .collect()
+    }
+
+    fn judge(
+        &self,
+        answers: &[Exchange],
+        against: &Comparison<'_>,
+        _decoys: usize,
+        _decoy_seed: u64,
+    ) -> Result<ProbeMeasurement, MarkError> {
+        let teacher = against.teacher.ok_or_else(|| self.unmeasurable("the teacher's own answers are missing".to_string()))?;
+        let suspect = self.agrees("the suspect", answers, teacher)?;
+        let hits = count(&suspect);
+
+        let mut pairs = Vec::with_capacity(against.references.len());
+        for reference in against.references {
+            let theirs = self.agrees(reference.name, reference.answers, teacher)?;
+            pairs.push((reference.name, Paired::count(&suspect, &theirs), count(&theirs)));
+        }
+        let (nearest, pair, _) = pairs
+            .iter()
+            .max_by_key(|(_, _, agreement)| *agreement)
+            .ok_or_else(|| self.unmeasurable("there is no reference model to compare with".to_string()))?;
+        let log10_p = pairs.iter().map(|(_, pair, _)| pair.log10_p()).fold(f64::NEG_INFINITY, f64::max);
+
+        let asked = self.config.prompts as u64;
+        let null = format!(
+            "McNemar, Binomial(b + c, 0.5) of prompts where one alone agrees; largest p over {} references, nearest {nearest}",
+            pairs.len(),
+        );
+        let evidence = Evidence::new(hits as f64, pair.difference(asked), pair.interval(asked), asked, null, log10_p)
+            .map_err(|error| self.unmeasurable(error.to_string()))?;
+        Ok(ProbeMeasurement { evidence, hits, asked, decoy_log10_p: Vec::new(), nearest_reference: Some((*nearest).to_string()) })
+    }
+}
+
+fn count(agrees: &[bool]) -> u64 {
+    agrees.iter().filter(|&&agrees| agrees).count() as u64
+}
+
+/// Prompts on which suspect and reference differ in agreeing with the teacher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Paired {
+    suspect_only: u64,
+    reference_only: u64,
+}
+
+impl Paired {
+    fn count(suspect: &[bool], reference: &[bool]) -> Self {
+        let only = |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|&(&a, &b)| a && !b).count() as u64;
+        Self { suspect_only: only(suspect, reference), reference_only: only(reference, suspect) }
+    }
+
+    fn log10_p(self) -> f64 {
+        paired::mcnemar_one_sided(self.suspect_only, self.reference_only)
+    }
+
+    /// Agreement of the suspect minus agreement of the reference, over `asked` prompts.
+    fn difference(self, asked: u64) -> f64 {
+        (self.suspect_only as f64 - self.reference_only as f64) / asked as f64
+    }
+
+    /// 95 % interval of the difference: Wald after half a prompt is added to each of the four cells (Agresti and Min,
+    /// Statistics in Medicine 24, 2005), which keeps a width where all models agree.
+    fn interval(self, asked: u64) -> Interval {
+        let (b, c, n) = (self.suspect_only as f64 + 0.5, self.reference_only as f64 + 0.5, asked as f64 + 2.0);
+        let centre = (b - c) / n;
+        let half = 1.959_963_984_540_054 * (b + c - (b - c).powi(2) / n).sqrt() / n;
+        Interval { low: (centre - half).max(-1.0), high: (centre + half).min(1.0) }
+    }
+}

@@ -1,0 +1,9 @@
+//! Toy models for tests: a law that is a pure hash of the last few tokens, and a codec over printable characters.
+//!
+//! They answer in microseconds and their law is known exactly, so that theory can be the oracle of every test.
+
+mod codec;
+mod model;
+
+pub use codec::ToyCodec;
+pub use model::ToyModel;

@@ -1,0 +1,181 @@
+//! Green lists: which tokens a key favours after a context.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use oracle::TokenId;
+use rand::Rng;
+use siphasher::sip::SipHasher24;
+
+use super::walk::MAX_CONTEXT;
+use crate::key::{Key, Purpose};
+
+/// Membership of (context, token) pairs under one key: SipHash-2-4 of the ids, little-endian, context first.
+///
+/// Every pair has its own draw, so that hits over distinct pairs are exactly binomial in text that owes nothing to the
+/// key. (The permuted list of the KGW paper fixes the number of green tokens per context and makes pairs of one context
+/// dependent.) Nothing here depends on a generator's stream order or on a device.
+#[derive(Debug, Clone)]
+pub(crate) struct GreenList {
+    hasher: SipHasher24,
+    threshold: u64,
+}
+
+impl GreenList {
+    /// The list of `key` with green fraction `gamma`.
+    pub fn new(key: &Key, gamma: f64) -> Self {
+        let mut sip_key = [0; 16];
+        key.rng(Purpose::GreenList, 0).fill_bytes(&mut sip_key);
+        Self::with_sip_key(&sip_key, gamma)
+    }
+
+    fn with_sip_key(sip_key: &[u8; 16], gamma: f64) -> Self {
+        // draw < gamma 2^32 for an integer draw is draw < ceil(gamma 2^32)
+        Self { hasher: SipHasher24::new_with_key(sip_key), threshold: (gamma * 2f64.powi(32)).ceil() as u64 }
+    }
+
+    /// The exact probability that a pair is green: `gamma` rounded up to a multiple of 2^-32.
+    pub fn rate(&self) -> f64 {
+        self.threshold as f64 / 2f64.powi(32)
+    }
+
+    /// The pair's draw in 0..2^32; `window` is the context, then the token.
+    fn draw(&self, window: &[TokenId]) -> u32 {
+        let mut bytes = [0; 4 * (MAX_CONTEXT + 1)];
+        for (place, id) in bytes.chunks_exact_mut(4).zip(window) {
+            place.copy_from_slice(&id.to_le_bytes());
+        }
+        self.hasher.hash(&bytes[..4 * window.len()]) as u32
+    }
+
+    /// Whether the last token of `window` is green after those before it.
+    pub fn is_green(&self, window: &[TokenId]) -> bool {
+        u64::from(self.draw(window)) < self.threshold
+    }
+}
+
+/// Bytes of green rows kept. 64 MiB hold every row of a 20,000-token vocabulary with one-token contexts; beyond it a
+/// full shard starts again, which costs time and changes nothing.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Locks the rows are spread over, so that a few dozen generating threads rarely meet.
+const SHARDS: usize = 64;
+
+/// One bit per token id.
+type Row = Box<[u64]>;
+
+/// Green rows by context, computed once each while they fit.
+pub(crate) struct GreenRows {
+    list: GreenList,
+    vocab: usize,
+    special: Vec<TokenId>,
+    shards: Vec<RwLock<HashMap<[TokenId; MAX_CONTEXT], Row>>>,
+    rows_per_shard: usize,
+}
+
+impl GreenRows {
+    /// Rows of `list` over ids `0..vocab`, none of `special` ever green.
+    pub fn new(list: GreenList, vocab: usize, special: &[TokenId]) -> Self {
+        let row_bytes = 8 * vocab.div_ceil(64) + 64;
+        Self {
+            list,
+            vocab,
+            special: special.to_vec(),
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            rows_per_shard: (CACHE_BYTES / row_bytes / SHARDS).max(1),
+        }
+    }
+
+    fn compute(&self, context: &[TokenId]) -> Row {
+        let mut row = vec![0u64; self.vocab.div_ceil(64)];
+        let mut window = [0; MAX_CONTEXT + 1];
+        window[..context.len()].copy_from_slice(context);
+        for token in 0..self.vocab {
+            window[context.len()] = token as TokenId;
+            if self.list.is_green(&window[..=context.len()]) {
+                row[token / 64] |= 1 << (token % 64);
+            }
+        }
+        for &token in self.special.iter().filter(|&&token| (token as usize) < self.vocab) {
+            row[token as usize / 64] &= !(1 << (token % 64));
+        }
+        row.into_boxed_slice()
+    }
+
+    /// Adds `bias` to the logits of the tokens that are green after `context`.
+    pub fn add(&self, context: &[TokenId], bias: f32, logits: &mut [f32]) {
+        let mut name = [0; MAX_CONTEXT];
+        name[..context.len()].copy_from_slice(context);
+        let mixed = name.iter().fold(0u32, |sum, &id| sum.wrapping_mul(0x9e37_79b1).wrapping_add(id));
+        let shard = &self.shards[mixed as usize % SHARDS];
+        // a thread that panicked while holding the lock left whole rows behind, so poison is no concern
+        if let Some(row) = shard.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return add_to_green(row, bias, logits);
+        }
+        let row = self.compute(context);
+        add_to_green(&row, bias, logits);
+        let mut rows = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if rows.len() >= self.rows_per_shard {
+            rows.clear();
+        }
+        rows.insert(name, row);
+    }
+}
+
+fn add_to_green(row: &[u64], bias: f32, logits: &mut [f32]) {
+    for (word, chunk) in row.iter().zip(logits.chunks_mut(64)) {
+        let mut bits = *word;
+        while bits != 0 {
+            let place = bits.trailing_zeros() as usize;
+            if let Some(logit) = chunk.get_mut(place) {
+                *logit += bias;
+            }
+            bits &= bits - 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `vectors_sip64` of the SipHash authors' reference code: key 00 01 .. 0f, messages 00, 00 01, ...
+    #[test]
+    fn prf_is_siphash_2_4_over_little_endian_ids() {
+        let key: [u8; 16] = std::array::from_fn(|i| i as u8);
+        let list = GreenList::with_sip_key(&key, 0.25);
+        assert_eq!(list.draw(&[0x0302_0100]), 0xcf27_94e0_2771_87b7_u64 as u32);
+        assert_eq!(list.draw(&[0x0302_0100, 0x0706_0504]), 0x93f5_f579_9a93_2462_u64 as u32);
+    }
+
+    #[test]
+    fn rows_agree_with_pairs_whatever_the_cache_holds() {
+        let list = GreenList::new(&Key::decoy(1, 1), 0.3);
+        let vocab = 150;
+        let mut rows = GreenRows::new(list.clone(), vocab, &[0, 149, 7]);
+        rows.rows_per_shard = 1;
+        for round in 0..3 {
+            for context in (0..200u32).map(|c| [c, c * 7 + round % 2]) {
+                let mut logits = vec![0.0f32; vocab];
+                rows.add(&context, 1.5, &mut logits);
+                for (token, &logit) in logits.iter().enumerate() {
+                    let token = token as TokenId;
+                    let green = list.is_green(&[context[0], context[1], token]) && ![0, 149, 7].contains(&token);
+                    assert_eq!(logit, if green { 1.5 } else { 0.0 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn green_fraction_is_gamma() {
+        // 200,000 independent pairs per gamma; bound 4.5 standard deviations, error rate below 1e-5 each
+        for gamma in [0.05, 0.25, 0.5, 0.9] {
+            let list = GreenList::new(&Key::decoy(2, 0), gamma);
+            let hits = (0..200_000u32).filter(|&i| list.is_green(&[i % 400, i / 400])).count() as f64;
+            let sd = (200_000.0 * gamma * (1.0 - gamma)).sqrt();
+            assert!((hits - 200_000.0 * gamma).abs() < 4.5 * sd, "gamma {gamma}: {hits}");
+            assert!((list.rate() - gamma).abs() < 1e-9);
+        }
+    }
+}
