@@ -1,0 +1,44 @@
+//! Keys and values of the tokens seen so far, for generation by the generic path.
+
+use candle_core::{Result, Tensor};
+
+/// Keys and values per layer. All rows of a batch have seen the same number of tokens.
+#[derive(Default)]
+pub struct KvCache {
+    layers: Vec<(Tensor, Tensor)>,
+    seen: usize,
+}
+
+impl KvCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of tokens whose keys and values are complete in every layer.
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// Appends `key` and `value` (batch, heads, time, width) of layer `layer` and returns all so far,
+    /// (batch, heads, seen + time, width). Layers are appended in order.
+    ///
+    /// # Errors
+    /// When shapes do not fit those seen before.
+    pub fn append(&mut self, layer: usize, key: Tensor, value: Tensor) -> Result<(Tensor, Tensor)> {
+        let (key, value) = match self.layers.get(layer) {
+            Some((keys, values)) => (Tensor::cat(&[keys, &key], 2)?, Tensor::cat(&[values, &value], 2)?),
+            None => (key.contiguous()?, value.contiguous()?),
+        };
+        match self.layers.get_mut(layer) {
+            Some(slot) => *slot = (key.clone(), value.clone()),
+            None => self.layers.push((key.clone(), value.clone())),
+        }
+        Ok((key, value))
+    }
+
+    /// Tells that `time` more tokens have gone through every layer.
+    pub fn advance(&mut self, time: usize) {
+        self.seen += time;
+    }
+}

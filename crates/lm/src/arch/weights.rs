@@ -1,0 +1,81 @@
+//! The flat vector as named tensors.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Error, Result, Tensor, Var, backprop::GradStore};
+
+use super::Layout;
+
+/// Named tensors over copies of the parts of a flat vector.
+pub struct Weights {
+    tensors: HashMap<String, Tensor>,
+    device: Device,
+}
+
+impl Weights {
+    /// Tensors without gradients, for running a model. `flat`: as long as the layout.
+    ///
+    /// # Errors
+    /// When a tensor cannot be made.
+    pub fn constant(layout: &Layout, flat: &[f32]) -> Result<Self> {
+        Self::build(layout, flat, |part, shape, device| Tensor::from_slice(part, shape, device))
+    }
+
+    /// Variables, for training. `flat`: as long as the layout.
+    ///
+    /// # Errors
+    /// When a tensor cannot be made.
+    pub fn variable(layout: &Layout, flat: &[f32]) -> Result<Self> {
+        Self::build(layout, flat, |part, shape, device| Ok(Var::from_slice(part, shape, device)?.as_tensor().clone()))
+    }
+
+    fn build(layout: &Layout, flat: &[f32], make: impl Fn(&[f32], &[usize], &Device) -> Result<Tensor>) -> Result<Self> {
+        let device = Device::Cpu;
+        let mut tensors = HashMap::with_capacity(layout.parameters().len());
+        for parameter in layout.parameters() {
+            let part = flat
+                .get(parameter.range.clone())
+                .ok_or_else(|| Error::Msg(format!("`{}` lies beyond the {} weights given", parameter.name, flat.len())))?;
+            tensors.insert(parameter.name.clone(), make(part, &parameter.shape, &device)?);
+        }
+        Ok(Self { tensors, device })
+    }
+
+    /// The parameter of this name.
+    ///
+    /// # Errors
+    /// When the layout has none.
+    pub fn get(&self, name: &str) -> Result<&Tensor> {
+        self.tensors.get(name).ok_or_else(|| Error::Msg(format!("no parameter `{name}` in the layout")))
+    }
+
+    /// The parameter of this name, if the layout has it (biases that a configuration may switch off).
+    pub fn find(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// Where the tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Adds the gradients of all parameters to `grad` (as long as the layout). Returns the names of parameters that
+    /// received none.
+    ///
+    /// # Errors
+    /// When a gradient cannot be read back.
+    pub fn add_gradients(&self, layout: &Layout, store: &GradStore, grad: &mut [f32]) -> Result<Vec<String>> {
+        let mut without = Vec::new();
+        for parameter in layout.parameters() {
+            let Some(gradient) = store.get(self.get(&parameter.name)?) else {
+                without.push(parameter.name.clone());
+                continue;
+            };
+            let values = gradient.flatten_all()?.to_vec1::<f32>()?;
+            for (sum, value) in grad[parameter.range.clone()].iter_mut().zip(values) {
+                *sum += value;
+            }
+        }
+        Ok(without)
+    }
+}

@@ -1,0 +1,79 @@
+//! The README of a saved model: a Hugging Face model card.
+
+use std::fmt::Write;
+
+/// What the README of a saved model says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelCard {
+    /// First heading.
+    pub title: String,
+    /// Licence name of the front matter, lower-case (`mit`, `apache-2.0`); left out when empty.
+    pub license: String,
+    /// Languages of the front matter (`en`).
+    pub languages: Vec<String>,
+    /// Tags of the front matter, beside `birthmark`.
+    pub tags: Vec<String>,
+    /// Model it was trained from, if any.
+    pub base_model: Option<String>,
+    /// Markdown below the heading.
+    pub body: String,
+}
+
+impl ModelCard {
+    /// The README: YAML front matter (fields as the Hugging Face hub defines them), heading, body.
+    pub fn readme(&self) -> String {
+        let mut out = String::from("---\n");
+        // Writing to a String cannot fail.
+        if !self.license.is_empty() {
+            let _ = writeln!(out, "license: {}", quoted(&self.license));
+        }
+        if !self.languages.is_empty() {
+            let _ = writeln!(out, "language:");
+            for language in &self.languages {
+                let _ = writeln!(out, "- {}", quoted(language));
+            }
+        }
+        if let Some(base) = &self.base_model {
+            let _ = writeln!(out, "base_model: {}", quoted(base));
+        }
+        let _ = writeln!(out, "library_name: transformers\npipeline_tag: text-generation\ntags:\n- birthmark");
+        for tag in &self.tags {
+            let _ = writeln!(out, "- {}", quoted(tag));
+        }
+        let _ = write!(out, "---\n\n# {}\n", self.title);
+        if !self.body.is_empty() {
+            let _ = write!(out, "\n{}\n", self.body.trim_end());
+        }
+        out
+    }
+}
+
+/// A JSON string is a YAML scalar, whatever it holds; plain words need no quotes.
+fn quoted(text: &str) -> String {
+    let plain = !text.is_empty()
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._/".contains(c))
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        // YAML 1.1 reads these as booleans or null; `no` is also Norwegian.
+        && !["no", "yes", "on", "off", "true", "false", "null", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
+    if plain { text.to_string() } else { serde_json::Value::from(text).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn front_matter_is_fenced_and_quoted() {
+        let card = ModelCard {
+            title: "A student".into(),
+            license: "mit".into(),
+            languages: vec!["no".into()],
+            base_model: Some("a: b".into()),
+            body: "Trained on answers.".into(),
+            ..ModelCard::default()
+        };
+        let readme = card.readme();
+        assert!(readme.starts_with("---\nlicense: mit\nlanguage:\n- \"no\"\nbase_model: \"a: b\"\nlibrary_name: transformers\n"));
+        assert!(readme.ends_with("---\n\n# A student\n\nTrained on answers.\n"));
+    }
+}

@@ -1,0 +1,262 @@
+//! Weights on disk: reading checkpoints into the flat vector, and writing them.
+//!
+//! Tensors are read with positioned reads into the flat vector rather than mapped: every value is copied or converted
+//! anyway, and a file cut short underneath is an error here, where a mapping would end the process.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use safetensors::Dtype;
+use safetensors::tensor::View;
+
+use crate::arch::{Arch, Layout};
+use crate::header::{Entry, Header, is_pickle};
+use crate::read::LoadError;
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Endings of files that hold pickles.
+const PICKLE_ENDINGS: &[&str] = &["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
+
+/// Reads a text file of a model directory.
+pub(crate) fn read_text(path: &Path, mend: &str) -> Result<String, LoadError> {
+    std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => LoadError::Missing { path: path.into(), mend: mend.into() },
+        std::io::ErrorKind::InvalidData => LoadError::Json { path: path.into(), why: "it is not UTF-8 text".into() },
+        _ => LoadError::Io { path: path.into(), source },
+    })
+}
+
+/// Refuses a `dir` that is not a directory, saying what would be right.
+pub(crate) fn check_directory(dir: &Path) -> Result<(), LoadError> {
+    let mend = "give a directory with config.json, model.safetensors and tokenizer.json";
+    let metadata = std::fs::metadata(dir).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => LoadError::Missing { path: dir.into(), mend: mend.into() },
+        _ => LoadError::Io { path: dir.into(), source },
+    })?;
+    if metadata.is_dir() {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    let file = File::open(dir).map_err(|source| LoadError::Io { path: dir.into(), source })?;
+    let _ = file.take(9).read_to_end(&mut start);
+    if has_pickle_ending(dir) || is_pickle(&start) {
+        return Err(LoadError::Pickle { path: dir.into() });
+    }
+    Err(LoadError::NotADirectory { path: dir.into(), mend: mend.into() })
+}
+
+/// Refuses a directory whose only weights are pickles; called before anything else is asked of it.
+pub(crate) fn refuse_pickles(dir: &Path) -> Result<(), LoadError> {
+    if dir.join(SINGLE).exists() || dir.join(INDEX).exists() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(dir).map_err(|source| LoadError::Io { path: dir.into(), source })?;
+    let mut pickles: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| has_pickle_ending(path)).collect();
+    pickles.sort();
+    match pickles.into_iter().next() {
+        Some(path) => Err(LoadError::Pickle { path }),
+        None => Ok(()),
+    }
+}
+
+fn has_pickle_ending(path: &Path) -> bool {
+    path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| PICKLE_ENDINGS.contains(&ending))
+}
+
+/// All weights of a directory in layout order. Names, shapes and types are checked before memory is taken for them.
+pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Result<Vec<f32>, LoadError> {
+    let paths = shards(dir)?;
+    let mut shards = Vec::with_capacity(paths.len());
+    let mut found: BTreeMap<String, (usize, Entry)> = BTreeMap::new();
+    for (i, path) in paths.iter().enumerate() {
+        let (file, header) = Header::open(path)?;
+        for (name, entry) in header.tensors {
+            if found.insert(name.clone(), (i, entry)).is_some() {
+                return Err(LoadError::Tensor { path: path.clone(), name, why: "is in an earlier shard too".into() });
+            }
+        }
+        shards.push(Shard { path, file, data_start: header.data_start });
+    }
+    check_names(&paths[0], &found, arch, layout)?;
+
+    let mut weights = vec![0.0; layout.n_params()];
+    for parameter in layout.parameters() {
+        let Some((shard, entry)) = found.get(&parameter.name) else { continue };
+        shards[*shard].read(entry, &mut weights[parameter.range.clone()])?;
+    }
+    for (name, (shard, entry)) in &found {
+        let Some(parameter) = arch.tied_to(name).and_then(|held_as| layout.get(held_as)) else { continue };
+        let mut copy = vec![0.0; parameter.range.len()];
+        shards[*shard].read(entry, &mut copy)?;
+        let same = copy.iter().zip(&weights[parameter.range.clone()]).all(|(a, b)| a.to_bits() == b.to_bits());
+        if !same {
+            let why = format!("differs from `{}`, which config.json ties it to (tie_word_embeddings)", parameter.name);
+            return Err(LoadError::Tensor { path: shards[*shard].path.into(), name: name.clone(), why });
+        }
+    }
+    Ok(weights)
+}
+
+/// The files that hold the weights; at least one.
+fn shards(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let index = dir.join(INDEX);
+    let single = dir.join(SINGLE);
+    if single.exists() || !index.exists() {
+        return Ok(vec![single]);
+    }
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let bad = |why: String| LoadError::Json { path: index.clone(), why };
+    let Index { weight_map } =
+        serde_json::from_str(&read_text(&index, "fetch the whole checkpoint")?).map_err(|error| bad(error.to_string()))?;
+    let mut names: Vec<String> = weight_map.into_values().collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return Err(bad("`weight_map` is empty".into()));
+    }
+    for name in &names {
+        // An index must not lead out of the directory.
+        if Path::new(name).file_name().is_none_or(|file| file != name.as_str()) {
+            return Err(bad(format!("`weight_map` names `{name}`, which is not a plain file name")));
+        }
+        if has_pickle_ending(Path::new(name)) {
+            return Err(LoadError::Pickle { path: dir.join(name) });
+        }
+    }
+    Ok(names.into_iter().map(|name| dir.join(name)).collect())
+}
+
+fn check_names(path: &Path, found: &BTreeMap<String, (usize, Entry)>, arch: &dyn Arch, layout: &Layout) -> Result<(), LoadError> {
+    let error = |name: &str, why: String| Err(LoadError::Tensor { path: path.into(), name: name.into(), why });
+    let mut expected = HashMap::with_capacity(layout.parameters().len());
+    for parameter in layout.parameters() {
+        expected.insert(parameter.name.as_str(), parameter);
+        if !found.contains_key(&parameter.name) {
+            return error(&parameter.name, format!("of shape {:?} is missing", parameter.shape));
+        }
+    }
+    for (name, (_, entry)) in found {
+        let parameter = expected.get(name.as_str()).copied().or_else(|| arch.tied_to(name).and_then(|name| layout.get(name)));
+        let Some(parameter) = parameter else {
+            if arch.is_buffer(name) {
+                continue;
+            }
+            return error(name, format!("of shape {:?} is not part of the model that config.json describes", entry.shape));
+        };
+        if !entry.shape.iter().copied().eq(parameter.shape.iter().map(|n| *n as u64)) {
+            return error(name, format!("has shape {:?}, but config.json asks for {:?}", entry.shape, parameter.shape));
+        }
+        if !matches!(entry.dtype.as_str(), "F32" | "F16" | "BF16") {
+            return error(name, format!("has type {}; only F32, F16 and BF16 are read", entry.dtype));
+        }
+    }
+    Ok(())
+}
+
+struct Shard<'a> {
+    path: &'a Path,
+    file: File,
+    data_start: u64,
+}
+
+impl Shard<'_> {
+    /// Reads a tensor whose shape and type have been checked.
+    fn read(&mut self, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
+        let path = self.path;
+        let io = |source| LoadError::Io { path: path.into(), source };
+        self.file.seek(SeekFrom::Start(self.data_start + entry.data_offsets[0])).map_err(io)?;
+        let width = if entry.dtype == "F32" { 4 } else { 2 };
+        let mut buffer = vec![0; (1 << 18) * width];
+        for part in into.chunks_mut(1 << 18) {
+            let bytes = &mut buffer[..part.len() * width];
+            self.file.read_exact(bytes).map_err(io)?;
+            match entry.dtype.as_str() {
+                "F32" => convert(bytes, part, |b: [u8; 4]| f32::from_le_bytes(b)),
+                "BF16" => convert(bytes, part, |b: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
+                _ => convert(bytes, part, |b: [u8; 2]| f16_to_f32(u16::from_le_bytes(b))),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn convert<const N: usize>(bytes: &[u8], into: &mut [f32], one: impl Fn([u8; N]) -> f32) {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    for (value, chunk) in into.iter_mut().zip(chunks) {
+        *value = one(*chunk);
+    }
+}
+
+/// IEEE 754 half precision to single; exact.
+fn f16_to_f32(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let exponent = u32::from(bits >> 10 & 0x1f);
+    let fraction = u32::from(bits & 0x3ff);
+    match exponent {
+        // Zero and subnormals are whole multiples of 2^-24, which f32 holds exactly.
+        0 => f32::from_bits(sign | (fraction as f32 / 16_777_216.0).to_bits()),
+        31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
+    }
+}
+
+struct F32View<'a> {
+    shape: &'a [usize],
+    values: &'a [f32],
+}
+
+impl View for F32View<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.values.len()
+    }
+}
+
+/// Writes `model.safetensors` with the metadata `format: pt` that transformers asks for.
+pub(crate) fn save_weights(dir: &Path, layout: &Layout, weights: &[f32]) -> anyhow::Result<()> {
+    let path = dir.join(SINGLE);
+    let views = layout.parameters().iter().map(|parameter| {
+        (parameter.name.as_str(), F32View { shape: &parameter.shape, values: &weights[parameter.range.clone()] })
+    });
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let bytes = safetensors::serialize(views, Some(metadata)).with_context(|| format!("{}: laying out", path.display()))?;
+    std::fs::write(&path, bytes).with_context(|| format!("{}: writing", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_agrees_with_candle_on_every_bit_pattern() {
+        let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        let device = candle_core::Device::Cpu;
+        let reference = candle_core::Tensor::from_raw_buffer(&bytes, candle_core::DType::F16, &[65536], &device).unwrap();
+        let reference = reference.to_dtype(candle_core::DType::F32).unwrap().to_vec1::<f32>().unwrap();
+        for bits in 0..=u16::MAX {
+            let (ours, theirs) = (f16_to_f32(bits), reference[bits as usize]);
+            assert!(ours.to_bits() == theirs.to_bits() || ours.is_nan() && theirs.is_nan(), "{bits:#06x}: {ours} {theirs}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Open language models: load, run, train, save.
+//!
+//! A [`Model`] is a configuration and one flat vector of `f32` weights in layout order; everything else is a function
+//! of these two. There are two ways to compute with it: the *fused* path (crate `kernels`, plain Llama on the CPU) and
+//! the *generic* path (differentiable candle operations, any registered architecture). Both give the same numbers up to
+//! rounding, which is why a caller states the path in its [`Runtime`] and never picks an implementation by hand.
+
+pub mod arch;
+mod card;
+mod checkpoint;
+mod draw;
+mod generate;
+mod gradient;
+mod header;
+mod laws;
+mod model;
+mod read;
+mod runtime;
+mod score;
+mod tokenizer;
+mod trigram;
+
+pub use arch::{ArchitectureConfig, ModelConfig, Parameter};
+pub use card::ModelCard;
+pub use draw::{draw_token, served_law};
+pub use generate::generate;
+pub use gradient::{Batch, GradientEngine, gradient_engine};
+pub use kernels::RowLoss;
+pub use laws::{Row, for_each_law};
+pub use model::Model;
+pub use read::LoadError;
+pub use runtime::{ComputePath, RunError, Runtime};
+pub use score::{TextScore, document_nats, log_probability, score_texts};
+pub use tokenizer::Tokenizer;
+pub use trigram::Trigram;

@@ -1,0 +1,92 @@
+//! Why a model directory could not be loaded.
+
+use std::path::PathBuf;
+
+use crate::arch::ConfigError;
+
+/// Why a model directory could not be loaded. Messages name file, key and value, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file or directory is not there.
+    #[error("{path}: not found; {mend}")]
+    Missing {
+        /// What is not there.
+        path: PathBuf,
+        /// What to do.
+        mend: String,
+    },
+    /// A file where a model directory should be.
+    #[error("{path}: is a file; {mend}")]
+    NotADirectory {
+        /// What was given.
+        path: PathBuf,
+        /// What to do.
+        mend: String,
+    },
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was to be read.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A pickle file; unpickling runs code, so none is ever opened further than its first bytes.
+    #[error("{path}: is a pickle checkpoint, which can run code when read and is refused; convert it to safetensors first")]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a safetensors file, or a damaged one.
+    #[error("{path}: not a valid safetensors file: {why}; fetch or convert the checkpoint again")]
+    NotSafetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file that should be JSON is not.
+    #[error("{path}: not valid JSON for a model directory: {why}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The configuration is incomplete, out of range, or asks for something unsupported.
+    #[error("{path}: {error}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Key, value and mend.
+        error: ConfigError,
+    },
+    /// An architecture that is not registered.
+    #[error("{path}: `model_type` is \"{found}\": unknown architecture; known are: {known}")]
+    UnknownArchitecture {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// All registered ones.
+        known: String,
+    },
+    /// A tensor that the configuration promises is absent, superfluous, or of another shape or type.
+    #[error("{path}: tensor `{name}` {why}; config.json and checkpoint do not belong together")]
+    Tensor {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The tokenizer cannot be used.
+    #[error("{path}: {why}")]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}

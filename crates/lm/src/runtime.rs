@@ -1,0 +1,75 @@
+//! Where and how the work is done: worker pool, compute path, cancellation. Passed down, never global.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+
+/// Which implementation computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComputePath {
+    /// The fused kernels where the architecture allows, the generic path elsewhere.
+    Fused,
+    /// candle's differentiable operations, for every architecture.
+    Generic,
+}
+
+/// Workers, compute path and cancellation flag of one caller.
+pub struct Runtime {
+    /// Workers; every parallel loop of this crate runs in this pool.
+    pub pool: rayon::ThreadPool,
+    /// Which implementation computes.
+    pub path: ComputePath,
+    /// Raised from outside to stop long work at the next token or block.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+impl Runtime {
+    /// A pool of `threads` workers (at least 1).
+    ///
+    /// # Errors
+    /// When the operating system refuses the threads.
+    pub fn new(threads: usize, path: ComputePath, cancelled: Arc<AtomicBool>) -> anyhow::Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.max(1))
+            .thread_name(|i| format!("worker-{i}"))
+            .build()
+            .with_context(|| format!("starting {threads} worker threads"))?;
+        Ok(Self { pool, path, cancelled })
+    }
+
+    /// Number of workers.
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// [`RunError::Cancelled`] once the flag is raised.
+    ///
+    /// # Errors
+    /// Only that one.
+    pub fn check_cancelled(&self) -> Result<(), RunError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(RunError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Why a computation on a model did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The cancellation flag was raised.
+    #[error("stopped before it was finished")]
+    Cancelled,
+    /// What was asked does not fit the model (a token id outside the vocabulary, a prompt longer than the context ...).
+    #[error("{0}")]
+    Input(String),
+    /// The model gave a law that nothing can be drawn from.
+    #[error("the law after token {position} of query {index} has no finite logit: the weights are damaged or training diverged")]
+    NoLaw {
+        /// `Query::index` of the query.
+        index: u64,
+        /// Number of tokens before the law.
+        position: usize,
+    },
+    /// A tensor operation failed.
+    #[error("tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}

@@ -1,0 +1,133 @@
+//! Models on disk: what is written comes back, equal models give equal bytes.
+
+use std::path::Path;
+
+use lm::{Model, ModelCard, ModelConfig, Tokenizer};
+
+use crate::support::stirred;
+
+fn tokenizer() -> Tokenizer {
+    Tokenizer::train_bpe((0..50).map(|i| format!("number {i} and a few words")), 300).unwrap()
+}
+
+fn bytes(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn saved_models_come_back_and_equal_models_give_equal_bytes() {
+    for config in ModelConfig::examples() {
+        let model = stirred(&config, 8);
+        let card = ModelCard { title: "t".into(), ..ModelCard::default() };
+        let [a, b] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        model.save(a.path(), Some(&tokenizer()), &card).unwrap();
+        model.clone().save(b.path(), Some(&tokenizer()), &card).unwrap();
+        assert_eq!(bytes(a.path()), bytes(b.path()));
+        let names: Vec<String> = bytes(a.path()).into_iter().map(|(name, _)| name).collect();
+        let expected = [
+            "README.md",
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "special_tokens_map.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ];
+        assert_eq!(names, expected);
+        let again = Model::load(a.path()).unwrap();
+        assert_eq!(again.config(), model.config());
+        assert_eq!(again.weights(), model.weights());
+        let raw = std::fs::read(a.path().join("model.safetensors")).unwrap();
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(&raw).unwrap();
+        assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
+    }
+}
+
+#[test]
+fn a_new_model_is_a_function_of_its_seed() {
+    for config in ModelConfig::examples() {
+        assert_eq!(Model::init(&config, 3).weights(), Model::init(&config, 3).weights());
+        let (a, b) = (Model::init(&config, 3), Model::init(&config, 4));
+        for parameter in a.layout().parameters() {
+            let values = &a.weights()[parameter.range.clone()];
+            let same = values == &b.weights()[parameter.range.clone()];
+            match parameter.initialiser {
+                lm::arch::Initialiser::Normal(deviation) => {
+                    assert!(!same);
+                    // 240 draws or more: the standard error of their deviation is at most 4.6 %, five of them 23 %.
+                    let found = (values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+                    assert!((found / deviation - 1.0).abs() < 0.23, "{}: {found}", parameter.name);
+                }
+                _ => assert!(same && values.iter().all(|x| *x == values[0])),
+            }
+        }
+    }
+}
+
+/// Writes the model's tensors under `names` in `dtype`, each value through `convert`.
+fn write_as(
+    model: &Model,
+    path: &Path,
+    dtype: safetensors::Dtype,
+    pick: &dyn Fn(usize) -> bool,
+    convert: &dyn Fn(f32) -> Vec<u8>,
+) {
+    let data: Vec<(String, Vec<usize>, Vec<u8>)> = model
+        .layout()
+        .parameters()
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| pick(*i))
+        .map(|(_, p)| {
+            let bytes = model.weights()[p.range.clone()].iter().flat_map(|w| convert(*w)).collect();
+            (p.name.clone(), p.shape.clone(), bytes)
+        })
+        .collect();
+    let views = data
+        .iter()
+        .map(|(name, shape, bytes)| (name, safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes).unwrap()));
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn half_precision_and_shards_are_read() {
+    let model = stirred(&ModelConfig::examples()[0], 8);
+    let rounded = model.with_weights(model.weights().iter().map(|w| f32::from_bits(w.to_bits() & 0xffff_0000)).collect());
+    let dir = tempfile::tempdir().unwrap();
+    rounded.save(dir.path(), None, &ModelCard::default()).unwrap();
+    let single = dir.path().join("model.safetensors");
+    let upper = |w: f32| ((w.to_bits() >> 16) as u16).to_le_bytes().to_vec();
+    write_as(&rounded, &single, safetensors::Dtype::BF16, &|_| true, &upper);
+    assert_eq!(Model::load(dir.path()).unwrap().weights(), rounded.weights());
+
+    std::fs::remove_file(&single).unwrap();
+    let mut map = serde_json::Map::new();
+    for shard in 0..2 {
+        let name = format!("model-0000{}-of-00002.safetensors", shard + 1);
+        let whole = |w: f32| w.to_le_bytes().to_vec();
+        write_as(&rounded, &dir.path().join(&name), safetensors::Dtype::F32, &|i| i % 2 == shard, &whole);
+        for parameter in rounded.layout().parameters().iter().skip(shard).step_by(2) {
+            map.insert(parameter.name.clone(), name.clone().into());
+        }
+    }
+    let index = serde_json::json!({"metadata": {}, "weight_map": map});
+    std::fs::write(dir.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
+    assert_eq!(Model::load(dir.path()).unwrap().weights(), rounded.weights());
+}
+
+#[test]
+fn costs_follow_the_6_n_rule() {
+    let examples = ModelConfig::examples();
+    let tied = Model::init(&examples[0], 0);
+    assert_eq!(tied.flops_per_token_train(), 6.0 * tied.n_params() as f64);
+    let untied = Model::init(&examples[1], 0);
+    // The looked-up table of 37 x 20 takes no operations.
+    assert_eq!(untied.flops_per_token_forward(), 2.0 * (untied.n_params() - 740) as f64);
+    assert_eq!(untied.config().training_state_bytes(), 16 * untied.n_params() as u64);
+}

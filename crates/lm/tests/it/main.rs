@@ -1,0 +1,13 @@
+//! Tests of models as a whole: every registered architecture, both compute paths, files good and bad, and the reference
+//! values beside the checkout where they are there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests are tests too")]
+
+mod files;
+mod generation;
+mod gradients;
+mod laws;
+mod parity;
+mod reference;
+mod refusals;
+mod support;

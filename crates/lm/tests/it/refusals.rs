@@ -1,0 +1,224 @@
+//! Bad input: each gives one line that names file, key and value.
+
+use std::path::Path;
+
+use lm::{LoadError, Model, ModelCard, ModelConfig, Tokenizer};
+use serde_json::{Value, json};
+
+use crate::support::stirred;
+
+fn saved() -> (Model, tempfile::TempDir) {
+    let model = stirred(&ModelConfig::examples()[1], 8);
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path(), None, &ModelCard::default()).unwrap();
+    (model, dir)
+}
+
+/// Parses a Llama's `config.json` with one key changed (null removes it).
+fn with(key: &str, value: Value) -> Result<ModelConfig, LoadError> {
+    let mut config = ModelConfig::examples()[0].arch().config_json();
+    config[key] = value;
+    ModelConfig::parse(&config.to_string(), Path::new("dir/config.json"))
+}
+
+#[test]
+fn unsupported_or_impossible_configurations_are_refused_by_name() {
+    let cases = [
+        ("model_type", json!("mamba"), "\"mamba\": unknown architecture; known are: llama"),
+        ("model_type", json!(null), "`model_type` is missing"),
+        ("hidden_act", json!("gelu"), "`hidden_act` is \"gelu\""),
+        ("pretraining_tp", json!(2), "`pretraining_tp` is 2"),
+        ("rope_scaling", json!({"rope_type": "linear", "factor": 2.0}), "`rope_scaling.factor` is 2.0"),
+        ("rope_scaling", json!({"rope_type": "dynamic"}), "`rope_scaling.rope_type` is \"dynamic\""),
+        ("rope_scaling", json!(3), "`rope_scaling` is 3"),
+        ("rope_parameters", json!({"rope_type": "llama3", "rope_theta": 1e4}), "`rope_parameters.rope_type` is \"llama3\""),
+        ("rope_theta", json!(-1.0), "`rope_theta` is -1.0"),
+        ("sliding_window", json!(128), "`sliding_window` is 128"),
+        ("layer_types", json!(["sliding_attention"]), "`layer_types`"),
+        ("quantization_config", json!({"bits": 4}), "`quantization_config`"),
+        ("final_logit_softcapping", json!(30.0), "`final_logit_softcapping` is 30.0"),
+        ("hidden_size", json!(null), "`hidden_size` is missing"),
+        ("hidden_size", json!(0), "`hidden_size` is 0"),
+        ("hidden_size", json!("20"), "`hidden_size` is \"20\""),
+        ("hidden_size", json!(1e30), "`hidden_size` is"),
+        ("num_hidden_layers", json!(4_000_000_000_u64), "`num_hidden_layers` is 4000000000"),
+        ("num_key_value_heads", json!(3), "`num_key_value_heads` is 3: give a divisor of num_attention_heads = 4"),
+        ("head_dim", json!(5), "`head_dim` is 5"),
+        ("vocab_size", json!(1), "`eos_token_id` is 1"),
+        ("bos_token_id", json!(-1), "`bos_token_id` is -1"),
+        ("attention_bias", json!("yes"), "`attention_bias` is \"yes\""),
+        ("rms_norm_eps", json!(0.0), "`rms_norm_eps` is 0.0"),
+    ];
+    for (key, value, expected) in cases {
+        let error = with(key, value.clone()).unwrap_err().to_string();
+        assert!(error.starts_with("dir/config.json: "), "{error}");
+        assert!(error.contains(expected) && error.lines().count() == 1, "{key} = {value}: {error}");
+    }
+    for (key, value) in [
+        ("rope_scaling", json!({"rope_type": "default"})),
+        ("rope_parameters", json!({"rope_type": "default", "rope_theta": 10000.0})),
+        ("sliding_window", json!(null)),
+        ("use_sliding_window", json!(false)),
+        ("transformers_version", json!("5.0.0")),
+        ("_name_or_path", json!("x")),
+        ("eos_token_id", json!([1, 2])),
+        ("num_key_value_heads", json!(null)),
+    ] {
+        assert!(with(key, value.clone()).is_ok(), "{key} = {value}");
+    }
+    for text in ["", "[]", "{\"model_type\":", "\u{feff}{}"] {
+        assert!(matches!(ModelConfig::parse(text, Path::new("c")), Err(LoadError::Json { .. })), "{text}");
+    }
+}
+
+#[test]
+fn both_dialects_give_the_same_rope_theta() {
+    let mut config = ModelConfig::examples()[0].arch().config_json();
+    config["rope_theta"] = json!(50_000.0);
+    let old = ModelConfig::parse(&config.to_string(), Path::new("c")).unwrap();
+    config.as_object_mut().unwrap().remove("rope_theta");
+    config["rope_parameters"] = json!({"rope_theta": 50_000.0, "rope_type": "default"});
+    let new = ModelConfig::parse(&config.to_string(), Path::new("c")).unwrap();
+    assert_eq!(old, new);
+    assert_ne!(old, ModelConfig::examples()[0]);
+}
+
+fn load_error(dir: &Path) -> String {
+    Model::load(dir).err().expect("this must not load").to_string()
+}
+
+#[test]
+fn missing_files_are_named() {
+    let (_, dir) = saved();
+    let error = load_error(&dir.path().join("nowhere"));
+    assert!(error.contains("nowhere: not found; give a directory"), "{error}");
+    let error = load_error(&dir.path().join("model.safetensors"));
+    assert!(error.contains("is a file; give a directory"), "{error}");
+    assert!(Tokenizer::load(dir.path()).err().unwrap().to_string().contains("tokenizer.json: not found"));
+    std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
+    let error = load_error(dir.path());
+    assert!(error.contains("model.safetensors: not found"), "{error}");
+    std::fs::remove_file(dir.path().join("config.json")).unwrap();
+    let error = load_error(dir.path());
+    assert!(error.contains("config.json: not found"), "{error}");
+}
+
+#[test]
+fn pickles_are_refused_by_name() {
+    let (_, dir) = saved();
+    let weights = dir.path().join("model.safetensors");
+    // A zip of pickles under a safe name.
+    std::fs::write(&weights, b"PK\x03\x04\x14\0\x08\x08\x08\0\0\0").unwrap();
+    assert!(load_error(dir.path()).contains("model.safetensors: is a pickle"));
+    std::fs::remove_file(&weights).unwrap();
+    let pickle = dir.path().join("pytorch_model.bin");
+    std::fs::write(&pickle, b"\x80\x02}q\0.").unwrap();
+    let error = load_error(dir.path());
+    assert!(error.contains("pytorch_model.bin: is a pickle") && error.contains("convert it to safetensors"), "{error}");
+    assert!(load_error(&pickle).contains("pytorch_model.bin: is a pickle"));
+    let index = json!({"weight_map": {"a": "pytorch_model.bin"}});
+    std::fs::write(dir.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
+    assert!(load_error(dir.path()).contains("pytorch_model.bin: is a pickle"));
+    let index = json!({"weight_map": {"a": "../secret.safetensors"}});
+    std::fs::write(dir.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
+    assert!(load_error(dir.path()).contains("not a plain file name"));
+}
+
+#[test]
+fn truncated_checkpoints_are_refused_at_every_length() {
+    let (_, dir) = saved();
+    let path = dir.path().join("model.safetensors");
+    let whole = std::fs::read(&path).unwrap();
+    for len in (0..64).chain((64..whole.len()).step_by(997)).chain([whole.len() - 1]) {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let error = load_error(dir.path());
+        assert!(error.contains("model.safetensors: not a valid safetensors file"), "{len}: {error}");
+    }
+}
+
+/// Saves with the header's JSON passed through `edit` and the data cut or filled to `data_bytes`.
+fn edit_header(dir: &Path, edit: impl Fn(&mut serde_json::Map<String, Value>), data: impl Fn(Vec<u8>) -> Vec<u8>) {
+    let path = dir.join("model.safetensors");
+    let whole = std::fs::read(&path).unwrap();
+    let n = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut header: Value = serde_json::from_slice(&whole[8..8 + n]).unwrap();
+    edit(header.as_object_mut().unwrap());
+    let json = header.to_string();
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json.as_bytes());
+    bytes.extend(data(whole[8 + n..].to_vec()));
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn tensors_that_do_not_fit_the_configuration_are_named_with_both_shapes() {
+    let same = |data: Vec<u8>| data;
+    let (_, dir) = saved();
+    edit_header(dir.path(), |header| header["model.norm.weight"]["shape"] = json!([2, 10]), same);
+    let error = load_error(dir.path());
+    assert!(error.contains("tensor `model.norm.weight` has shape [2, 10], but config.json asks for [20]"), "{error}");
+
+    let (_, dir) = saved();
+    let rename = |header: &mut serde_json::Map<String, Value>| {
+        let entry = header.remove("model.norm.weight").unwrap();
+        header.insert("model.norm.wait".into(), entry);
+    };
+    edit_header(dir.path(), rename, same);
+    let error = load_error(dir.path());
+    assert!(error.contains("tensor `model.norm.weight` of shape [20] is missing"), "{error}");
+
+    let (_, dir) = saved();
+    edit_header(
+        dir.path(),
+        |header| {
+            let end = header.values().filter_map(|entry| entry["data_offsets"][1].as_u64()).max().unwrap();
+            header.insert("extra".into(), json!({"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]}));
+        },
+        |mut data| {
+            data.extend([0; 4]);
+            data
+        },
+    );
+    let error = load_error(dir.path());
+    assert!(error.contains("tensor `extra` of shape [1] is not part of the model"), "{error}");
+
+    let (_, dir) = saved();
+    edit_header(dir.path(), |header| header["model.norm.weight"]["dtype"] = json!("I32"), same);
+    let error = load_error(dir.path());
+    assert!(error.contains("tensor `model.norm.weight` has type I32; only F32, F16 and BF16"), "{error}");
+
+    let (_, dir) = saved();
+    edit_header(dir.path(), |header| header["model.norm.weight"]["shape"] = json!([1u64 << 40, 1u64 << 40]), same);
+    let error = load_error(dir.path());
+    assert!(error.contains("does not take the 80 bytes"), "{error}");
+}
+
+#[test]
+fn a_tied_head_may_be_in_the_file_only_if_it_is_the_embedding() {
+    let model = stirred(&ModelConfig::examples()[1], 8);
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path(), None, &ModelCard::default()).unwrap();
+    let mut config: Value = serde_json::from_slice(&std::fs::read(dir.path().join("config.json")).unwrap()).unwrap();
+    config["tie_word_embeddings"] = json!(true);
+    std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+    let error = load_error(dir.path());
+    assert!(error.contains("`lm_head.weight` differs from `model.embed_tokens.weight`"), "{error}");
+
+    let mut weights = model.weights().to_vec();
+    let [table, head] =
+        ["model.embed_tokens.weight", "lm_head.weight"].map(|name| model.layout().get(name).unwrap().range.clone());
+    weights.copy_within(table, head.start);
+    let equal = model.with_weights(weights);
+    equal.save(dir.path(), None, &ModelCard::default()).unwrap();
+    std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+    assert_eq!(Model::load(dir.path()).unwrap().weights(), &equal.weights()[..head.start]);
+}
+
+#[test]
+fn a_tokenizer_with_too_many_ids_is_refused() {
+    let (_, dir) = saved();
+    let tokenizer = Tokenizer::train_bpe((0..50).map(|i| format!("number {i}")), 270).unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    let error = Model::load_with_tokenizer(dir.path()).err().unwrap().to_string();
+    assert!(error.contains("tokenizer.json") && error.contains("config.json says `vocab_size` 37"), "{error}");
+}
