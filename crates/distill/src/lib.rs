@@ -1,0 +1,32 @@
+//! The served teacher, transcripts, implanting, losses and training.
+//!
+//! A thief's side and an owner's side of one story: [`Served`] is a model behind an API that shows a chosen surface, and
+//! everything the thief learns passes through it. Training is one loop for every purpose (pre-training, continued training,
+//! implanting, distillation); what differs is the [`BatchSource`], a pure function of the step. Gradients are summed over a
+//! fixed number of logical shards in a fixed order, so a trained model does not depend on how many threads trained it.
+
+mod cost;
+mod distill_source;
+mod error;
+mod fidelity;
+mod implant;
+pub mod loss;
+mod pretrain;
+mod served;
+mod shown;
+#[cfg(test)]
+mod testing;
+mod train;
+mod transcript;
+
+pub use cost::Cost;
+pub use distill_source::{Compute, DistillSource};
+pub use error::{ConfigError, DistillError};
+pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, fidelity, held_out};
+pub use implant::{ImplantConfig, ImplantItem, ImplantReport, Regulariser, answered, implant};
+pub use loss::{Loss, LossConfig};
+pub use pretrain::{PackedDocuments, PretrainSource};
+pub use served::{Served, ShownLaw};
+pub use shown::{ShownLaws, TopLaws};
+pub use train::{BatchSource, Curve, CurvePoint, Decay, ShardBatch, TrainPlan, TrainState, Trained, first_steps, fit, train};
+pub use transcript::{Asked, Transcript, ask, read_parquet, write_parquet};

@@ -1,0 +1,51 @@
+use kernels::{rowloss::kl_to_teacher, vecmath};
+use oracle::{Access, TokenId};
+use serde::{Deserialize, Serialize};
+
+use super::{Loss, Shown};
+use crate::error::ConfigError;
+
+/// `tau^2 KL(q_tau || p_tau)` over the whole vocabulary (Hinton, Vinyals and Dean 2015, section 2; methods g, Hinton KD with
+/// lambda = 1). The factor keeps the size of the gradient independent of the temperature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FullKl {
+    /// Temperature tau that softens both laws, on top of the one the teacher was asked at.
+    pub temperature: f32,
+}
+
+impl Loss for FullKl {
+    fn name(&self) -> &'static str {
+        "full_kl"
+    }
+
+    fn needs(&self) -> Access {
+        Access::Logits
+    }
+
+    fn source(&self) -> &'static str {
+        "Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2"
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.temperature.is_finite() && self.temperature > 0.0 {
+            return Ok(());
+        }
+        Err(ConfigError::new("full_kl.temperature", self.temperature, "choose a number above 0; 1 compares the laws as they are"))
+    }
+
+    fn row(&self, _token: TokenId, shown: Shown<'_>, logits: &mut [f32]) -> f64 {
+        let Shown::Whole(log_probs) = shown else { panic!("full_kl is trained on whole laws only") };
+        let tau = self.temperature;
+        if tau == 1.0 {
+            return kl_to_teacher(logits, log_probs, 1.0, 1.0);
+        }
+        let mut softened: Vec<f32> = log_probs.iter().map(|l| l / tau).collect();
+        vecmath::log_softmax_in_place(&mut softened);
+        kl_to_teacher(logits, &softened, tau, tau * tau)
+    }
+
+    fn examples() -> Vec<Self> {
+        vec![Self { temperature: 1.0 }, Self { temperature: 2.0 }]
+    }
+}

@@ -1,0 +1,138 @@
+//! What a student minimises, one loss per file.
+//!
+//! A loss is a function of one row of student logits and of what the teacher's surface showed at that position; it writes its
+//! gradient in closed form over the logits, so no tape is needed and both compute paths of `lm` share it. Losses are sums over
+//! positions; the trainer divides by the number of scored positions of the whole batch.
+//!
+//! A new loss is one file with a config struct that implements [`Loss`], and one line in the `losses!` list below.
+
+mod rows;
+
+use std::sync::Arc;
+
+use oracle::{Access, Surface, TokenId};
+
+use crate::error::{ConfigError, DistillError};
+pub use rows::{LawsAt, RowTargets, ScaledLoss};
+
+/// What a surface showed of the teacher's law at one position, besides the token itself.
+#[derive(Debug, Clone, Copy)]
+pub enum Shown<'a> {
+    /// The token only.
+    Nothing,
+    /// Natural-log probabilities of the most probable tokens, most probable first.
+    Top {
+        /// Their ids.
+        ids: &'a [TokenId],
+        /// Their log-probabilities, as many.
+        log_probs: &'a [f32],
+    },
+    /// Natural-log probabilities of all tokens (length: vocabulary).
+    Whole(&'a [f32]),
+}
+
+/// A loss over one row of student logits.
+pub trait Loss: Send + Sync + std::fmt::Debug {
+    /// Name, as experiment files and records write it.
+    fn name(&self) -> &'static str;
+
+    /// What the teacher's surface must show.
+    fn needs(&self) -> Access;
+
+    /// Where the formula comes from.
+    fn source(&self) -> &'static str;
+
+    /// Whether prompt tokens are learned like answer tokens (possible only when the loss needs no law).
+    fn learns_prompts(&self) -> bool {
+        false
+    }
+
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// The offending key, its value and the mend.
+    fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// Replaces `logits` (vocab) by the gradient of this position's loss with respect to them and returns that loss in nats.
+    /// `token` is the teacher's token at this position.
+    ///
+    /// # Panics
+    /// If `shown` holds less than [`Loss::needs`] asks for; [`check_surface`] rules that out beforehand.
+    fn row(&self, token: TokenId, shown: Shown<'_>, logits: &mut [f32]) -> f64;
+
+    /// Parameter sets that together reach every branch: what listings show and what the tests of the registry run.
+    fn examples() -> Vec<Self>
+    where
+        Self: Sized;
+}
+
+macro_rules! losses {
+    ($($(#[$doc:meta])* $module:ident => $variant:ident,)*) => {
+        $(mod $module; pub use $module::*;)*
+
+        /// A loss with its parameters, as an experiment file names it: `{ topk_kl = { tail = "bucket" } }`.
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(rename_all = "snake_case", deny_unknown_fields)]
+        pub enum LossConfig {
+            $($(#[$doc])* $variant($variant),)*
+        }
+
+        impl LossConfig {
+            /// The loss itself.
+            pub fn build(&self) -> Arc<dyn Loss> {
+                match self {
+                    $(Self::$variant(config) => Arc::new(config.clone()),)*
+                }
+            }
+
+            /// Every registered loss with each of its example parameter sets.
+            pub fn examples() -> Vec<Self> {
+                let mut all = Vec::new();
+                $(all.extend($variant::examples().into_iter().map(Self::$variant));)*
+                all
+            }
+        }
+    };
+}
+
+losses! {
+    /// Cross-entropy on the teacher's tokens.
+    sequence_kd => SequenceKd,
+    /// Kullback-Leibler divergence over the reported most probable tokens.
+    topk_kl => TopkKl,
+    /// Kullback-Leibler divergence over the whole law.
+    full_kl => FullKl,
+}
+
+impl LossConfig {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// As [`Loss::validate`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.build().validate()
+    }
+}
+
+/// Refuses a loss that wants more than the surface shows.
+///
+/// # Errors
+/// [`DistillError::LossNotServed`], naming both and a surface that would do.
+pub fn check_surface(loss: &dyn Loss, surface: &Surface) -> Result<(), DistillError> {
+    let needs = loss.needs();
+    if surface.access() >= needs {
+        return Ok(());
+    }
+    let (needs, instead) = match needs {
+        Access::Text => ("answers", "text"),
+        Access::Logprobs => ("log-probabilities", "top_logprobs"),
+        Access::Logits => ("whole laws", "logits"),
+        Access::Weights => ("weights", "logits"),
+    };
+    Err(DistillError::LossNotServed { loss: loss.name(), needs, surface: surface.name(), instead })
+}
+
+#[cfg(test)]
+mod tests;

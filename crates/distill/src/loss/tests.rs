@@ -1,0 +1,219 @@
+use oracle::ServedLaw;
+use rand::RngExt;
+
+use super::*;
+use crate::testing::rng;
+
+const V: usize = 12;
+
+fn log_softmax(logits: &[f64]) -> Vec<f64> {
+    let max = logits.iter().copied().fold(f64::MIN, f64::max);
+    let log_sum = max + logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln();
+    logits.iter().map(|l| l - log_sum).collect()
+}
+
+/// A teacher's law, and its `k` most probable tokens.
+struct Law {
+    whole: Vec<f32>,
+    ids: Vec<TokenId>,
+    log_probs: Vec<f32>,
+}
+
+fn law(logits: &[f64], k: usize) -> Law {
+    let whole: Vec<f32> = log_softmax(logits).iter().map(|&l| l as f32).collect();
+    let mut ids: Vec<TokenId> = (0..whole.len() as TokenId).collect();
+    ids.sort_by(|a, b| whole[*b as usize].total_cmp(&whole[*a as usize]));
+    ids.truncate(k);
+    let log_probs = ids.iter().map(|&id| whole[id as usize]).collect();
+    Law { whole, ids, log_probs }
+}
+
+impl Law {
+    fn top(&self) -> Shown<'_> {
+        Shown::Top { ids: &self.ids, log_probs: &self.log_probs }
+    }
+
+    /// The least that `loss` can be trained on.
+    fn for_loss(&self, loss: &dyn Loss) -> Shown<'_> {
+        match loss.needs() {
+            Access::Text => Shown::Nothing,
+            Access::Logprobs => self.top(),
+            _ => Shown::Whole(&self.whole),
+        }
+    }
+}
+
+fn normal_row(seed: u64, spread: f64) -> Vec<f64> {
+    let mut rng = rng(seed);
+    (0..V).map(|_| spread * (0..12).map(|_| rng.random::<f64>() - 0.5).sum::<f64>()).collect()
+}
+
+fn ln(probabilities: &[f64]) -> Vec<f64> {
+    probabilities.iter().map(|p| p.ln()).collect()
+}
+
+/// Loss of `config` for a student with these logits, and its gradient.
+fn row(config: &LossConfig, token: TokenId, shown: Shown<'_>, logits: &[f64]) -> (f64, Vec<f32>) {
+    let mut row: Vec<f32> = logits.iter().map(|&l| l as f32).collect();
+    (config.build().row(token, shown, &mut row), row)
+}
+
+#[test]
+fn gradients_are_the_finite_differences_of_every_registered_loss() {
+    for config in LossConfig::examples() {
+        for seed in 0..4 {
+            let (teacher, student) = (law(&normal_row(seed, 1.5), 4), normal_row(100 + seed, 1.5));
+            let loss = config.build();
+            let shown = teacher.for_loss(&*loss);
+            let (_, gradient) = row(&config, 3, shown, &student);
+            for i in 0..V {
+                // the loss is rounded to about 1e-6, so a difference over 2 h errs by 1e-4 and by h^2 / 6 of the third derivative
+                let h = 0.02;
+                let at = |step: f64| {
+                    let mut moved = student.clone();
+                    moved[i] += step;
+                    row(&config, 3, shown, &moved).0
+                };
+                let difference = (at(h) - at(-h)) / (2.0 * h);
+                let error = (difference - f64::from(gradient[i])).abs();
+                assert!(error < 3e-4, "{config:?}, logit {i}: {difference} by differences, {} in closed form", gradient[i]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shift_of_all_logits_changes_no_registered_loss() {
+    for config in LossConfig::examples() {
+        let (teacher, student) = (law(&normal_row(7, 2.0), 5), normal_row(8, 2.0));
+        let shown = teacher.for_loss(&*config.build());
+        let (loss, gradient) = row(&config, 0, shown, &student);
+        let shifted: Vec<f64> = student.iter().map(|l| l + 30.0).collect();
+        assert!((loss - row(&config, 0, shown, &shifted).0).abs() < 2e-5, "{config:?}");
+        assert!(gradient.iter().sum::<f32>().abs() < 1e-5, "{config:?}: {gradient:?}");
+        assert!(loss > 0.0);
+    }
+}
+
+#[test]
+fn a_student_equal_to_its_teacher_is_at_the_minimum_of_every_divergence() {
+    let logits = normal_row(3, 2.0);
+    let teacher = law(&logits, 5);
+    for config in LossConfig::examples() {
+        // cross-entropy has its minimum elsewhere; a renormalised teacher is not the student even if both laws agree
+        if matches!(&config, LossConfig::SequenceKd(_) | LossConfig::TopkKl(TopkKl { tail: Tail::Zero })) {
+            continue;
+        }
+        let (loss, gradient) = row(&config, 0, teacher.for_loss(&*config.build()), &logits);
+        assert!(loss.abs() < 1e-5, "{config:?}: {loss}");
+        assert!(gradient.iter().all(|g| g.abs() < 1e-5), "{config:?}: {gradient:?}");
+    }
+}
+
+/// methods, appendix A, rows "KL / JSD" and "tail bucket".
+#[test]
+fn golden_divergences() {
+    let (q, p) = (law(&ln(&[0.2, 0.5, 0.3]), 1), ln(&[0.7, 0.2, 0.1]));
+    let full = LossConfig::FullKl(FullKl { temperature: 1.0 });
+    let bucket = LossConfig::TopkKl(TopkKl { tail: Tail::Bucket });
+    assert!((row(&full, 0, Shown::Whole(&q.whole), &p).0 - 0.537_176_458_8).abs() < 1e-6);
+    assert!((row(&bucket, 0, q.top(), &p).0 - 0.223_143_551_3).abs() < 1e-6);
+    assert!((row(&bucket, 0, Shown::Whole(&q.whole), &p).0 - 0.537_176_458_8).abs() < 1e-6);
+}
+
+#[test]
+fn tempering_follows_its_definition() {
+    let (teacher, student) = (normal_row(21, 2.0), normal_row(22, 2.0));
+    let halved = |row: &[f64]| log_softmax(&row.iter().map(|l| l / 2.0).collect::<Vec<_>>());
+    let (q, p) = (halved(&teacher), halved(&student));
+    let expected: f64 = 4.0 * q.iter().zip(&p).map(|(q, p)| q.exp() * (q - p)).sum::<f64>();
+    let config = LossConfig::FullKl(FullKl { temperature: 2.0 });
+    let teacher = law(&teacher, V);
+    let (loss, _) = row(&config, 0, Shown::Whole(&teacher.whole), &student);
+    assert!((loss - expected).abs() < 1e-5, "{loss} instead of {expected}");
+}
+
+#[test]
+fn the_bucket_bounds_the_full_divergence_from_below_and_reaches_it_at_k_equal_vocabulary() {
+    let full = LossConfig::FullKl(FullKl { temperature: 1.0 });
+    let bucket = LossConfig::TopkKl(TopkKl { tail: Tail::Bucket });
+    for seed in 0..20 {
+        let (teacher, student) = (normal_row(seed, 2.0), normal_row(50 + seed, 2.0));
+        let whole = law(&teacher, V);
+        let (exact, _) = row(&full, 0, Shown::Whole(&whole.whole), &student);
+        let mut last = 0.0;
+        for k in 1..=V {
+            let (loss, _) = row(&bucket, 0, law(&teacher, k).top(), &student);
+            assert!(loss >= last - 1e-5 && loss <= exact + 1e-5, "k = {k}: {loss}, {last} before, {exact} in full");
+            last = loss;
+        }
+        assert!((last - exact).abs() < 1e-5);
+    }
+}
+
+/// A truncated law is reported with minus infinity, and a student may have lost its tail altogether.
+#[test]
+fn extreme_laws_stay_finite() {
+    let ids = [0, 1, 2];
+    let log_probs = [0.6_f32.ln(), 0.4_f32.ln(), f32::NEG_INFINITY];
+    let mut whole = vec![f32::NEG_INFINITY; V];
+    whole[..2].copy_from_slice(&log_probs[..2]);
+    for config in LossConfig::examples() {
+        let shown = match config.build().needs() {
+            Access::Logits => Shown::Whole(&whole),
+            _ => Shown::Top { ids: &ids, log_probs: &log_probs },
+        };
+        for peak in [0.0, 60.0, 200.0] {
+            let mut student = normal_row(9, 1.0);
+            student[0] += peak;
+            let (loss, gradient) = row(&config, 1, shown, &student);
+            assert!(loss.is_finite() && loss >= -1e-6, "{config:?}: {loss}");
+            assert!(gradient.iter().all(|g| g.is_finite()), "{config:?}: {gradient:?}");
+        }
+    }
+}
+
+/// 1 minus the sum of the reported tokens has no digits left here; the sum over the others has all.
+#[test]
+fn a_small_tail_is_not_lost_to_rounding() {
+    let teacher = law(&ln(&[0.7, 0.2, 0.06, 0.04]), 2);
+    let student = [14.0, 14.0, -6.0, -6.0];
+    let (loss, gradient) = row(&LossConfig::TopkKl(TopkKl { tail: Tail::Bucket }), 0, teacher.top(), &student);
+    let p = log_softmax(&student);
+    let tail = (p[2].exp() + p[3].exp()).ln();
+    let expected = 0.7 * (0.7_f64.ln() - p[0]) + 0.2 * (0.2_f64.ln() - p[1]) + 0.1 * (0.1_f64.ln() - tail);
+    assert!((loss - expected).abs() < 1e-4, "{loss} instead of {expected}");
+    assert!((gradient[2] + 0.05).abs() < 1e-4, "{gradient:?}");
+}
+
+#[test]
+fn a_loss_that_wants_more_than_the_surface_shows_is_refused_by_name() {
+    let law = ServedLaw::PostWatermark;
+    let surfaces = [Surface::GreedyText, Surface::Text, Surface::TopLogprobs { k: 5, law }, Surface::Logits { law }];
+    for config in LossConfig::examples() {
+        let loss = config.build();
+        for surface in &surfaces {
+            assert_eq!(check_surface(&*loss, surface).is_ok(), surface.access() >= loss.needs(), "{config:?} on {surface}");
+        }
+    }
+    let topk = LossConfig::TopkKl(TopkKl { tail: Tail::Bucket }).build();
+    assert_eq!(
+        check_surface(&*topk, &Surface::Text).unwrap_err().to_string(),
+        "`topk_kl` needs log-probabilities; a `text` oracle has none (serve `top_logprobs`, or train with `sequence_kd`)"
+    );
+}
+
+#[test]
+fn configs_read_back_and_refuse_what_they_do_not_know() {
+    for config in LossConfig::examples() {
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<LossConfig>(&text).unwrap(), config);
+        assert!(text.starts_with(&format!("{{\"{}\"", config.build().name())), "{text}");
+        assert!(config.validate().is_ok());
+    }
+    for wrong in [r#"{"topk_kl": {"tail": "bucket", "k": 3}}"#, r#"{"topk_kl": {}}"#, r#"{"hinge": {}}"#, r#"{"full_kl": {}}"#] {
+        assert!(serde_json::from_str::<LossConfig>(wrong).is_err(), "{wrong}");
+    }
+    let error = LossConfig::FullKl(FullKl { temperature: 0.0 }).validate().unwrap_err();
+    assert_eq!((error.key.as_str(), error.value.as_str()), ("full_kl.temperature", "0"));
+}

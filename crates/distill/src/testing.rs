@@ -1,0 +1,112 @@
+//! Small models and data that the tests of this crate share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use lm::arch::LlamaArchitecture;
+use lm::{ArchitectureConfig, ComputePath, Model, ModelConfig, Runtime};
+use oracle::{Exchange, LogitsProcessor, ProcessorStage, Query, Sampling, Stop, TokenId};
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::train::{Decay, TrainPlan};
+
+pub(crate) const VOCAB: usize = 50;
+pub(crate) const BOS: TokenId = 1;
+pub(crate) const EOS: TokenId = 2;
+
+pub(crate) fn model_of(vocab: usize, seed: u64) -> Model {
+    let shape = LlamaArchitecture {
+        hidden_size: 16,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
+        head_dim: None,
+        intermediate_size: 32,
+        max_position_embeddings: 64,
+        rope_theta: 10_000.0,
+        rms_norm_eps: 1e-5,
+        tie_word_embeddings: true,
+        initializer_range: 0.3,
+    };
+    let config = ModelConfig::from_architecture(&ArchitectureConfig::Llama(shape), vocab, Some(BOS), Some(EOS)).unwrap();
+    Model::init(&config, seed)
+}
+
+pub(crate) fn model(seed: u64) -> Model {
+    model_of(VOCAB, seed)
+}
+
+pub(crate) fn runtime(threads: usize) -> Arc<Runtime> {
+    Arc::new(Runtime::new(threads, ComputePath::Fused, Arc::new(AtomicBool::new(false))).unwrap())
+}
+
+pub(crate) fn plan(steps: u64, batch_rows: usize) -> TrainPlan {
+    TrainPlan {
+        steps,
+        batch_rows,
+        logical_shards: 3,
+        peak_lr: 0.01,
+        warmup_steps: 2,
+        final_lr_fraction: 0.1,
+        decay: Decay::Cosine,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-8,
+        grad_clip: 1.0,
+    }
+}
+
+pub(crate) fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// A document: beginning token, 2 to 9 ordinary tokens in which each follows its predecessor by 1 or 2, end token.
+pub(crate) fn document(rng: &mut impl Rng) -> Vec<TokenId> {
+    let mut document = vec![BOS];
+    let mut token = rng.random_range(3..VOCAB as TokenId);
+    for _ in 0..rng.random_range(2..10) {
+        document.push(token);
+        token = 3 + (token - 3 + rng.random_range(1..3)) % (VOCAB as TokenId - 3);
+    }
+    document.push(EOS);
+    document
+}
+
+pub(crate) fn documents(n: usize, seed: u64) -> Vec<Vec<TokenId>> {
+    let mut rng = rng(seed);
+    (0..n).map(|_| document(&mut rng)).collect()
+}
+
+/// Query `index` asks for up to `max_new_tokens` after the beginning token and one more.
+pub(crate) fn query(index: u64, max_new_tokens: usize, sampling: Sampling) -> Query {
+    let prompt = vec![BOS, 3 + (index as TokenId * 7) % (VOCAB as TokenId - 3)];
+    Query { index, prompt, max_new_tokens, sampling, seed: 1000 + index }
+}
+
+pub(crate) fn exchange(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
+    let query = Query { index: 0, prompt: prompt.to_vec(), max_new_tokens: answer.len(), sampling: Sampling::PLAIN, seed: 0 };
+    Exchange { query, answer: answer.to_vec(), stop: Stop::Length }
+}
+
+/// Adds a constant to every token whose sum with the previous one is even.
+pub(crate) struct Parity {
+    pub(crate) delta: f32,
+}
+
+impl LogitsProcessor for Parity {
+    fn stage(&self) -> ProcessorStage {
+        ProcessorStage::BeforeTemperature
+    }
+
+    fn process(&self, before: &[TokenId], _answer_start: usize, logits: &mut [f32]) {
+        let previous = *before.last().unwrap() as usize;
+        for (id, logit) in logits.iter_mut().enumerate() {
+            if (id + previous).is_multiple_of(2) {
+                *logit += self.delta;
+            }
+        }
+    }
+}
