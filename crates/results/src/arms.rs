@@ -1,0 +1,79 @@
+use std::collections::HashMap;
+
+use crate::words::queries;
+use crate::{Arm, Kind, Record};
+
+/// The arms of each mark of an experiment, for looking up who stands beside a suspect.
+pub(crate) struct Arms<'a> {
+    by_mark: HashMap<Key<'a>, Vec<&'a Record>>,
+}
+
+type Key<'a> = (&'a str, u64, &'a str);
+
+fn key(record: &Record) -> Key<'_> {
+    (&record.experiment_hash, record.seed, record.mark.as_deref().unwrap_or_default())
+}
+
+impl<'a> Arms<'a> {
+    pub(crate) fn of(records: &'a [Record]) -> Self {
+        let mut by_mark: HashMap<_, Vec<_>> = HashMap::new();
+        for record in records.iter().filter(|record| record.kind == Kind::Mark) {
+            by_mark.entry(key(record)).or_default().push(record);
+        }
+        Self { by_mark }
+    }
+
+    fn all<'b>(&'b self, record: &'b Record) -> &'b [&'a Record] {
+        self.by_mark.get(&key(record)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The control at the same surface, loss, compute, budget and seed; the tested one if there are several views.
+    pub(crate) fn control(&self, student: &Record) -> Option<&'a Record> {
+        let beside = |r: &&&Record| r.arm == Arm::Control && same_point(r, student);
+        let controls: Vec<_> = self.all(student).iter().filter(beside).collect();
+        controls.iter().find(|r| r.log10_p.is_some() && r.view == student.view).or_else(|| controls.first()).map(|r| **r)
+    }
+
+    /// The teacher's records of the mark: those at the suspect's own surface if the teacher was measured by surface.
+    pub(crate) fn teachers(&self, record: &Record) -> Vec<&'a Record> {
+        let all: Vec<_> = self.all(record).iter().copied().filter(|r| r.arm == Arm::Teacher).collect();
+        let same: Vec<_> = all.iter().copied().filter(|r| r.surface == record.surface).collect();
+        if same.is_empty() { all } else { same }
+    }
+
+    /// Arms on which the true key must not fire if `record` is to be believed.
+    pub(crate) fn negatives(&self, record: &Record) -> Vec<&'a Record> {
+        let planted = record.planted == Some(true);
+        let counts = |r: &&Record| match r.arm {
+            Arm::Control => planted && record.arm == Arm::Student && same_point(r, record),
+            arm => arm.is_negative(planted),
+        };
+        self.all(record).iter().copied().filter(counts).collect()
+    }
+}
+
+fn same_point(a: &Record, b: &Record) -> bool {
+    a.surface == b.surface && a.loss == b.loss && a.compute == b.compute && a.budget_queries == b.budget_queries
+}
+
+/// A suspect in words.
+pub(crate) trait Describe {
+    fn describe(&self) -> String;
+}
+
+impl Describe for Record {
+    fn describe(&self) -> String {
+        let mut text = self.arm.name().to_string();
+        if self.surface != "-" && !self.surface.is_empty() {
+            text.push_str(&format!(" of `{}`", self.surface));
+        }
+        if self.loss != "-" && !self.loss.is_empty() {
+            text.push_str(&format!(" by {}", self.loss));
+        }
+        if let Some(budget) = self.budget_queries {
+            text.push_str(&format!(" at {} queries", queries(budget)));
+        }
+        text.push_str(&format!(", seed {}", self.seed));
+        text
+    }
+}

@@ -1,0 +1,126 @@
+use anyhow::ensure;
+use plotters::prelude::RGBColor;
+
+use super::Figure;
+use super::canvas::{Canvas, Point, Stroke, drawing, text_width};
+use super::layout::{BODY, Frame, MARGIN, SMALL, heading, heading_height, panel_title, spread};
+use super::palette::{INK, SOFT, dash, series, text};
+use super::scale::Axis;
+use super::survival::DASH;
+use crate::Arm;
+use crate::words::queries;
+
+/// One named loss curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LossSeries {
+    /// Panel it is drawn in ("teachers", "students, text").
+    pub group: String,
+    /// Name at the end of its line; should be short.
+    pub name: String,
+    /// Whose loss it is: a control or rival is drawn dashed, in the colour of the student of the same rank in its group.
+    pub arm: Arm,
+    /// (step, loss in nats/token), by step.
+    pub points: Vec<(u64, f64)>,
+}
+
+const LEFT: f64 = 56.0;
+const HEADER: f64 = 26.0;
+const FOOTER: f64 = 42.0;
+const GAP: f64 = 12.0;
+const PLOT: Point = (300.0, 210.0);
+const LABEL_STEP: f64 = SMALL + 1.5;
+
+/// Loss against training step: one panel per group, in the order given, each line named at its end.
+///
+/// # Errors
+/// When there is no finite point.
+pub fn loss_figure(curves: &[LossSeries], title: &str, subtitle: &str) -> anyhow::Result<Figure> {
+    let mut groups: Vec<(&str, Vec<&LossSeries>)> = Vec::new();
+    for curve in curves.iter().filter(|curve| curve.points.iter().any(|point| point.1.is_finite())) {
+        match groups.iter_mut().find(|(name, _)| *name == curve.group) {
+            Some((_, members)) => members.push(curve),
+            None => groups.push((&curve.group, vec![curve])),
+        }
+    }
+    ensure!(!groups.is_empty(), "no loss curve has a finite point");
+    let side = curves.iter().map(|curve| text_width(&curve.name, SMALL, false)).fold(0.0, f64::max) + 26.0;
+    let columns = groups.len().min(2);
+    let most = groups.iter().map(|(_, members)| members.len()).max().unwrap_or_default() as f64;
+    // a panel with many lines grows until their names fit beside it
+    let plot = (if columns == 1 { 480.0 } else { PLOT.0 }, PLOT.1.max(most * LABEL_STEP));
+    let panel = (LEFT + plot.0 + side + GAP, HEADER + plot.1 + FOOTER);
+    let width = 2.0 * MARGIN + columns as f64 * panel.0;
+    let phrases = [subtitle.to_string()];
+    let top = heading_height(width, title, &phrases) + 4.0;
+    let height = top + groups.len().div_ceil(columns) as f64 * panel.1 + MARGIN;
+    let svg = drawing((width, height), title, |canvas| {
+        heading(canvas, width, title, &phrases)?;
+        for (i, (name, members)) in groups.iter().enumerate() {
+            let left = MARGIN + (i % columns) as f64 * panel.0 + LEFT;
+            let top = top + (i / columns) as f64 * panel.1 + HEADER;
+            let frame = Frame { left, top, right: left + plot.0, bottom: top + plot.1 };
+            panel_title(canvas, (left, top - HEADER + 12.0), name)?;
+            paint(canvas, frame, members)?;
+        }
+        Ok(())
+    })?;
+    Ok(Figure { svg })
+}
+
+fn paint(canvas: &Canvas<'_>, frame: Frame, curves: &[&LossSeries]) -> anyhow::Result<()> {
+    let finite = || curves.iter().flat_map(|c| c.points.iter()).filter(|point| point.1.is_finite());
+    let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), p| (l.min(p.1), h.max(p.1)));
+    let last = finite().map(|point| point.0).max().unwrap_or(1).max(1);
+    let pad = 0.05 * (high - low).max(1e-3);
+    let axis = Axis::linear(low - pad, high + pad);
+    frame.draw(canvas, &axis, "loss, nats/token")?;
+    let x = |step: u64| frame.left + step as f64 / last as f64 * (frame.right - frame.left);
+    for tick in Axis::linear(0.0, last as f64).ticks {
+        let at = x(tick as u64);
+        canvas.line(&[(at, frame.bottom), (at, frame.bottom + 3.5)], Stroke { color: INK, width: 0.8, dash: None })?;
+        canvas.text((at, frame.bottom + 12.0), &queries(tick as u64), text(SMALL).centered())?;
+    }
+    let middle = 0.5 * (frame.left + frame.right);
+    canvas.text((middle, frame.bottom + 28.0), "step", text(BODY).colored(SOFT).centered())?;
+
+    let looks = looks(curves);
+    let mut ends = Vec::new();
+    for (i, curve) in curves.iter().enumerate() {
+        let (color, dash) = looks[i];
+        let points: Vec<Point> = curve
+            .points
+            .iter()
+            .filter(|point| point.1.is_finite())
+            .map(|&(step, loss)| (x(step), frame.y(&axis, loss)))
+            .collect();
+        canvas.line(&points, Stroke { color, width: 1.6, dash })?;
+        ends.extend(points.last().map(|&end| (end, i)));
+    }
+    ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+    let heights = spread(&ends.iter().map(|(end, _)| end.1).collect::<Vec<_>>(), LABEL_STEP, frame.top, frame.bottom);
+    for ((end, i), y) in ends.into_iter().zip(heights) {
+        let (color, dash) = looks[i];
+        let start = frame.right + 6.0;
+        canvas.line(&[end, (start, y)], Stroke { color, width: 0.6, dash: None })?;
+        canvas.line(&[(start, y), (start + 14.0, y)], Stroke { color, width: 1.6, dash })?;
+        canvas.text((start + 18.0, y), &curves[i].name, text(SMALL))?;
+    }
+    Ok(())
+}
+
+type Look = (RGBColor, Option<(f64, f64)>);
+
+fn looks(curves: &[&LossSeries]) -> Vec<Look> {
+    let look = |i: usize| {
+        let arm = curves[i].arm;
+        let paired = |arm: Arm| matches!(arm, Arm::Control | Arm::Rival);
+        let rank = curves[..i].iter().filter(|other| if paired(arm) { other.arm == arm } else { !paired(other.arm) }).count();
+        let dash = match arm {
+            Arm::Control => Some(DASH),
+            Arm::Rival => Some((1.5, 2.5)),
+            _ => dash(rank),
+        };
+        (series(rank).0, dash)
+    };
+    (0..curves.len()).map(look).collect()
+}

@@ -1,0 +1,154 @@
+//! Small multiples over query budgets: one panel per mark.
+
+use super::canvas::{Canvas, Point, Stroke, drawing, text_width};
+use super::layout::{BODY, Frame, Legend, MARGIN, SMALL, heading, heading_height, panel_title};
+use super::palette::{INK, SOFT, text};
+use super::series::{Panel, Panels};
+use crate::words::queries;
+
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 66.0;
+/// Height of a panel's heading: its name, and a line for N* where the figure has one.
+const TITLE_LINE: f64 = 28.0;
+const STAR_LINE: f64 = 18.0;
+const FOOTER: f64 = 42.0;
+const GUTTER: f64 = 46.0;
+const PAD: f64 = 20.0;
+/// Distance between two markers that stand at one budget.
+pub(crate) const DODGE: f64 = 4.5;
+
+/// Place of everything that does not depend on the values.
+pub(crate) struct Multiples<'a> {
+    pub(crate) panels: &'a Panels,
+    columns: usize,
+    size: Point,
+    plot: Point,
+    header: f64,
+    top: f64,
+    legend: Legend,
+}
+
+/// One panel's frame and horizontal mapping.
+pub(crate) struct Place<'a> {
+    pub(crate) frame: Frame,
+    pub(crate) panel: &'a Panel,
+    pub(crate) first_column: bool,
+    panels: &'a Panels,
+    gutters: usize,
+}
+
+impl<'a> Multiples<'a> {
+    pub(crate) fn new(panels: &'a Panels, title: &str, phrases: &[String], legend: impl FnOnce(f64) -> Legend) -> Self {
+        let n = panels.panels.len();
+        let columns = match n {
+            1 => 1,
+            2..=4 => 2,
+            _ => 3,
+        };
+        let plot = match columns {
+            1 => (500.0, 290.0),
+            2 => (336.0, 196.0),
+            _ => (290.0, 180.0),
+        };
+        let width = 2.0 * MARGIN + columns as f64 * (LEFT + plot.0 + RIGHT);
+        let legend = legend(width);
+        let top = heading_height(width, title, phrases) + 4.0;
+        let rows = n.div_ceil(columns) as f64;
+        let has_stars = panels.panels.iter().any(|panel| panel.stars.iter().any(Option::is_some));
+        let header = TITLE_LINE + if has_stars { STAR_LINE } else { 0.0 };
+        let height = top + rows * (header + plot.1 + FOOTER) + 8.0 + legend.height() + MARGIN;
+        Self { panels, columns, size: (width, height), plot, header, top, legend }
+    }
+
+    /// Draws heading, panels (each by `paint`) and legend.
+    pub(crate) fn draw(
+        &self,
+        title: &str,
+        phrases: &[String],
+        paint: impl Fn(&Canvas<'_>, &Place<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<String> {
+        drawing(self.size, title, |canvas| {
+            heading(canvas, self.size.0, title, phrases)?;
+            for (i, panel) in self.panels.panels.iter().enumerate() {
+                let place = self.place(i, panel);
+                panel_title(canvas, (place.frame.left, place.frame.top - self.header + 12.0), &panel.mark)?;
+                paint(canvas, &place)?;
+            }
+            self.legend.draw(canvas, self.size.1 - MARGIN - self.legend.height())
+        })
+    }
+
+    fn place(&self, i: usize, panel: &'a Panel) -> Place<'a> {
+        let (row, column) = (i / self.columns, i % self.columns);
+        let left = MARGIN + column as f64 * (LEFT + self.plot.0 + RIGHT) + LEFT;
+        let top = self.top + row as f64 * (self.header + self.plot.1 + FOOTER) + self.header;
+        let frame = Frame { left, top, right: left + self.plot.0, bottom: top + self.plot.1 };
+        let has = |pick: fn(&Panel) -> bool| self.panels.panels.iter().any(pick);
+        let gutters = usize::from(has(|p| p.base.is_some())) + usize::from(has(|p| p.stranger.is_some()));
+        Place { frame, panel, first_column: column == 0, panels: self.panels, gutters }
+    }
+}
+
+impl Place<'_> {
+    /// Where a budget stands.
+    pub(crate) fn x(&self, budget: u64) -> f64 {
+        let left = self.gutter_end() + PAD;
+        left + self.panels.budgets.at(budget) * (self.frame.right - PAD - left)
+    }
+
+    /// Sideways shift of the `arm`-th of three arms of the `i`-th curve: no two stand on each other, and together they keep
+    /// within the pad.
+    pub(crate) fn dodge(&self, i: usize, arm: usize) -> f64 {
+        let slots = 3.0 * self.panels.labels.len() as f64;
+        let step = DODGE.min(2.0 * (PAD - 3.0) / slots);
+        ((3 * i + arm) as f64 - 0.5 * (slots - 1.0)) * step
+    }
+
+    /// Middle of the slots left of the query axis, for arms without a budget: base first, stranger last.
+    pub(crate) fn base_x(&self) -> f64 {
+        self.frame.left + 0.5 * GUTTER
+    }
+
+    pub(crate) fn stranger_x(&self) -> f64 {
+        self.gutter_end() - 0.5 * GUTTER
+    }
+
+    fn gutter_end(&self) -> f64 {
+        self.frame.left + self.gutters as f64 * GUTTER
+    }
+
+    /// Shade of the slots without a budget; drawn first.
+    pub(crate) fn shade(&self, canvas: &Canvas<'_>) -> anyhow::Result<()> {
+        if self.gutters > 0 { self.frame.shade(canvas, self.gutter_end()) } else { Ok(()) }
+    }
+
+    /// Numbers and title of the query axis: the budgets run, then powers of ten where there is room.
+    pub(crate) fn x_axis(&self, canvas: &Canvas<'_>) -> anyhow::Result<()> {
+        let y = self.frame.bottom + 12.0;
+        if self.panel.base.is_some() {
+            canvas.text((self.base_x(), y), "base", text(SMALL).centered())?;
+        }
+        if self.panel.stranger.is_some() {
+            canvas.text((self.stranger_x(), y), "stranger", text(SMALL).centered())?;
+        }
+        let budgets = &self.panels.budgets;
+        // the ends first: they may not be crowded out
+        let ends = [budgets.all().first(), budgets.all().last()].into_iter().flatten();
+        let run = ends.chain(budgets.all()).map(|&budget| (budget, INK));
+        let mut taken: Vec<(f64, f64)> = Vec::new();
+        for (budget, color) in run.chain(budgets.decades().map(|budget| (budget, SOFT))) {
+            let (x, label) = (self.x(budget), queries(budget));
+            let half = 0.5 * text_width(&label, SMALL, false) + 3.0;
+            if color == INK {
+                let stroke = Stroke { color, width: 0.8, dash: None };
+                canvas.line(&[(x, self.frame.bottom), (x, self.frame.bottom + 3.5)], stroke)?;
+            }
+            if taken.iter().all(|&(left, right)| x + half < left || x - half > right) {
+                canvas.text((x, y), &label, text(SMALL).colored(color).centered())?;
+                taken.push((x - half, x + half));
+            }
+        }
+        let middle = 0.5 * (self.gutter_end() + self.frame.right);
+        canvas.text((middle, self.frame.bottom + 28.0), "queries to the teacher", text(BODY).colored(SOFT).centered())
+    }
+}

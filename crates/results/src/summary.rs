@@ -1,0 +1,151 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::arms::Arms;
+use crate::retention::retention_among;
+use crate::{Kind, NStar, Record, SuspectKey, n_star, sort_records};
+
+/// Metrics that always have a column, in this order; others follow by name.
+const METRICS: [&str; 9] = [
+    "held_out_loss",
+    "agreement",
+    "kl",
+    "exact_match",
+    "refusal_rate",
+    "queries",
+    "prompt_tokens",
+    "answer_tokens",
+    "train_flop",
+];
+
+type Column = (&'static str, fn(&Row<'_>) -> String);
+
+/// Columns before the metrics.
+const COLUMNS: [Column; 39] = [
+    ("experiment", |r| r.record.experiment.clone()),
+    ("experiment_hash", |r| r.record.experiment_hash.clone()),
+    ("run_id", |r| r.record.run_id.clone()),
+    ("seed", |r| r.record.seed.to_string()),
+    ("arm", |r| r.record.arm.name().to_string()),
+    ("surface", |r| r.record.surface.clone()),
+    ("loss", |r| r.record.loss.clone()),
+    ("compute", |r| r.record.compute.clone()),
+    ("budget_queries", |r| cell(r.record.budget_queries)),
+    ("steps", |r| cell(r.record.steps)),
+    ("train_tokens", |r| cell(r.record.train_tokens)),
+    ("device", |r| r.record.device.clone()),
+    ("mark", |r| cell(r.record.mark.clone())),
+    ("family", |r| word(r.record.family)),
+    ("scheme", |r| cell(r.record.scheme.clone())),
+    ("planted", |r| cell(r.record.planted)),
+    ("view", |r| word(r.record.view)),
+    ("access", |r| cell(r.record.access.clone())),
+    ("audit_queries", |r| cell(r.record.audit_queries)),
+    ("audit_tokens", |r| cell(r.record.audit_tokens)),
+    ("n", |r| cell(r.record.n)),
+    ("null", |r| cell(r.record.null.clone())),
+    ("statistic", |r| cell(r.record.statistic)),
+    ("effect", |r| cell(r.record.effect)),
+    ("effect_low", |r| cell(r.record.effect_low)),
+    ("effect_high", |r| cell(r.record.effect_high)),
+    ("log10_p", |r| cell(r.record.log10_p)),
+    ("log10_p_holm", |r| cell(r.record.log10_p_holm)),
+    ("log10_p_decoy", |r| cell(r.record.log10_p_decoy)),
+    ("z_decoy", |r| cell(r.record.z_decoy)),
+    ("log10_e", |r| cell(r.record.log10_e)),
+    ("audit_queries_to_detect", |r| cell(r.record.audit_queries_to_detect)),
+    ("verdict", |r| cell(r.record.verdict.map(|v| v.words()))),
+    ("retention", |r| cell(r.retention)),
+    ("n_star", |r| cell(r.n_star.clone())),
+    ("detectable_effect", |r| cell(r.record.detectable_effect)),
+    ("detail", |r| cell(r.record.detail.clone())),
+    ("reason", |r| cell(r.record.reason.clone())),
+    ("measured", |r| word(Some(r.record.measured))),
+];
+
+struct Row<'a> {
+    record: &'a Record,
+    retention: Option<f64>,
+    n_star: Option<String>,
+}
+
+/// CSV text: one row for each mark and suspect, with the suspect's metrics joined; a suspect that has metrics only gets one
+/// row without a mark. `n_star` stands on the students' rows and is the value of their seed, ">" and the largest budget run
+/// if the mark is never proven.
+///
+/// # Errors
+/// When the CSV writer fails.
+pub fn summary_csv(records: &[Record]) -> anyhow::Result<String> {
+    let mut records = records.to_vec();
+    sort_records(&mut records);
+    let arms = Arms::of(&records);
+    let stars = n_star(&records);
+    let metrics = metrics_by_suspect(&records);
+    let names = metric_columns(&records);
+
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS.iter().map(|(name, _)| *name).chain(names.iter().copied()))?;
+    for record in rows(&records) {
+        let row = Row { record, retention: retention_among(record, &arms), n_star: star_of(record, &stars) };
+        let own = metrics.get(&record.suspect());
+        let joined = names.iter().map(|name| cell(own.and_then(|own| own.get(name).copied())));
+        writer.write_record(COLUMNS.iter().map(|(_, show)| show(&row)).chain(joined))?;
+    }
+    let bytes = writer.into_inner().map_err(|e| e.into_error()).context("writing CSV into memory")?;
+    String::from_utf8(bytes).context("CSV of text fields")
+}
+
+/// Writes [`summary_csv`] to `path`, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_summary(path: &Path, records: &[Record]) -> anyhow::Result<()> {
+    Ok(store::write_atomic(path, summary_csv(records)?.as_bytes())?)
+}
+
+fn rows(records: &[Record]) -> impl Iterator<Item = &Record> {
+    let mut seen: BTreeSet<SuspectKey> = records.iter().filter(|r| r.kind == Kind::Mark).map(Record::suspect).collect();
+    records.iter().filter(move |r| r.kind == Kind::Mark || seen.insert(r.suspect()))
+}
+
+pub(crate) fn metrics_by_suspect(records: &[Record]) -> BTreeMap<SuspectKey, BTreeMap<&str, f64>> {
+    let mut metrics: BTreeMap<SuspectKey, BTreeMap<&str, f64>> = BTreeMap::new();
+    for record in records.iter().filter(|r| r.kind == Kind::Metric) {
+        if let (Some(name), Some(value)) = (record.metric.as_deref(), record.value) {
+            metrics.entry(record.suspect()).or_default().insert(name, value);
+        }
+    }
+    metrics
+}
+
+fn metric_columns(records: &[Record]) -> Vec<&str> {
+    let found: BTreeSet<&str> = records.iter().filter_map(|r| r.metric.as_deref()).collect();
+    METRICS.into_iter().chain(found.into_iter().filter(|name| !METRICS.contains(name))).collect()
+}
+
+fn star_of(record: &Record, stars: &[NStar]) -> Option<String> {
+    if record.arm != crate::Arm::Student {
+        return None;
+    }
+    let same = |s: &&NStar| {
+        Some(&s.mark) == record.mark.as_ref()
+            && s.surface == record.surface
+            && s.loss == record.loss
+            && s.compute == record.compute
+    };
+    let star = stars.iter().find(same)?;
+    let (_, found) = star.by_seed.iter().find(|(seed, _)| *seed == record.seed)?;
+    Some(found.map_or_else(|| format!(">{}", star.largest), |n| n.to_string()))
+}
+
+fn cell<T: ToString>(value: Option<T>) -> String {
+    value.map(|v| v.to_string()).unwrap_or_default()
+}
+
+/// An enum's serialized name.
+fn word(value: Option<impl serde::Serialize>) -> String {
+    let value = value.and_then(|v| serde_json::to_value(v).ok());
+    value.and_then(|v| v.as_str().map(str::to_string)).unwrap_or_default()
+}

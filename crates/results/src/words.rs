@@ -1,0 +1,97 @@
+//! Numbers as people read them.
+
+/// A count of queries or tokens in at most a few characters: "300", "3 k", "1.5 k", "28.8 M". The space does not break.
+pub(crate) fn queries(n: u64) -> String {
+    let (scaled, suffix) = match n {
+        1_000_000_000.. => (n as f64 / 1e9, "\u{a0}G"),
+        1_000_000.. => (n as f64 / 1e6, "\u{a0}M"),
+        1_000.. => (n as f64 / 1e3, "\u{a0}k"),
+        _ => return n.to_string(),
+    };
+    let text = format!("{scaled:.2}");
+    format!("{}{suffix}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A p-value from its log10: "0.031", "4e-5", "1e-320".
+pub(crate) fn p_value(log10_p: f64) -> String {
+    if log10_p >= -2.5 {
+        return format!("{:.2}", 10f64.powf(log10_p)).replacen("0.00", "<0.01", 1);
+    }
+    let exponent = log10_p.floor();
+    let digit = 10f64.powf(log10_p - exponent).round();
+    let (digit, exponent) = if digit >= 10.0 { (1.0, exponent + 1.0) } else { (digit, exponent) };
+    format!("{digit}e{exponent}")
+}
+
+/// Four significant digits without a tail of zeros; powers of ten outside 0.001 to 10,000,000.
+pub(crate) fn number(x: f64) -> String {
+    let magnitude = x.abs();
+    if x == 0.0 {
+        return "0".to_string();
+    }
+    if !(1e-3..1e7).contains(&magnitude) {
+        return format!("{x:.2e}");
+    }
+    let decimals = (3 - magnitude.log10().floor() as i32).clamp(0, 6) as usize;
+    let text = format!("{x:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+/// Middle value; the mean of the two middle ones for an even count. `None` when empty.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(sorted[middle]),
+        _ => Some(0.5 * (sorted[middle - 1] + sorted[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_short_and_exact_for_round_numbers() {
+        let cases = [(0, "0"), (300, "300"), (1_000, "1 k"), (1_500, "1.5 k"), (10_000, "10 k"), (400_000, "400 k")];
+        for (n, text) in cases.into_iter().chain([(28_800_000, "28.8 M"), (1_000_000_000, "1 G")]) {
+            assert_eq!(queries(n).replace('\u{a0}', " "), text);
+        }
+    }
+
+    #[test]
+    fn p_values_never_read_as_zero() {
+        let cases = [
+            (0.0, "1.00"),
+            (-1.0, "0.10"),
+            (-1.301, "0.05"),
+            (-3.0, "1e-3"),
+            (-4.398, "4e-5"),
+            (-4.0001, "1e-4"),
+            (-320.0, "1e-320"),
+        ];
+        for (log10_p, text) in cases.into_iter().chain([(-2.4, "<0.01")]) {
+            let found = p_value(log10_p);
+            assert_eq!(found, text, "{log10_p}");
+            assert!(found != "0.00");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        let cases =
+            [(0.0, "0"), (2.3456789, "2.346"), (0.25, "0.25"), (1234.0, "1234"), (-0.012345, "-0.01235"), (3.2e12, "3.20e12")];
+        for (x, text) in cases {
+            assert_eq!(number(x), text);
+        }
+    }
+
+    #[test]
+    fn median_of_odd_even_and_none() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+    }
+}

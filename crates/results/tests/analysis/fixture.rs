@@ -1,0 +1,155 @@
+//! Experiments that never ran.
+
+use results::{Arm, Family, Kind, RECORD_SCHEMA, Record, View};
+
+pub const ALPHA: f64 = 0.001;
+
+/// An arm at a point, nothing measured yet. Arms that were not distilled have no surface, loss and budget.
+pub fn suspect(arm: Arm, surface: &str, budget: u64, seed: u64) -> Record {
+    let distilled = matches!(arm, Arm::Student | Arm::Control | Arm::Rival);
+    let or_none = |text: &str| if distilled { text.to_string() } else { "-".to_string() };
+    Record {
+        schema: RECORD_SCHEMA,
+        experiment: "made-up".into(),
+        experiment_hash: "00".repeat(32),
+        run_id: format!("{}-{surface}-{budget}-{seed}", arm.name()),
+        seed,
+        arm,
+        surface: or_none(surface),
+        loss: or_none("sequence_kd"),
+        compute: or_none("fixed_steps"),
+        budget_queries: distilled.then_some(budget),
+        steps: distilled.then_some(781),
+        train_tokens: distilled.then_some(400_000),
+        device: "cpu".into(),
+        ..Record::default()
+    }
+}
+
+/// A planted watermark with p = 10^log10_p, measured on `suspect`.
+pub fn mark(suspect: Record, name: &str, log10_p: f64) -> Record {
+    Record {
+        kind: Kind::Mark,
+        mark: Some(name.into()),
+        family: Some(Family::Watermark),
+        scheme: Some("kgw".into()),
+        view: Some(View::Served),
+        access: Some("text".into()),
+        planted: Some(true),
+        audit_prompts: Some(400),
+        audit_max_new_tokens: Some(48),
+        statistic: Some(100.0),
+        effect: Some(0.01 * -log10_p),
+        effect_low: Some(0.01 * -log10_p - 0.02),
+        effect_high: Some(0.01 * -log10_p + 0.02),
+        n: Some(10_000),
+        null: Some("permutation".into()),
+        log10_p: Some(log10_p),
+        ..suspect
+    }
+}
+
+/// One mark, one surface, one seed: teacher, and at each budget a student with the given log10 p beside a clean control;
+/// base and stranger clean too.
+pub fn curve(name: &str, students: &[(u64, f64)], seed: u64) -> Vec<Record> {
+    let mut records = vec![
+        mark(suspect(Arm::Teacher, "-", 0, seed), name, -200.0),
+        mark(suspect(Arm::Base, "-", 0, seed), name, -0.2),
+        mark(suspect(Arm::Stranger, "-", 0, seed), name, -0.4),
+    ];
+    for &(budget, log10_p) in students {
+        records.push(mark(suspect(Arm::Student, "text", budget, seed), name, log10_p));
+        records.push(mark(suspect(Arm::Control, "text", budget, seed), name, -0.3));
+    }
+    records
+}
+
+/// The record of `arm` at `budget` (0: no budget).
+pub fn of(records: &[Record], arm: Arm, budget: u64) -> &Record {
+    let budget = (budget > 0).then_some(budget);
+    records.iter().find(|r| r.arm == arm && r.budget_queries == budget && r.kind == Kind::Mark).unwrap()
+}
+
+/// Something like the quickstart: four marks, two surfaces, four budgets, all arms, metrics, `seeds` repetitions.
+pub fn quickstart(seeds: u64) -> Vec<Record> {
+    const BUDGETS: [u64; 4] = [300, 1_000, 3_000, 10_000];
+    // (mark, family, planted, effect unit, teacher, text students, logprob students, control level)
+    type Row = (&'static str, Family, bool, &'static str, f64, [f64; 4], [f64; 4], f64);
+    let rows: [Row; 4] = [
+        ("kgw", Family::Watermark, true, "green rate \u{2212} 0.25", 290.0, [0.4, 1.1, 2.6, 6.3], [4.2, 12.0, 31.0, 74.0], 0.4),
+        (
+            "secret_sharer",
+            Family::Canary,
+            true,
+            "mean exposure \u{2212} 1.44",
+            4.0,
+            [0.2, 0.7, 0.4, 0.9],
+            [0.3, 0.9, 1.4, 2.2],
+            0.5,
+        ),
+        ("secret_keys", Family::Probe, true, "keys answered", 48.0, [0.0; 4], [0.0, 0.0, 0.0, 1.2], 0.0),
+        (
+            "output_agreement",
+            Family::Probe,
+            false,
+            "agreement \u{2212} rival's",
+            120.0,
+            [2.0, 5.0, 9.0, 14.0],
+            [6.0, 11.0, 19.0, 28.0],
+            8.0,
+        ),
+    ];
+    let mut records = Vec::new();
+    for seed in 0..seeds {
+        for (name, family, planted, unit, teacher, text, logprobs, control) in rows {
+            // a different but fixed jitter for each seed and point
+            let mut step = 0;
+            let mut add = |arm: Arm, surface: &str, budget: u64, evidence: f64| {
+                step += 1;
+                let jitter =
+                    1.0 + 0.35 * ((seed as f64 + 1.0) * 12.9898 + f64::from(step) * 78.233).sin() * (seeds.min(2) - 1) as f64;
+                let evidence = (evidence * jitter).max(0.0);
+                let effect = 0.012 * evidence.sqrt();
+                let decoys = (family == Family::Watermark).then_some(999);
+                records.push(Record {
+                    family: Some(family),
+                    planted: Some(planted),
+                    effect: Some(effect),
+                    effect_low: Some(effect - 0.009),
+                    effect_high: Some(effect + 0.009),
+                    effect_unit: Some(unit.into()),
+                    null: Some(if family == Family::Watermark { "Binomial(T, 0.25)" } else { "permutation" }.into()),
+                    decoys,
+                    decoys_at_alpha: decoys.map(|_| u64::from(step % 3 == 0)),
+                    log10_p_decoy: decoys.map(|_| (-evidence).max(-3.0)),
+                    ..mark(suspect(arm, surface, budget, seed), name, -evidence)
+                });
+            };
+            add(Arm::Teacher, "-", 0, teacher);
+            add(Arm::Base, "-", 0, 0.3);
+            add(Arm::Stranger, "-", 0, 0.6);
+            for (surface, students) in [("text", text), ("top_logprobs(k=20,post)", logprobs)] {
+                for (budget, evidence) in BUDGETS.into_iter().zip(students) {
+                    add(Arm::Student, surface, budget, evidence);
+                    add(Arm::Control, surface, budget, control);
+                }
+                add(Arm::Rival, surface, BUDGETS[3], 0.5);
+            }
+        }
+        for surface in ["text", "top_logprobs(k=20,post)"] {
+            for (i, budget) in BUDGETS.into_iter().enumerate() {
+                for arm in [Arm::Student, Arm::Control] {
+                    let id = suspect(arm, surface, budget, seed);
+                    records.push(id.metric("held_out_loss", 2.9 - 0.12 * i as f64, "nats/token"));
+                    records.push(id.metric("agreement", 0.41 + 0.05 * i as f64, "1"));
+                    records.push(id.metric("exact_match", 0.02 * i as f64, "1"));
+                    records.push(id.metric("queries", budget as f64, "queries"));
+                    records.push(id.metric("train_flop", 2.4e12, "FLOP"));
+                }
+            }
+        }
+        records.push(suspect(Arm::Teacher, "-", 0, seed).metric("held_out_loss", 2.1, "nats/token"));
+        records.push(suspect(Arm::CleanTeacher, "-", 0, seed).metric("held_out_loss", 2.08, "nats/token"));
+    }
+    records
+}

@@ -1,0 +1,11 @@
+//! The analysis on records made up for the purpose: every verdict, every edge of N*, every file and figure.
+
+#![expect(clippy::unwrap_used, reason = "test helpers, which clippy.toml's exception for tests does not reach")]
+
+mod figures;
+mod files;
+mod fixture;
+mod rates;
+mod tables;
+mod thresholds;
+mod verdicts;
