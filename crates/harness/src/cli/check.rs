@@ -1,0 +1,86 @@
+//! `birthmark check`: everything that can be known before the first token.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::Output;
+use super::run::prepare;
+use super::{FileArgs, ThreadArgs};
+use crate::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, TRAIN_FLOP_PER_SECOND, estimate};
+use crate::progress::{count, duration};
+use crate::resolve::Resolved;
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    #[command(flatten)]
+    threads: ThreadArgs,
+    /// Print one JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    name: &'a str,
+    experiment_hash: String,
+    commitment: &'a str,
+    public_secret: bool,
+    runs: usize,
+    estimate: &'a Estimate,
+}
+
+/// Validates an experiment, expands its grid and estimates its cost.
+pub fn check(args: &CheckArgs, out: &mut Output) -> anyhow::Result<()> {
+    let (experiment, shapes) = prepare(&args.file)?;
+    let estimate = estimate(&experiment, &shapes, args.threads.count());
+    let hash = experiment.hash()?;
+    if args.json {
+        return out.json(&Checked {
+            name: &experiment.name,
+            experiment_hash: hash.hex(),
+            commitment: &experiment.world.commitment,
+            public_secret: experiment.secret.is_public(),
+            runs: experiment.runs().len(),
+            estimate: &estimate,
+        });
+    }
+    out.line(&format!("{} is valid", args.file.file.display()))?;
+    out.pair("question", &experiment.question)?;
+    out.pair("hypothesis", &experiment.hypothesis)?;
+    out.pair("results in", format!("{}/{}", experiment.name, hash.short()))?;
+    let public = if experiment.secret.is_public() { " (public demo secret: whoever reads the file knows the keys)" } else { "" };
+    out.pair("owner commitment", format!("{}{public}", &experiment.world.commitment[..16]))?;
+    grid(&experiment, out)?;
+    costs(&estimate, out)
+}
+
+fn grid(experiment: &Resolved, out: &mut Output) -> anyhow::Result<()> {
+    let runs = experiment.runs();
+    out.pair("runs", format!("{} suspects over {} seed(s)", runs.len(), experiment.seeds.len()))?;
+    for channel in &experiment.channels {
+        let budgets: Vec<String> = experiment.budgets.iter().map(u64::to_string).collect();
+        let students = "student and control each, rival at the largest";
+        let curve = format!("{} + {}", channel.surface.label(), channel.loss.build().name());
+        out.pair("  curve", format!("{curve}: {} queries; {students}", budgets.join(", ")))?;
+    }
+    Ok(())
+}
+
+fn costs(estimate: &Estimate, out: &mut Output) -> anyhow::Result<()> {
+    let count = |n: u64| count(n as f64);
+    let answers = format!("{} prompt and at most {} answer tokens", count(estimate.prompt_tokens), count(estimate.answer_tokens));
+    out.pair("queries", format!("{} over marked, clean and independent teacher: {answers}", count(estimate.queries)))?;
+    let (before, after) = (count(estimate.pretraining_tokens), count(estimate.distillation_tokens));
+    out.pair("training tokens", format!("{before} before distillation, {after} in {} students", estimate.distilled))?;
+    out.pair("audit tokens", format!("at most {}, besides what single marks ask", count(estimate.audit_tokens)))?;
+    out.pair("training FLOP", format!("{:.2e} (6 N per token)", estimate.train_flop))?;
+    out.pair("forward FLOP", format!("{:.2e} (2 N per token)", estimate.forward_flop))?;
+    out.pair("disk", format!("about {:.1} MB", estimate.disk_bytes / 1e6))?;
+    let (train, forward) = (TRAIN_FLOP_PER_SECOND / 1e9, FORWARD_FLOP_PER_SECOND / 1e9);
+    let rates =
+        format!("{} thread(s), each assumed to train at {train:.0} and generate at {forward:.0} GFLOP/s", estimate.threads);
+    out.pair("time", format!("about {} on {rates}", duration(estimate.seconds)))
+}

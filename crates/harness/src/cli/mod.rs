@@ -1,0 +1,122 @@
+//! The command line: one file per command, results on standard output, everything else on standard error.
+
+mod check;
+mod list;
+mod model;
+mod output;
+mod report;
+mod run;
+mod schema;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::{self, Signals};
+use output::{Output, complain};
+
+/// Measures which ownership marks survive the distillation of a language model through its API.
+#[derive(Debug, Parser)]
+#[command(name = "birthmark", version, max_term_width = 120)]
+#[command(after_help = "Exit codes: 0 done; 1 unexpected; 2 usage, configuration or input; 75 stopped, run again to resume; \
+                        130, 143 stopped by a signal, run again to resume.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run an experiment file; finished work is found, not redone.
+    Run(run::RunArgs),
+    /// Validate an experiment file, expand its grid and estimate its cost; loads no weights.
+    Check(check::CheckArgs),
+    /// Make summary, figures and table again from the records in a results directory.
+    Report(report::ReportArgs),
+    /// List what can be named in an experiment file, and the experiment files themselves.
+    List(list::ListArgs),
+    /// Look at a local language model: its shape, its loss on a text, its own words.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Print the JSON Schema of the experiment file.
+    Schema,
+}
+
+/// An experiment file and what overrides it.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// Experiment file (TOML).
+    file: PathBuf,
+    /// Override a key, for example --set queries.budgets=[100,300] or --set distill[0].surface=text; repeatable.
+    /// Paths given here start at the current directory, those in the file beside the `experiments` folder.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+/// Workers.
+#[derive(Debug, Args)]
+pub struct ThreadArgs {
+    /// Worker threads [default: as many as the machine has]. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl ThreadArgs {
+    fn count(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // a panic is a bug of ours: one line that can be reported, rather than a backtrace of workers
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
+        complain(&format!("internal error{place}: {message}; please report this line with the command that led to it"));
+    }));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // also how clap hands out --help and --version; a closed pipe is no failure of theirs
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("error: cannot catch signals: {error}"));
+            return exit::UNEXPECTED.into();
+        }
+    };
+    match catch_unwind(AssertUnwindSafe(|| dispatch(cli.command, &signals))) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            let code = exit::code(&error, signals.received());
+            match code {
+                exit::UNEXPECTED | exit::USAGE => complain(&format!("error: {error:#}")),
+                exit::RESUMABLE => complain(&format!("stopped: {error:#}\nfinished work is kept; the same command resumes")),
+                _ => complain("stopped by a signal; finished work is kept, and the same command resumes"),
+            }
+            code.into()
+        }
+        Err(_) => exit::UNEXPECTED.into(),
+    }
+}
+
+fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {
+    let mut out = Output::stdout();
+    match command {
+        Command::Run(args) => run::run(&args, signals, &mut out)?,
+        Command::Check(args) => check::check(&args, &mut out)?,
+        Command::Report(args) => report::report(&args, &mut out)?,
+        Command::List(args) => list::list(&args, &mut out)?,
+        Command::Model(command) => model::model(&command, signals, &mut out)?,
+        Command::Schema => schema::schema(&mut out)?,
+    }
+    out.finish()
+}

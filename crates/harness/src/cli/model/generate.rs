@@ -1,0 +1,91 @@
+//! `birthmark model generate`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use lm::Model;
+use oracle::{Codec, Query, Sampling};
+use serde_json::json;
+
+use crate::cli::ThreadArgs;
+use crate::cli::output::Output;
+use crate::exit::{Signals, UsageError};
+use crate::seeds::seed_for;
+
+/// Which model, begun how, drawn how.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Model directory (Hugging Face layout).
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// What the text begins with.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prompt: String,
+    /// Longest continuation.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_new_tokens: usize,
+    /// Divides the logits; 0 takes the most probable token.
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f32,
+    /// Keep only this many most probable tokens; 0 keeps all.
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    top_k: usize,
+    /// Keep the smallest set of most probable tokens with this mass.
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f32,
+    /// Same seed, same text.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many texts.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    samples: u64,
+    #[command(flatten)]
+    threads: ThreadArgs,
+    /// One JSON object per text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints texts of the model.
+pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
+    if !(args.temperature.is_finite() && args.temperature >= 0.0) {
+        return Err(UsageError(format!("--temperature {}: write 0 or more", args.temperature)).into());
+    }
+    if !(args.top_p > 0.0 && args.top_p <= 1.0) {
+        return Err(UsageError(format!("--top-p {}: write a number above 0 and at most 1", args.top_p)).into());
+    }
+    let (model, tokenizer) = Model::load_with_tokenizer(&args.model)?;
+    let prompt = tokenizer.encode_document(&args.prompt);
+    if prompt.is_empty() {
+        return Err(
+            UsageError("--prompt is empty and the model has no token that begins a text; give it a few words".into()).into()
+        );
+    }
+    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p };
+    let queries: Vec<Query> = (0..args.samples)
+        .map(|index| Query {
+            index,
+            prompt: prompt.clone(),
+            max_new_tokens: args.max_new_tokens,
+            sampling,
+            seed: seed_for(args.seed, &format!("model generate {index}")),
+        })
+        .collect();
+    let rt = super::runtime(&args.threads, signals)?;
+    let exchanges =
+        lm::generate(&model, &queries, &[], &rt, &|_| {}).with_context(|| format!("generating with {}", args.model.display()))?;
+    for (index, exchange) in exchanges.iter().enumerate() {
+        let ids = [&exchange.query.prompt[..], &exchange.answer[..]].concat();
+        let text = tokenizer.decode(&ids);
+        if args.json {
+            out.json(&json!({ "sample": index, "text": text, "tokens": exchange.answer.len(), "stop": exchange.stop }))?;
+        } else {
+            if index > 0 {
+                out.line("\n---\n")?;
+            }
+            out.line(text.trim_start())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! `birthmark model score`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use lm::Model;
+use serde_json::json;
+
+use super::texts::TextArgs;
+use crate::cli::ThreadArgs;
+use crate::cli::output::Output;
+use crate::exit::Signals;
+
+/// Which model on which texts.
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Model directory (Hugging Face layout).
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    #[command(flatten)]
+    texts: TextArgs,
+    /// Each text is cut to this many ids, the one that begins it included.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    max_ids: usize,
+    #[command(flatten)]
+    threads: ThreadArgs,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints tokens, nats per token and nats per byte.
+pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
+    let texts = args.texts.read()?;
+    let (model, tokenizer) = Model::load_with_tokenizer(&args.model)?;
+    let rt = super::runtime(&args.threads, signals)?;
+    let score = lm::score_texts(&model, &tokenizer, &texts, args.max_ids, &rt)
+        .with_context(|| format!("scoring with {}", args.model.display()))?;
+    if args.json {
+        return out.json(&json!({
+            "model": args.model.display().to_string(),
+            "texts": texts.len(),
+            "tokens": score.tokens,
+            "bytes": score.bytes,
+            "nats_per_token": score.nats_per_token,
+            "nats_per_byte": score.nats_per_byte,
+        }));
+    }
+    out.pair("texts", texts.len())?;
+    out.pair("tokens", score.tokens)?;
+    out.pair("bytes", score.bytes)?;
+    out.pair("nats/token", format!("{:.4}", score.nats_per_token))?;
+    out.pair("nats/byte", format!("{:.4}", score.nats_per_byte))
+}

@@ -1,0 +1,44 @@
+//! Standard output without panics: a reader that goes away is an error like any other.
+
+use std::io::{self, BufWriter, Write};
+
+/// Results on standard output.
+pub struct Output {
+    to: BufWriter<Box<dyn Write>>,
+}
+
+impl Output {
+    /// To standard output.
+    pub fn stdout() -> Self {
+        Self { to: BufWriter::new(Box::new(io::stdout())) }
+    }
+
+    /// Writes `text` and a line end, unless it ends with one.
+    pub fn line(&mut self, text: &str) -> anyhow::Result<()> {
+        self.to.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            self.to.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// One JSON object on one line.
+    pub fn json(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        self.line(&serde_json::to_string(value)?)
+    }
+
+    /// Name and value in two columns.
+    pub fn pair(&mut self, name: &str, value: impl std::fmt::Display) -> anyhow::Result<()> {
+        self.line(&format!("{name:<22} {value}"))
+    }
+
+    /// Writes what is still held back.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        Ok(self.to.flush()?)
+    }
+}
+
+/// A message on standard error; when that is closed there is nobody to tell.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

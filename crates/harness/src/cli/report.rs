@@ -1,0 +1,23 @@
+//! `birthmark report`: records in, summary, figures and table out.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::Output;
+
+/// A results directory.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Results directory, for example results/quickstart/1a2b3c4d.
+    directory: PathBuf,
+    /// One JSON object per line instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes summary, figures and table again, and prints the table.
+pub fn report(args: &ReportArgs, out: &mut Output) -> anyhow::Result<()> {
+    let outcome = crate::pipeline::report(&args.directory)?;
+    super::run::print(&outcome, args.json, out)
+}

@@ -1,0 +1,63 @@
+//! `birthmark run`: the main job.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::Output;
+use super::{FileArgs, ThreadArgs};
+use crate::exit::Signals;
+use crate::load;
+use crate::pipeline::{self, Outcome, RunOptions};
+use crate::progress::Progress;
+use crate::resolve::{Resolved, resolve};
+use crate::shapes::Shapes;
+
+/// What to run, where to put it, how to show it.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Results go to DIR/<experiment>/<hash>/.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+    /// Models and transcripts by hash, shared by all experiments.
+    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    artifacts: PathBuf,
+    #[command(flatten)]
+    threads: ThreadArgs,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+    /// Print one JSON object per line instead of the table; progress stays on standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs an experiment and prints what survived.
+pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
+    let (experiment, _) = prepare(&args.file)?;
+    let options = RunOptions { results: args.results.clone(), artifacts: args.artifacts.clone(), threads: args.threads.count() };
+    let outcome = pipeline::run(&experiment, &options, &Progress::new(args.quiet), &signals.cancelled)?;
+    print(&outcome, args.json, out)
+}
+
+/// Reads, validates and looks up an experiment file, shapes of its models included.
+pub fn prepare(args: &FileArgs) -> anyhow::Result<(Resolved, Shapes)> {
+    let loaded = load::experiment(&args.file, &args.sets)?;
+    let experiment = resolve(&loaded)?;
+    let shapes = Shapes::of(&experiment.world).map_err(|error| {
+        let path = crate::document::steps(error.key).unwrap_or_default();
+        loaded.errors(vec![loaded.problem(&path, error.what, error.mend)])
+    })?;
+    Ok((experiment, shapes))
+}
+
+/// Prints what came of a run or a report.
+pub fn print(outcome: &Outcome, json: bool, out: &mut Output) -> anyhow::Result<()> {
+    if json {
+        return outcome.lines.iter().try_for_each(|line| out.json(line));
+    }
+    out.line(&outcome.table)?;
+    out.line(&format!("\nresults: {}", outcome.directory.display()))
+}

@@ -1,0 +1,199 @@
+//! Mistakes in an experiment file, shown where they are.
+//!
+//! Every problem's first line names file, line, column, key, value and mend; below it stands the source line with a
+//! caret. Problems are collected, so that one run of `check` shows them all.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// How many problems are shown at once; more are counted.
+const SHOWN: usize = 10;
+
+/// Where a key or value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Bytes of the file.
+    Bytes(Range<usize>),
+    /// A `--set` flag, as typed.
+    Flag(String),
+    /// The file as a whole.
+    File,
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Dotted key, for example `distill[0].surface.top_logprobs.k`; empty for the whole file.
+    pub key: String,
+    /// The offending value as TOML, where there is one.
+    pub value: Option<String>,
+    /// What is wrong: a lower-case fragment.
+    pub what: String,
+    /// How to mend it: a lower-case fragment.
+    pub mend: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// All mistakes found in one file; never empty.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigErrors {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// Its text, for the lines shown.
+    pub text: String,
+    /// What is wrong, in the order of the file as far as known.
+    pub problems: Vec<Problem>,
+}
+
+impl ConfigErrors {
+    /// One problem with the file as a whole, such as that it cannot be read.
+    pub fn whole(file: impl Into<PathBuf>, what: impl Into<String>, mend: impl Into<String>) -> Self {
+        let problem = Problem { key: String::new(), value: None, what: what.into(), mend: mend.into(), place: Place::File };
+        Self { file: file.into(), text: String::new(), problems: vec![problem] }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().take(SHOWN).enumerate() {
+            if index > 0 {
+                f.write_str("\n\n")?;
+            }
+            write_problem(f, problem, &self.file.display().to_string(), &self.text)?;
+        }
+        if self.problems.len() > SHOWN {
+            write!(f, "\n\nand {} more", self.problems.len() - SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, file: &str, source: &str) -> fmt::Result {
+    let position = match &problem.place {
+        Place::Bytes(bytes) => Some(Position::of(source, bytes)),
+        Place::Flag(_) | Place::File => None,
+    };
+    let secret = is_secret(&problem.key);
+    match (&problem.place, &position) {
+        (_, Some(at)) => write!(f, "{file}:{}:{}: ", at.line, at.column)?,
+        (Place::Flag(flag), _) if secret || is_secret(flag) => write!(f, "--set {}: ", flag.split('=').next().unwrap_or(""))?,
+        (Place::Flag(flag), _) => write!(f, "--set {flag}: ")?,
+        _ => write!(f, "{file}: ")?,
+    }
+    match (&problem.key, &problem.value) {
+        (key, _) if key.is_empty() => {}
+        (key, Some(value)) if !secret => write!(f, "`{key} = {}`: ", shortened(value))?,
+        (key, _) => write!(f, "`{key}`: ")?,
+    }
+    f.write_str(&problem.what)?;
+    if !problem.mend.is_empty() {
+        write!(f, "; {}", problem.mend)?;
+    }
+    if let Some(at) = position.filter(|_| !secret) {
+        let gutter = at.line.to_string().len();
+        write!(f, "\n{:gutter$} |\n{} | {}\n", "", at.line, at.text)?;
+        write!(f, "{:gutter$} | {}{}", "", " ".repeat(at.indent), "^".repeat(at.width))?;
+    }
+    Ok(())
+}
+
+/// Whether a key, or the key of a flag, leads to the owner's secret: terminals and logs are read by others.
+fn is_secret(key: &str) -> bool {
+    key.trim_start().strip_prefix("owner.secret").is_some_and(|rest| !rest.starts_with("_file"))
+}
+
+/// Keeps a message to one line: long values are cut in the middle.
+fn shortened(value: &str) -> String {
+    let flat = value.split_whitespace().collect::<Vec<_>>().join(" ");
+    if flat.chars().count() <= 60 {
+        return flat;
+    }
+    let chars: Vec<char> = flat.chars().collect();
+    let (head, tail) = (&chars[..36], &chars[chars.len() - 20..]);
+    format!("{} … {}", head.iter().collect::<String>(), tail.iter().collect::<String>())
+}
+
+/// A place in text, for people: lines and columns from 1, columns in characters.
+struct Position {
+    line: usize,
+    column: usize,
+    /// The line, tabs as single spaces so that the caret stands under its column.
+    text: String,
+    indent: usize,
+    width: usize,
+}
+
+impl Position {
+    fn of(source: &str, bytes: &Range<usize>) -> Self {
+        let start = floor_char_boundary(source, bytes.start);
+        let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
+        let end = floor_char_boundary(source, bytes.end).clamp(start, line_end);
+        let indent = source[line_start..start].chars().count();
+        Self {
+            line: source[..start].matches('\n').count() + 1,
+            column: indent + 1,
+            text: source[line_start..line_end].trim_end().replace('\t', " "),
+            indent,
+            width: source[start..end].trim_end().chars().count().max(1),
+        }
+    }
+}
+
+fn floor_char_boundary(text: &str, index: usize) -> usize {
+    let mut index = index.min(text.len());
+    while !text.is_char_boundary(index) {
+        index -= 1;
+    }
+    index
+}
+
+/// The name nearest to `typed`, if one is near enough to have been meant.
+pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let simple = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
+    let meant = simple(typed);
+    names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&meant, &simple(name)), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min_by_key(|(distance, name)| (*distance, name.len()))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_or_none() {
+        let names = ["gamma", "delta", "context_width"];
+        assert_eq!(nearest("gama", names), Some("gamma"));
+        assert_eq!(nearest("context-width", names), Some("context_width"));
+        assert_eq!(nearest("contextwith", names), Some("context_width"));
+        assert_eq!(nearest("temperature", names), None);
+    }
+
+    #[test]
+    fn a_problem_shows_its_line_with_a_caret() {
+        let source = "name = \"x\"\n[queries]\n\tbudgets = [0] # é\n";
+        let start = source.find("[0]").unwrap();
+        let errors = ConfigErrors {
+            file: "e.toml".into(),
+            text: source.into(),
+            problems: vec![Problem {
+                key: "queries.budgets".into(),
+                value: Some("[0]".into()),
+                what: "a budget of 0 buys nothing".into(),
+                mend: "start at 1 or more".into(),
+                place: Place::Bytes(start..start + 3),
+            }],
+        };
+        let shown = errors.to_string();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0], "e.toml:3:12: `queries.budgets = [0]`: a budget of 0 buys nothing; start at 1 or more");
+        assert_eq!(lines[2], "3 |  budgets = [0] # é");
+        assert_eq!(lines[3], "  |            ^^^");
+    }
+}

@@ -1,0 +1,42 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where texts and prompts come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum CorpusConfig {
+    /// A dataset spec (TOML) whose seeded grammar generates every text by index.
+    Grammar(String),
+    /// A text, JSONL or Parquet file.
+    File(FileCorpus),
+}
+
+/// A file of texts, split disjointly by a seeded permutation of its rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileCorpus {
+    /// `.txt` (records separated by blank lines), `.jsonl` or `.parquet`.
+    pub path: String,
+    /// The column of JSONL or Parquet that holds the text; plain text files ignore it.
+    pub column: String,
+}
+
+/// Text to token ids.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TokenizerConfig {
+    /// Byte-level BPE trained on this experiment's corpus.
+    Bpe(TrainedBpe),
+    /// The tokenizer in the teacher's model directory.
+    OfTeacher,
+}
+
+/// A tokenizer trained here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainedBpe {
+    /// Entries, the 256 bytes and the special tokens included.
+    pub vocab_size: usize,
+    /// Training documents that merges are counted on.
+    pub documents: u64,
+}

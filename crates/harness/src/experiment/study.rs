@@ -1,0 +1,95 @@
+use distill::{Compute, LossConfig};
+use oracle::{Sampling, Surface};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the thief asks the served teacher.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueriesConfig {
+    /// Tokens of corpus text that each query opens with.
+    pub prompt_tokens: usize,
+    /// Longest answer.
+    pub max_new_tokens: usize,
+    /// How the teacher draws its answers.
+    pub sampling: Sampling,
+    /// Numbers of queries, increasing; a smaller budget is an exact prefix of a larger one.
+    pub budgets: Vec<u64>,
+}
+
+/// One survival curve: what the thief sees, and how he learns from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// What the API shows.
+    pub surface: Surface,
+    /// The distillation loss; it may use no more than the surface shows.
+    pub loss: LossConfig,
+}
+
+/// How a student is trained on what was bought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StudentConfig {
+    /// How long it is trained.
+    pub compute: Compute,
+    /// Exchanges in a batch.
+    pub batch_rows: usize,
+    /// Highest learning rate.
+    pub peak_lr: f64,
+}
+
+impl StudentConfig {
+    /// Optimiser steps on `budget` exchanges of at most `row_tokens` tokens.
+    pub fn steps(&self, budget: u64, row_tokens: usize) -> u64 {
+        self.compute.steps(budget, self.batch_rows, row_tokens)
+    }
+
+    /// Name of the compute rule, as experiment files and records write it.
+    pub fn compute_name(&self) -> &'static str {
+        match self.compute {
+            Compute::OnePass => "one_pass",
+            Compute::FixedSteps { .. } => "fixed_steps",
+            Compute::FixedPasses { .. } => "fixed_passes",
+        }
+    }
+}
+
+/// What the owner asks a suspect: the same prompts for every arm, none of them in a transcript.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Number of prompts.
+    pub prompts: u64,
+    /// Tokens of corpus text that each prompt holds.
+    pub prompt_tokens: usize,
+    /// Longest answer.
+    pub max_new_tokens: usize,
+    /// How the suspect draws its answers.
+    pub sampling: Sampling,
+}
+
+/// How much is measured, and how exactly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureConfig {
+    /// Held-out documents that losses are measured on.
+    pub held_out_documents: u64,
+    /// Decoy keys per keyed mark; a decoy p-value is never below 1 / (decoys + 1).
+    pub decoys: usize,
+    /// Draws of permutation tests; their p-values are never below 1 / (permutations + 1).
+    pub permutations: u64,
+    /// The corpus' checkable tasks; leave out where the corpus has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TasksConfig>,
+}
+
+/// Checkable tasks of the corpus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TasksConfig {
+    /// Tasks of each kind.
+    pub per_kind: u64,
+    /// Longest answer.
+    pub max_new_tokens: usize,
+}

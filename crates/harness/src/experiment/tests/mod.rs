@@ -1,0 +1,210 @@
+//! Mistakes as data: an experiment that is valid, one change, and what must be said about it.
+
+use std::path::Path;
+
+use crate::experiment::Experiment;
+use crate::load::{Loaded, experiment_from_text};
+
+/// The experiment that the cases change.
+const VALID: &str = include_str!("valid.toml");
+
+fn load(text: &str, sets: &[&str]) -> Result<Loaded<Experiment>, String> {
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
+    experiment_from_text(Path::new("e.toml"), text, &sets).map_err(|errors| errors.to_string())
+}
+
+/// What is changed, into what, the part of it that the caret must stand under, and what the first line must hold.
+type Case = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
+fn check((from, to, caret, fragments): &Case) {
+    let start = VALID.find(from).unwrap_or_else(|| panic!("`{from}` is not in valid.toml"));
+    let text = VALID.replacen(from, to, 1);
+    let at = start + to.find(caret).unwrap_or_else(|| panic!("`{caret}` is not in `{to}`"));
+    let line = text[..at].matches('\n').count() + 1;
+    let column = at - text[..at].rfind('\n').map_or(0, |newline| newline + 1) + 1;
+    let message = load(&text, &[]).err().unwrap_or_else(|| panic!("accepted: {to}"));
+    let first = message.lines().next().unwrap_or("");
+    let place = format!("e.toml:{line}:{column}: ");
+    assert!(first.starts_with(&place), "`{to}`\nexpected {place}\ngot      {message}");
+    for fragment in *fragments {
+        assert!(first.contains(fragment), "`{to}`\nexpected {fragment}\ngot      {first}");
+    }
+}
+
+#[test]
+fn the_valid_experiment_is_valid() {
+    let loaded = load(VALID, &[]).unwrap();
+    assert_eq!(loaded.value.queries.budgets, [20, 60]);
+}
+
+#[test]
+fn mistakes_of_form_are_shown_where_they_are() {
+    let cases: &[Case] = &[
+        // unknown keys, with the nearest right name or all of them
+        ("alpha = 0.001", "alhpa = 0.001", "alhpa", &["`alhpa`: unknown key", "did you mean `alpha`?"]),
+        ("gamma = 0.25", "gama = 0.25", "gama", &["`marks.watermark.kgw.gama`: unknown key", "did you mean `gamma`?"]),
+        ("[student]", "[studnet]", "studnet", &["`studnet`: unknown key", "did you mean `student`?"]),
+        // wrong types
+        ("alpha = 0.001", "alpha = \"small\"", "\"small\"", &["`alpha = \"small\"`: should be a number, is a string"]),
+        ("tokens = 24_000", "tokens = 24_000.5", "24_000.5", &["should be a whole number, is a number with a fraction"]),
+        ("tokens = 24_000", "tokens = -1", "-1", &["`teacher.train.tokens = -1`: a negative number", "write 0 or more"]),
+        ("budgets = [20, 60]", "budgets = 20", "20", &["should be an array, is a whole number", "write [ … ]"]),
+        ("budgets = [20, 60]", "budgets = [20, \"60\"]", "\"60\"", &["`queries.budgets[1] = \"60\"`: should be a whole number"]),
+        ("name = \"smoke\"", "name = 7", "7", &["should be a string, is a whole number", "write it in quotes"]),
+        ("tie_word_embeddings = true", "tie_word_embeddings = 1", "1", &["should be true or false"]),
+        ("alpha = 0.001", "alpha = nan", "nan", &["`alpha = nan`: not a finite number"]),
+        // choices
+        ("kgw =", "kgv =", "kgv", &["`marks.watermark.kgv`: unknown choice", "did you mean `kgw`?"]),
+        ("surface = \"text\"", "surface = \"test\"", "\"test\"", &["unknown choice", "did you mean `text`?"]),
+        (
+            "surface = \"text\"",
+            "surface = \"top_logprobs\"",
+            "\"top_logprobs\"",
+            &["has parameters", "write { top_logprobs = { k = …, law = … } }"],
+        ),
+        ("surface = \"text\"", "surface = { text = {} }", "text", &["no parameters", "\"text\""]),
+        (
+            "tail = \"bucket\"",
+            "tail = \"bukcet\"",
+            "\"bukcet\"",
+            &["`distill[1].loss.topk_kl.tail = \"bukcet\"`", "did you mean `bucket`?"],
+        ),
+        ("compute = { fixed_steps", "compute = { one_pass = {}, fixed_steps", "{ one_pass", &["2 choices at once", "keep one"]),
+        ("compute = { fixed_steps = { tokens = 2_000 } }", "compute = {}", "{}", &["no choice made", "`one_pass`"]),
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn a_syntax_error_is_shown_at_its_line() {
+    let message = load(&VALID.replacen("alpha = 0.001", "alpha = ", 1), &[]).unwrap_err();
+    assert!(message.starts_with("e.toml:6:") && message.contains("not valid TOML"), "{message}");
+}
+
+#[test]
+fn a_missing_key_is_shown_at_its_table() {
+    let cases = [
+        ("alpha = 0.001\n", "", "e.toml", "`alpha`: missing; add `alpha = …`: Significance level"),
+        ("decoys = 999\n", "", "[measure]", "`measure.decoys`: missing; add `decoys = …`"),
+        ("temperature = 1.0", "", "sampling = {", "`queries.sampling.temperature`: missing"),
+    ];
+    for (from, to, line, fragment) in cases {
+        let message = load(&VALID.replacen(from, to, 1), &[]).unwrap_err();
+        assert!(message.contains(fragment), "{message}");
+        assert!(message.contains(line), "{message}");
+    }
+}
+
+#[test]
+fn mistakes_of_sense_are_shown_where_they_are() {
+    let cases: &[Case] = &[
+        ("name = \"smoke\"", "name = \"a/b\"", "\"a/b\"", &["use letters, digits"]),
+        ("seeds = [1]", "seeds = []", "[]", &["`seeds = []`: empty"]),
+        ("seeds = [1]", "seeds = [1, 2, 1]", "1]", &["`seeds[2] = 1`: given twice"]),
+        ("alpha = 0.001", "alpha = 1.5", "1.5", &["out of range", "at most 0.05"]),
+        ("vocab_size = 384", "vocab_size = 100", "100", &["`tokenizer.bpe.vocab_size = 100`", "write 260"]),
+        ("beta1 = 0.9", "beta1 = 1.0", "1.0", &["below 1"]),
+        ("logical_shards = 4", "logical_shards = 0", "0", &["write 1 or more"]),
+        ("row_tokens = 32", "row_tokens = 0", "0", &["`teacher.train.row_tokens = 0`"]),
+        ("peak_lr = 4e-3", "peak_lr = 0", "0", &["`teacher.train.peak_lr = 0`: out of range"]),
+        ("gamma = 0.25", "gamma = 1.25", "1.25", &["`marks.watermark.kgw.gamma = 1.25`: out of range"]),
+        ("keys = 4", "keys = 0", "0", &["`marks.probes[0].secret_keys.keys = 0`: out of range", "use at least 1"]),
+        ("repeats = [1, 4]", "repeats = [4, 1]", "[4, 1]", &["`marks.canary.secret_sharer.repeats = [4, 1]`", "increasing"]),
+        ("canaries_after_tokens = 8_000", "canaries_after_tokens = 90_000", "90_000", &["trained on 24000 tokens only"]),
+        ("budgets = [20, 60]", "budgets = []", "[]", &["`queries.budgets = []`: empty"]),
+        ("budgets = [20, 60]", "budgets = [0, 60]", "0", &["`queries.budgets[0] = 0`: a budget of 0 buys nothing"]),
+        ("budgets = [20, 60]", "budgets = [60, 20]", "20", &["`queries.budgets[1] = 20`: not above 60 before it"]),
+        (
+            "sampling = { temperature = 1.0 }",
+            "sampling = { temperature = -1.0 }",
+            "-1.0",
+            &["`queries.sampling.temperature = -1.0`"],
+        ),
+        (
+            "loss = { sequence_kd = {} }",
+            "loss = { topk_kl = { tail = \"bucket\" } }",
+            "{ topk_kl = { tail = \"bucket\" } }",
+            &["a `text` oracle has none"],
+        ),
+        ("k = 5", "k = 0", "0", &["`distill[1].surface.top_logprobs.k = 0`", "write 1 or more"]),
+        ("k = 5", "k = 1000", "1000", &["the vocabulary has 384 tokens"]),
+        ("tokens = 2_000 }", "tokens = 0 }", "0", &["`student.compute.fixed_steps.tokens = 0`"]),
+        ("prompts = 20\n", "prompts = 0\n", "0", &["`audit.prompts = 0`: too small"]),
+        (
+            "decoys = 999",
+            "decoys = 99",
+            "99",
+            &["`measure.decoys = 99`: its p-values never reach alpha = 0.001; write 999 or more"],
+        ),
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn what_must_agree_is_compared() {
+    let implant = &VALID[VALID.find("[marks.implant]").unwrap()..VALID.find("[queries]").unwrap()];
+    let cases = [
+        ("[owner]\nsecret = \"birthmark smoke, a public demo secret\"", "[owner]", "`owner = {}`: no secret"),
+        ("[owner]\n", "[owner]\nsecret_file = \"x\"\n", "there is a `secret` too; keep one of them"),
+        ("[teacher.train]", "[teacher]\nmodel = \"DIR\"\n[teacher.train]", "`teacher.model = \"DIR\"`: there is a `train` too"),
+        (implant, "", "`secret_keys` has to be implanted; add `implant = { … }`"),
+        ("canaries_after_tokens = 8_000\n", "", "no place for the canaries; add `canaries_after_tokens = …`"),
+        ("num_attention_heads = 2", "num_attention_heads = 5", "`teacher.train.architecture.llama."),
+        ("bpe = { vocab_size = 384, documents = 300 }", "", "`tokenizer = {}`: no choice made"),
+    ];
+    for (from, to, fragment) in cases {
+        let text = VALID.replacen(from, to, 1);
+        assert_ne!(text, VALID, "{from}");
+        let message = load(&text, &[]).err().unwrap_or_else(|| panic!("accepted: {to}"));
+        assert!(message.contains(fragment), "expected {fragment}\ngot {message}");
+    }
+}
+
+#[test]
+fn several_mistakes_are_shown_at_once() {
+    let text =
+        VALID.replacen("gamma", "gama", 1).replacen("alpha = 0.001", "alpha = \"x\"", 1).replacen("[audit]", "[audits]", 1);
+    let message = load(&text, &[]).unwrap_err();
+    for fragment in ["`marks.watermark.kgw.gama`", "`alpha = \"x\"`", "did you mean `audit`?"] {
+        assert!(message.contains(fragment), "{message}");
+    }
+    assert!(!message.contains("missing"), "a mistyped key is not missing as well: {message}");
+}
+
+#[test]
+fn overrides_reach_every_key_and_mistakes_in_them_name_the_flag() {
+    let sets = ["queries.budgets=[5,6,7]", "distill[1].surface.top_logprobs.k=3", "distill.0.surface=greedy_text", "name=other"];
+    let experiment = load(VALID, &sets).unwrap().value;
+    assert_eq!(experiment.queries.budgets, [5, 6, 7]);
+    assert_eq!(experiment.distill[0].surface, oracle::Surface::GreedyText);
+    assert_eq!(experiment.distill[1].surface.label(), "top_logprobs(k=3,post)");
+    assert_eq!(experiment.name, "other");
+
+    let cases = [
+        ("queries.budgts=[1]", "--set queries.budgts=[1]: `queries.budgts`: unknown key; did you mean `budgets`?"),
+        ("queries.budgets=[2,1]", "--set queries.budgets=[2,1]: `queries.budgets[1] = 1`: not above 2 before it"),
+        ("alpha=small", "--set alpha=small: `alpha = \"small\"`: should be a number, is a string"),
+        ("name=7", "--set name=7: `name = 7`: should be a string, is a whole number; quote it twice"),
+        ("distill[7].loss.full_kl.temperature=1", "--set distill[7].loss.full_kl.temperature=1: `distill[7]`: there are only 2"),
+        ("alpha", "--set alpha: no `=` in it"),
+    ];
+    for (set, fragment) in cases {
+        let message = load(VALID, &[set]).unwrap_err();
+        assert!(message.starts_with(fragment), "expected {fragment}\ngot      {message}");
+    }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    for (from, to) in
+        [("secret = \"birthmark smoke, a public demo secret\"", "secret = [\"hunter2\"]"), ("[owner]", "[owner]\nx = 1")]
+    {
+        let message = load(&VALID.replacen(from, to, 1), &[]).unwrap_err();
+        assert!(!message.contains("hunter2") && !message.contains("demo secret"), "{message}");
+    }
+    let message = load(VALID, &["owner.secret=[\"hunter2\"]"]).unwrap_err();
+    assert!(!message.contains("hunter2"), "{message}");
+    let loaded = load(VALID, &[]).unwrap();
+    let shown = format!("{:?} {}", loaded.value, serde_json::to_string(&loaded.value).unwrap());
+    assert!(!shown.contains("demo secret"), "{shown}");
+}

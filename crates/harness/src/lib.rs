@@ -1,0 +1,22 @@
+//! Experiment file -> runs -> stages -> records, and the command line around it.
+//!
+//! The only crate that reads experiment files, environment, clock and signals; everything below gets values and
+//! callbacks. [`experiment`] is what was typed, [`resolve`] makes of it what will run, [`pipeline`] runs it.
+
+pub mod cli;
+pub mod config_error;
+mod document;
+pub mod estimate;
+pub mod exit;
+pub mod experiment;
+pub mod load;
+pub mod pipeline;
+pub mod progress;
+pub mod resolve;
+pub mod schema;
+pub mod secret;
+pub mod seeds;
+mod set;
+mod shape;
+pub mod shapes;
+pub mod stages;

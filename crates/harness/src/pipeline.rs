@@ -1,0 +1,218 @@
+//! From a resolved experiment to its records, summary, figures and table.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use lm::{ComputePath, Runtime};
+use results::{Caption, LossSeries, Record};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{Journal, Store, write_atomic};
+
+use crate::exit::UsageError;
+use crate::progress::{Progress, count};
+use crate::resolve::Resolved;
+use crate::stages::{Context, Identity, Sources, Timings, Vocabulary, load_json, repeat, save_json};
+
+/// Version of the statistics: raised when a p-value of the same answers changes.
+const STATISTICS: &str = "statistics 1";
+/// Records as they come, while a run is under way.
+const JOURNAL: &str = "records.partial.jsonl";
+/// Columns of the table when its width is not known.
+const TABLE_WIDTH: u16 = 150;
+
+/// Where and how an experiment runs: nothing here changes a result.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Results go to `<results>/<experiment>/<hash8>/`.
+    pub results: PathBuf,
+    /// Artifacts by hash.
+    pub artifacts: PathBuf,
+    /// Worker threads.
+    pub threads: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The results directory.
+    pub directory: PathBuf,
+    /// The table that says in words what survived.
+    pub table: String,
+    /// The same for programs: one JSON object per line.
+    pub lines: Vec<Value>,
+}
+
+/// What a report needs beside the records, kept in `report.json` of a results directory.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportInputs {
+    alpha: f64,
+    title: String,
+    compute: String,
+    audit: String,
+    statistics: String,
+    /// Panel, name and points of each loss curve.
+    curves: Vec<(String, String, Vec<(u64, f64)>)>,
+    samples: Vec<String>,
+}
+
+/// Runs every stage that is not done yet.
+///
+/// # Errors
+/// What stopped it; everything finished before is kept and found again.
+pub fn run(
+    experiment: &Resolved,
+    options: &RunOptions,
+    progress: &Progress,
+    cancelled: &Arc<AtomicBool>,
+) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let hash = experiment.hash()?;
+    let directory = options.results.join(&experiment.name).join(hash.short());
+    std::fs::create_dir_all(&directory)
+        .map_err(|error| store::StoreError::io(&directory, "make the results directory", error))?;
+    let _ = std::fs::remove_file(directory.join(JOURNAL));
+    let (mut journal, _) = Journal::open::<Record>(&directory.join(JOURNAL))?;
+    save_json(&directory.join("experiment.json"), experiment)?;
+    write_runs(experiment, &directory)?;
+
+    let store = Store::open(&options.artifacts)?.cancelled_by(cancelled.clone());
+    let rt = Arc::new(Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?);
+    let sources = Sources::open(&experiment.world.corpus)?;
+    let vocabulary = Vocabulary::open(&experiment.world, &sources, &store, &rt, progress)?;
+    let timings = Timings::default();
+    let identity = Identity { experiment: experiment.name.clone(), experiment_hash: hash.hex() };
+
+    let (mut records, mut curves, mut samples) = (Vec::new(), Vec::new(), Vec::new());
+    for &seed in &experiment.seeds {
+        let ctx = Context {
+            resolved: experiment,
+            seed,
+            store: &store,
+            rt: &rt,
+            progress,
+            timings: &timings,
+            sources: &sources,
+            vocabulary: &vocabulary,
+        };
+        let found =
+            &mut |found: &[Record]| -> anyhow::Result<()> { found.iter().try_for_each(|record| Ok(journal.append(record)?)) };
+        let repetition = repeat(&ctx, &identity, found)?;
+        records.extend(repetition.records);
+        curves.extend(repetition.curves);
+        samples.extend(repetition.samples);
+    }
+    write_timings(&timings, &directory)?;
+    results::judge(&mut records, experiment.alpha)?;
+    results::sort_records(&mut records);
+    let inputs = ReportInputs {
+        alpha: experiment.alpha,
+        title: experiment.question.clone(),
+        compute: compute_in_words(experiment),
+        audit: format!("{} prompts x {} tokens", experiment.world.audit.prompts, experiment.world.audit.max_new_tokens),
+        statistics: STATISTICS.to_string(),
+        curves: curves.into_iter().map(|series| (series.group, series.name, series.points)).collect(),
+        samples,
+    };
+    save_json(&directory.join("report.json"), &inputs)?;
+    save_json(&directory.join("manifest.json"), &manifest(experiment, options, started))?;
+    let outcome = write(&directory, &records, &inputs)?;
+    let _ = std::fs::remove_file(journal.path());
+    Ok(outcome)
+}
+
+/// Makes summary, figures and table again from the records in a results directory; loads no model.
+///
+/// # Errors
+/// When it is not a results directory, or cannot be written.
+pub fn report(directory: &Path) -> anyhow::Result<Outcome> {
+    let path = directory.join("records.jsonl");
+    if !path.is_file() {
+        let mend = "name a directory that `birthmark run` printed, results/<experiment>/<hash>";
+        return Err(UsageError(format!("{} has no records.jsonl; {mend}", directory.display())).into());
+    }
+    let inputs: ReportInputs = load_json(&directory.join("report.json"))?;
+    let mut records = results::read_records(&path)?;
+    results::judge(&mut records, inputs.alpha)?;
+    write(directory, &records, &inputs)
+}
+
+/// Writes everything that follows from records.
+fn write(directory: &Path, records: &[Record], inputs: &ReportInputs) -> anyhow::Result<Outcome> {
+    let caption = Caption {
+        title: inputs.title.clone(),
+        compute: inputs.compute.clone(),
+        audit: inputs.audit.clone(),
+        statistics: inputs.statistics.clone(),
+    };
+    let series = |(group, name, points): &(String, String, Vec<(u64, f64)>)| LossSeries {
+        group: group.clone(),
+        name: name.clone(),
+        points: points.clone(),
+    };
+    let curves: Vec<LossSeries> = inputs.curves.iter().map(series).collect();
+    results::write_report(directory, records, &curves, &caption, inputs.alpha)?;
+    let mut table = String::new();
+    if !inputs.samples.is_empty() {
+        table.push_str("What the served teacher says (prompt and answer)\n");
+        for sample in &inputs.samples {
+            table.push_str(&format!("  | {}\n", sample.trim().replace('\n', "\n  | ")));
+        }
+        table.push('\n');
+    }
+    table.push_str(&results::survival_table(records, inputs.alpha, Some(TABLE_WIDTH)));
+    write_atomic(&directory.join("table.txt"), format!("{table}\n").as_bytes())?;
+    let lines = records.iter().map(serde_json::to_value).collect::<Result<_, _>>().context("records as JSON")?;
+    Ok(Outcome { directory: directory.to_path_buf(), table, lines })
+}
+
+fn compute_in_words(experiment: &Resolved) -> String {
+    let student = &experiment.world.student;
+    let row = experiment.world.queries.prompt_tokens + experiment.world.queries.max_new_tokens;
+    let tokens = |budget| count((student.steps(budget, row) * (student.batch_rows * row) as u64) as f64);
+    let largest = experiment.largest_budget();
+    match student.compute_name() {
+        "fixed_steps" => format!("fixed steps, at most {} tokens for each student", tokens(largest)),
+        name => format!("{}, at most {} tokens at the largest budget", name.replace('_', " "), tokens(largest)),
+    }
+}
+
+/// The grid, one resolved run per line with its id.
+fn write_runs(experiment: &Resolved, directory: &Path) -> anyhow::Result<()> {
+    let mut lines = Vec::new();
+    for run in experiment.runs() {
+        lines.extend(store::canonical_json(&json!({ "run_id": experiment.run_id(&run)?.hex(), "run": run }))?);
+        lines.push(b'\n');
+    }
+    Ok(write_atomic(&directory.join("runs.jsonl"), &lines)?)
+}
+
+/// Adds the stages that were really run to `timings.jsonl`: a second run, which finds everything, adds nothing.
+fn write_timings(timings: &Timings, directory: &Path) -> anyhow::Result<()> {
+    let path = directory.join("timings.jsonl");
+    let mut text = std::fs::read(&path).unwrap_or_default();
+    for timing in timings.take() {
+        text.extend(store::canonical_json(&timing)?);
+        text.push(b'\n');
+    }
+    Ok(write_atomic(&path, &text)?)
+}
+
+/// Who made these results, where and how: everything that records leave out because it must not change them.
+fn manifest(experiment: &Resolved, options: &RunOptions, started: Instant) -> Value {
+    json!({
+        "birthmark": env!("CARGO_PKG_VERSION"),
+        "revision": option_env!("BIRTHMARK_REVISION").unwrap_or("unknown"),
+        "experiment": experiment.name,
+        "question": experiment.question,
+        "hypothesis": experiment.hypothesis,
+        "threads": options.threads,
+        "os": std::env::consts::OS,
+        "arch": std::env::consts::ARCH,
+        "wall_seconds": started.elapsed().as_secs_f64(),
+    })
+}

@@ -1,0 +1,57 @@
+//! Telling model directories apart by the content of their files.
+
+use std::path::Path;
+
+use super::{ModelDirectory, ModelFile};
+
+/// The files of a Hugging Face directory that decide what the model computes, with their hashes.
+///
+/// # Errors
+/// As (what, mend): when the directory or one of the needed files is missing or cannot be read.
+pub fn identify(path: &Path) -> Result<ModelDirectory, (String, String)> {
+    let shown = path.display();
+    let directory = "name a local Hugging Face model directory (config.json, model.safetensors, tokenizer.json)";
+    if !path.is_dir() {
+        let what = if path.exists() { format!("{shown} is not a directory") } else { format!("no directory {shown}") };
+        return Err((what, directory.into()));
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| (format!("cannot read {shown}: {error}"), String::new()))?;
+    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    let has = |name: &str| names.iter().any(|known| known == name);
+    for needed in ["config.json", "tokenizer.json"] {
+        if !has(needed) {
+            return Err((format!("{shown} has no {needed}"), directory.into()));
+        }
+    }
+    if !names.iter().any(|name| name.ends_with(".safetensors")) {
+        let pickle = names.iter().find(|name| [".bin", ".pt", ".pth", ".pkl", ".ckpt"].iter().any(|end| name.ends_with(end)));
+        return Err(match pickle {
+            Some(name) => (
+                format!("{shown} has only {name}, a pickle checkpoint, which can run code when read and is refused"),
+                "convert it to safetensors first".into(),
+            ),
+            None => (format!("{shown} has no model.safetensors"), directory.into()),
+        });
+    }
+    let decides = |name: &str| {
+        name.ends_with(".safetensors")
+            || [
+                "config.json",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "special_tokens_map.json",
+                "model.safetensors.index.json",
+            ]
+            .contains(&name)
+    };
+    let files = names
+        .into_iter()
+        .filter(|name| decides(name))
+        .map(|name| {
+            let hashed = store::sha256_file(&path.join(&name)).map_err(|error| (error.to_string(), String::new()));
+            hashed.map(|(sha256, bytes)| ModelFile { name, bytes, sha256 })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(ModelDirectory { path: path.to_path_buf(), files })
+}

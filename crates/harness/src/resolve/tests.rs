@@ -1,0 +1,76 @@
+use std::path::Path;
+
+use results::Arm;
+
+use super::*;
+use crate::config_error::ConfigErrors;
+use crate::load::experiment_from_text;
+
+const VALID: &str = include_str!("../experiment/tests/valid.toml");
+
+/// Resolves the test experiment as if it stood in this repository's `experiments` folder.
+fn resolved(sets: &[&str]) -> Result<Resolved, ConfigErrors> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/e.toml");
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
+    resolve(&experiment_from_text(&file, VALID, &sets)?)
+}
+
+#[test]
+fn the_grid_holds_every_arm() {
+    let runs = resolved(&["seeds=[1,2]"]).unwrap().runs();
+    // per seed: teacher, stranger, base; per curve two budgets of student and control, and one rival
+    assert_eq!(runs.len(), 2 * (3 + 2 * (2 * 2 + 1)));
+    let rivals: Vec<_> = runs.iter().filter(|run| run.arm == Arm::Rival).map(|run| run.budget).collect();
+    assert_eq!(rivals, [Some(60); 4]);
+    let ids: std::collections::BTreeSet<String> = {
+        let resolved = resolved(&["seeds=[1,2]"]).unwrap();
+        runs.iter().map(|run| resolved.run_id(run).unwrap().hex()).collect()
+    };
+    assert_eq!(ids.len(), runs.len(), "every run has its own id");
+}
+
+#[test]
+fn a_run_is_the_same_whatever_else_the_file_asks_for() {
+    let (small, large) = (resolved(&[]).unwrap(), resolved(&["queries.budgets=[20,60,90]", "seeds=[1,5]"]).unwrap());
+    let run = small.distilled(1, Arm::Student, &small.channels[0], 20);
+    assert_eq!(small.run_id(&run).unwrap(), large.run_id(&run).unwrap());
+    assert_ne!(small.hash().unwrap(), large.hash().unwrap());
+    let louder = resolved(&["marks.watermark.kgw.delta=3"]).unwrap();
+    assert_ne!(small.run_id(&run).unwrap(), louder.run_id(&run).unwrap());
+    let other_secret = resolved(&["owner.secret=another"]).unwrap();
+    assert_ne!(small.run_id(&run).unwrap(), other_secret.run_id(&run).unwrap());
+}
+
+#[test]
+fn nothing_written_holds_the_secret_or_a_path() {
+    let json = String::from_utf8(store::canonical_json(&resolved(&[]).unwrap()).unwrap()).unwrap();
+    assert!(!json.contains("demo secret"), "{json}");
+    assert!(!json.contains(env!("CARGO_MANIFEST_DIR")), "{json}");
+}
+
+#[test]
+fn paths_that_lead_nowhere_are_named_with_their_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::create_dir(at("pickle")).unwrap();
+    for name in ["config.json", "tokenizer.json", "pytorch_model.bin"] {
+        std::fs::write(dir.path().join("pickle").join(name), "{}").unwrap();
+    }
+    std::fs::create_dir(at("empty")).unwrap();
+    std::fs::write(at("empty.txt"), "").unwrap();
+    let cases = [
+        (format!("corpus.grammar={}", at("none.toml")), "`corpus.grammar = ", "no file"),
+        (
+            format!("corpus={{ file = {{ path = \"{}\", column = \"text\" }} }}", at("empty.txt")),
+            "`corpus.file.path = ",
+            "is empty",
+        ),
+        (format!("base={{ model = \"{}\" }}", at("none")), "`base.model = ", "no directory"),
+        (format!("base={{ model = \"{}\" }}", at("empty")), "`base.model = ", "has no config.json"),
+        (format!("base={{ model = \"{}\" }}", at("pickle")), "`base.model = ", "pytorch_model.bin, a pickle checkpoint"),
+    ];
+    for (set, key, fragment) in cases {
+        let message = resolved(&[&set]).unwrap_err().to_string();
+        assert!(message.contains(key) && message.contains(fragment), "{message}");
+    }
+}

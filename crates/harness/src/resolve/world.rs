@@ -1,0 +1,134 @@
+use std::path::PathBuf;
+
+use corpus::GrammarSpec;
+use oracle::Sampling;
+use serde::Serialize;
+use store::Hash;
+
+use crate::experiment::{
+    AuditConfig, ColdStart, ContinuedTraining, MarksConfig, MeasureConfig, Optimizer, Pretraining, StudentConfig, TokenizerConfig,
+};
+
+/// Everything that all runs of an experiment share, and that decides their results.
+#[derive(Debug, Clone, Serialize)]
+pub struct World {
+    /// Where texts and prompts come from.
+    pub corpus: CorpusSource,
+    /// Text to token ids.
+    pub tokenizer: TokenizerConfig,
+    /// Shared by every training.
+    pub optimizer: Optimizer,
+    /// The model that is served.
+    pub teacher: TeacherSource,
+    /// The independent teacher.
+    pub stranger: ModelSource,
+    /// The student before distillation.
+    pub base: BaseSource,
+    /// What is planted and looked for.
+    pub marks: MarksConfig,
+    /// How the thief asks; the budgets are in each run.
+    pub queries: Asking,
+    /// How a student is trained.
+    pub student: StudentConfig,
+    /// What the owner asks a suspect.
+    pub audit: AuditConfig,
+    /// How much is measured.
+    pub measure: MeasureConfig,
+    /// Commitment to the owner's secret.
+    pub commitment: String,
+}
+
+/// Where texts and prompts come from, looked up.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CorpusSource {
+    /// A seeded grammar, whole: the same spec in another file is the same corpus.
+    Grammar(GrammarSpec),
+    /// A file, identified by its content.
+    File {
+        /// Where it is on this machine.
+        #[serde(skip)]
+        path: PathBuf,
+        /// The column that holds the text.
+        column: String,
+        /// SHA-256 of the file.
+        sha256: Hash,
+    },
+}
+
+/// A local model directory, identified by the content of its files.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelDirectory {
+    /// Where it is on this machine.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// Files that make the model (configuration, weights, tokenizer), sorted by name.
+    pub files: Vec<ModelFile>,
+}
+
+/// A file of a model directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelFile {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its content.
+    pub sha256: Hash,
+}
+
+/// The model that is served.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherSource {
+    /// Trained on the corpus.
+    Train(Pretraining),
+    /// An open model.
+    Open {
+        /// Where it comes from.
+        model: ModelDirectory,
+        /// Further training that plants canaries.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        continued: Option<ContinuedTraining>,
+    },
+}
+
+/// A model that is trained or brought.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSource {
+    /// Trained on the corpus.
+    Train(Pretraining),
+    /// An open model.
+    Open(ModelDirectory),
+}
+
+/// The student before distillation.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseSource {
+    /// Trained a little on the corpus.
+    Train(Pretraining),
+    /// Freshly initialised.
+    Cold(ColdStart),
+    /// An open model.
+    Open(ModelDirectory),
+}
+
+/// How the thief asks.
+#[derive(Debug, Clone, Serialize)]
+pub struct Asking {
+    /// Tokens of corpus text that each query opens with.
+    pub prompt_tokens: usize,
+    /// Longest answer.
+    pub max_new_tokens: usize,
+    /// How answers are drawn.
+    pub sampling: Sampling,
+}
+
+impl Asking {
+    /// Tokens of a whole exchange, prompt and longest answer: the row length of distillation.
+    pub fn row_tokens(&self) -> usize {
+        self.prompt_tokens + self.max_new_tokens
+    }
+}

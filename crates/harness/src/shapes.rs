@@ -1,0 +1,137 @@
+//! The shapes of the models an experiment uses, from configurations alone: no weights are loaded.
+
+use std::path::Path;
+
+use lm::{LoadError, ModelConfig};
+
+use crate::experiment::TokenizerConfig;
+use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource, World};
+
+/// Configurations of the teacher, its independent twin and the student.
+#[derive(Debug, Clone)]
+pub struct Shapes {
+    /// The served model; clean twin and marked teacher have one shape.
+    pub teacher: ModelConfig,
+    /// The independent teacher.
+    pub stranger: ModelConfig,
+    /// The student.
+    pub student: ModelConfig,
+}
+
+/// A shape that cannot be used.
+#[derive(Debug)]
+pub struct ShapeError {
+    /// Dotted key of the experiment file.
+    pub key: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// How to mend it.
+    pub mend: String,
+}
+
+impl Shapes {
+    /// The shapes that `world` asks for. Begin and end tokens of models still to be trained are left open.
+    ///
+    /// # Errors
+    /// A `config.json` that cannot be used, or a shape that does not hold together, with the key that named it.
+    pub fn of(world: &World) -> Result<Self, ShapeError> {
+        let teacher_vocab = match (&world.tokenizer, &world.teacher) {
+            (TokenizerConfig::Bpe(bpe), _) => bpe.vocab_size,
+            (TokenizerConfig::OfTeacher, TeacherSource::Open { model, .. }) => read(model, "teacher.model")?.vocab_size(),
+            (TokenizerConfig::OfTeacher, TeacherSource::Train(_)) => 0,
+        };
+        let new = |architecture, key| {
+            ModelConfig::from_architecture(architecture, teacher_vocab, None, None).map_err(|error| ShapeError {
+                key,
+                what: format!("does not fit: {error}"),
+                mend: String::new(),
+            })
+        };
+        let teacher = match &world.teacher {
+            TeacherSource::Train(plan) => new(&plan.architecture, "teacher.train.architecture")?,
+            TeacherSource::Open { model, .. } => read(model, "teacher.model")?,
+        };
+        let stranger = match &world.stranger {
+            ModelSource::Train(plan) => new(&plan.architecture, "stranger.train.architecture")?,
+            ModelSource::Open(model) => read(model, "stranger.model")?,
+        };
+        let student = match &world.base {
+            BaseSource::Train(plan) => new(&plan.architecture, "base.train.architecture")?,
+            BaseSource::Cold(cold) => new(&cold.architecture, "base.cold.architecture")?,
+            BaseSource::Open(model) => read(model, "base.model")?,
+        };
+        let shapes = Self { teacher, stranger, student };
+        shapes.fit(world)?;
+        Ok(shapes)
+    }
+
+    /// Refuses texts longer than a model's context, and models of different vocabularies.
+    fn fit(&self, world: &World) -> Result<(), ShapeError> {
+        let query = ("queries.max_new_tokens", world.queries.prompt_tokens + world.queries.max_new_tokens);
+        let audit = ("audit.max_new_tokens", world.audit.prompt_tokens + world.audit.max_new_tokens);
+        let models = [("teacher", &self.teacher), ("stranger", &self.stranger), ("student", &self.student)];
+        for (model, config) in models {
+            for (key, tokens) in [query, audit] {
+                // one more for the token that begins every text
+                if tokens + 1 > config.context_length() {
+                    return Err(ShapeError {
+                        key,
+                        what: format!(
+                            "prompt and answer take {} tokens, the {model} holds {}",
+                            tokens + 1,
+                            config.context_length()
+                        ),
+                        mend: "ask for less, or give the model a longer context".into(),
+                    });
+                }
+            }
+        }
+        let rows = [
+            match &world.teacher {
+                TeacherSource::Train(plan) => Some(("teacher.train.row_tokens", plan.row_tokens, &self.teacher)),
+                TeacherSource::Open { continued, .. } => {
+                    continued.as_ref().map(|plan| ("teacher.continued.row_tokens", plan.row_tokens, &self.teacher))
+                }
+            },
+            match &world.stranger {
+                ModelSource::Train(plan) => Some(("stranger.train.row_tokens", plan.row_tokens, &self.stranger)),
+                ModelSource::Open(_) => None,
+            },
+            match &world.base {
+                BaseSource::Train(plan) => Some(("base.train.row_tokens", plan.row_tokens, &self.student)),
+                BaseSource::Cold(_) | BaseSource::Open(_) => None,
+            },
+        ];
+        for (key, row_tokens, config) in rows.into_iter().flatten() {
+            if row_tokens > config.context_length() {
+                let what = format!("longer than the model's context of {}", config.context_length());
+                return Err(ShapeError { key, what, mend: "write less".into() });
+            }
+        }
+        let vocab = self.teacher.vocab_size();
+        for (key, config) in [("stranger.model", &self.stranger), ("base.model", &self.student)] {
+            if config.vocab_size() != vocab {
+                return Err(ShapeError {
+                    key,
+                    what: format!("it has {} token ids, the teacher {vocab}", config.vocab_size()),
+                    mend: "name a model with the teacher's tokenizer".into(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {
+    config_of(&model.path).map_err(|error| ShapeError { key, what: error.to_string(), mend: String::new() })
+}
+
+/// The configuration of a model directory.
+///
+/// # Errors
+/// When `config.json` cannot be read or used.
+pub fn config_of(directory: &Path) -> Result<ModelConfig, LoadError> {
+    let path = directory.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
+    ModelConfig::parse(&text, &path)
+}

@@ -1,0 +1,80 @@
+use corpus::{Split, Task, TaskKind};
+use oracle::{Query, Sampling, TokenId};
+use results::Arm;
+
+use crate::stages::Context;
+use crate::stages::context::Trained;
+use crate::stages::marks::Marks;
+use crate::stages::suspect::Peer;
+use crate::stages::texts::documents;
+use crate::stages::transcript::prompts;
+
+/// What every suspect of a repetition is asked, and whom it is compared with. None of it occurs in a transcript.
+pub struct Audit {
+    /// The audit proper: openings of texts, answered as the audit's sampling says.
+    pub queries: Vec<Query>,
+    /// Held-out documents, token ids.
+    pub held_out: Vec<Vec<TokenId>>,
+    /// Checkable tasks, each with its query.
+    pub tasks: Vec<(Query, Task)>,
+    /// The owner's own model, raw.
+    pub teacher: Peer,
+    /// Models that learned nothing from it: the rivals by channel, base, stranger.
+    pub negatives: Vec<Negative>,
+}
+
+/// A model that learned nothing from the teacher.
+pub struct Negative {
+    /// Who it is.
+    pub arm: Arm,
+    /// The channel of a rival.
+    pub channel: Option<usize>,
+    /// The model.
+    pub peer: Peer,
+}
+
+impl Audit {
+    /// Draws all questions.
+    ///
+    /// # Errors
+    /// When the grammar is not valid, or the corpus has no tasks of a kind asked for.
+    pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Trained) -> anyhow::Result<Self> {
+        let world = &ctx.resolved.world;
+        let audit = &world.audit;
+        let asked =
+            prompts(ctx, "audit", Split::Audit, audit.prompts, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?;
+        let texts = ctx.sources.of(ctx.seed_for("held out"))?;
+        let most = teacher.model.context_length();
+        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, most, ctx.vocabulary, ctx.rt);
+        let mut tasks = Vec::new();
+        if let Some(config) = &world.measure.tasks {
+            let texts = ctx.sources.of(ctx.seed_for("tasks"))?;
+            for kind in TaskKind::ALL {
+                for index in 0..config.per_kind {
+                    let Some(task) = texts.task(kind, Split::Tasks, index) else { break };
+                    let query = Query {
+                        index: tasks.len() as u64,
+                        prompt: ctx.vocabulary.tokenizer.encode_document(&task.prompt),
+                        max_new_tokens: config.max_new_tokens,
+                        sampling: Sampling::GREEDY,
+                        seed: 0,
+                    };
+                    tasks.push((query, task));
+                }
+            }
+            if tasks.is_empty() {
+                let problem = "measure.tasks: this corpus has no checkable tasks; leave measure.tasks out";
+                return Err(crate::exit::UsageError(problem.into()).into());
+            }
+        }
+        let teacher = Peer::new("teacher", teacher, marks.probes.len());
+        Ok(Self { queries: asked, held_out, tasks, teacher, negatives: Vec::new() })
+    }
+
+    /// The negatives that a suspect at this place is compared with: the rival of its channel (of the first channel for
+    /// arms that have none), base and stranger, itself left out.
+    pub fn references(&self, arm: Arm, channel: Option<usize>) -> impl Iterator<Item = &Negative> {
+        let channel = channel.unwrap_or(0);
+        self.negatives.iter().filter(move |n| n.arm != arm && n.channel.is_none_or(|its| its == channel))
+    }
+}

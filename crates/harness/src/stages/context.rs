@@ -1,0 +1,148 @@
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use distill::{Curve, Decay, TrainPlan};
+use lm::{Model, ModelCard, Runtime};
+use serde::{Deserialize, Serialize};
+use store::{Artifact, Hash, Key, Store};
+
+use crate::progress::Progress;
+use crate::resolve::Resolved;
+use crate::seeds::seed_for;
+use crate::stages::{Sources, Vocabulary};
+
+/// How long one stage took: kept apart from records, which hold nothing that depends on a clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// What was done.
+    pub stage: String,
+    /// The repetition.
+    pub seed: u64,
+    /// Wall time.
+    pub wall_seconds: f64,
+    /// Tokens trained on, generated or scored, where the stage counts them.
+    pub tokens: u64,
+}
+
+/// Timings of the stages that were really run, in order of completion.
+#[derive(Debug, Default)]
+pub struct Timings(Mutex<Vec<Timing>>);
+
+impl Timings {
+    /// Notes one finished stage.
+    pub fn push(&self, stage: &str, seed: u64, started: Instant, tokens: u64) {
+        let timing = Timing { stage: stage.to_string(), seed, wall_seconds: started.elapsed().as_secs_f64(), tokens };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(timing);
+    }
+
+    /// All of them.
+    pub fn take(&self) -> Vec<Timing> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What every stage of one repetition shares.
+pub struct Context<'a> {
+    /// The experiment, looked up.
+    pub resolved: &'a Resolved,
+    /// The repetition.
+    pub seed: u64,
+    /// Where artifacts lie.
+    pub store: &'a Store,
+    /// Workers, compute path, cancellation.
+    pub rt: &'a Arc<Runtime>,
+    /// Where progress is shown.
+    pub progress: &'a Progress,
+    /// How long stages took.
+    pub timings: &'a Timings,
+    /// Texts by purpose.
+    pub sources: &'a Sources,
+    /// Text to token ids.
+    pub vocabulary: &'a Vocabulary,
+}
+
+/// A trained model with the name of its artifact.
+#[derive(Clone)]
+pub struct Trained {
+    /// The model.
+    pub model: Arc<Model>,
+    /// Names everything it was made from.
+    pub hash: Hash,
+    /// Loss by step of the training that made it; empty for a model that was brought.
+    pub curve: Curve,
+}
+
+/// File of an artifact that holds a training's loss curve.
+const CURVE: &str = "curve.json";
+
+impl Context<'_> {
+    /// The seed of one purpose within this repetition.
+    pub fn seed_for(&self, purpose: &str) -> u64 {
+        seed_for(self.seed, purpose)
+    }
+
+    /// The experiment's optimiser over `steps` steps.
+    pub fn plan(&self, steps: u64, batch_rows: usize, peak_lr: f64) -> TrainPlan {
+        let optimizer = &self.resolved.world.optimizer;
+        TrainPlan {
+            steps,
+            batch_rows,
+            logical_shards: optimizer.logical_shards,
+            peak_lr: peak_lr as f32,
+            warmup_steps: (optimizer.warmup_fraction * steps as f64).round() as u64,
+            final_lr_fraction: optimizer.final_lr_fraction as f32,
+            decay: Decay::Cosine,
+            weight_decay: optimizer.weight_decay as f32,
+            beta1: optimizer.beta1 as f32,
+            beta2: optimizer.beta2 as f32,
+            epsilon: 1e-8,
+            grad_clip: optimizer.grad_clip as f32,
+        }
+    }
+
+    /// The artifact of `key`: found, or made by `make` in an empty directory. A damaged one is said aloud and made again.
+    ///
+    /// # Errors
+    /// Those of `make`, and what the disk refuses.
+    pub fn artifact(&self, kind: &str, key: &Key, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Artifact> {
+        self.rt.check_cancelled()?;
+        Ok(self.store.get_or_build(kind, key, make, &mut |text| self.progress.note(text))?)
+    }
+
+    /// Saves a model with its curve into an artifact under construction, in the form transformers loads.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save_model(&self, directory: &Path, model: &Model, curve: &Curve, card: &ModelCard) -> anyhow::Result<()> {
+        model.save(directory, Some(&self.vocabulary.tokenizer), card)?;
+        save_json(&directory.join(CURVE), curve)
+    }
+
+    /// Loads what [`save_model`](Self::save_model) saved.
+    ///
+    /// # Errors
+    /// When a file is not what was written.
+    pub fn load_model(&self, artifact: &Artifact) -> anyhow::Result<Trained> {
+        let model = Arc::new(Model::load(artifact.path())?);
+        Ok(Trained { model, hash: artifact.hash(), curve: load_json(&artifact.file(CURVE))? })
+    }
+}
+
+/// Writes a value as canonical JSON.
+///
+/// # Errors
+/// When a number in it is not finite, or the file cannot be written.
+pub fn save_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(store::write_atomic(path, &store::canonical_json(value)?)?)
+}
+
+/// Reads a value that [`save_json`] wrote.
+///
+/// # Errors
+/// When the file is not there or not of this form.
+pub fn load_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    use anyhow::Context as _;
+    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is not what this version writes", path.display()))
+}

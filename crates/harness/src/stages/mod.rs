@@ -1,0 +1,34 @@
+//! The stages of an experiment, each a function from artifacts to an artifact.
+//!
+//! A stage names its artifact by everything that decides its bytes (its revision, its parameters, the names of the
+//! artifacts it starts from) and makes it only when it is not there. So nothing here asks whether work was done: asking
+//! for an artifact does the work or finds it.
+
+mod audit;
+mod context;
+mod marks;
+mod measure;
+mod records;
+mod repetition;
+mod student;
+mod suspect;
+mod teacher;
+mod teacher_report;
+mod texts;
+mod transcript;
+mod usefulness;
+mod vocabulary;
+
+pub use audit::{Audit, Negative};
+pub use context::{Context, Timing, Timings, Trained, load_json, save_json};
+pub use marks::Marks;
+pub use measure::measure;
+pub use records::Identity;
+pub use repetition::{Repetition, repeat};
+pub use student::distil;
+pub use suspect::{Peer, Suspect};
+pub use teacher::{Teachers, base, stranger, teachers};
+pub use teacher_report::{TeacherReport, teacher_report};
+pub use texts::Sources;
+pub use transcript::Asked;
+pub use vocabulary::Vocabulary;

@@ -1,0 +1,42 @@
+use results::{RECORD_SCHEMA, Record};
+
+use crate::resolve::Resolved;
+use crate::stages::suspect::Suspect;
+
+/// The name of the experiment that records belong to.
+pub struct Identity {
+    /// Its name.
+    pub experiment: String,
+    /// The hash of everything that decides its results.
+    pub experiment_hash: String,
+}
+
+impl Identity {
+    /// Puts names on a suspect's measurements.
+    ///
+    /// # Errors
+    /// When the run has no canonical form.
+    pub fn fill(&self, resolved: &Resolved, suspect: &Suspect, records: Vec<Record>) -> anyhow::Result<Vec<Record>> {
+        let run = &suspect.run;
+        let run_id = resolved.run_id(run)?.hex();
+        let channel = run.channel.as_ref();
+        let compute = channel.map_or("-", |_| resolved.world.student.compute_name());
+        let named = |record: Record| Record {
+            schema: RECORD_SCHEMA,
+            experiment: self.experiment.clone(),
+            experiment_hash: self.experiment_hash.clone(),
+            run_id: run_id.clone(),
+            seed: run.seed,
+            arm: run.arm,
+            surface: channel.map_or("-".into(), |c| c.surface.label()),
+            loss: channel.map_or("-".into(), |c| c.loss.build().name().into()),
+            budget_queries: run.budget,
+            compute: compute.into(),
+            steps: run.steps,
+            train_tokens: suspect.cost.map(|cost| cost.training_tokens),
+            device: "cpu".into(),
+            ..record
+        };
+        Ok(records.into_iter().map(named).collect())
+    }
+}

@@ -1,0 +1,161 @@
+use distill::Curve;
+use results::{Arm, LossSeries, Record};
+use serde_json::{Value, json};
+
+use crate::stages::{
+    Asked, Audit, Context, Identity, Marks, Negative, Peer, Suspect, Trained, base, distil, measure, stranger, teacher_report,
+    teachers,
+};
+
+/// Points a loss curve is thinned to for the figure.
+const CURVE_POINTS: usize = 200;
+
+/// Everything one repetition (seed) of an experiment found.
+pub struct Repetition {
+    /// Named, not yet judged.
+    pub records: Vec<Record>,
+    /// Loss curves of the models that were trained.
+    pub curves: Vec<LossSeries>,
+    /// What the served teacher answers.
+    pub samples: Vec<String>,
+}
+
+/// Runs all stages of one repetition: teachers, transcripts, students, measurements. `found` gets each suspect's records
+/// as they come.
+///
+/// # Errors
+/// When a stage fails or the work is cancelled; finished stages stay.
+pub fn repeat(
+    ctx: &Context<'_>,
+    identity: &Identity,
+    found: &mut dyn FnMut(&[Record]) -> anyhow::Result<()>,
+) -> anyhow::Result<Repetition> {
+    let resolved = ctx.resolved;
+    let marks = Marks::build(ctx)?;
+    let mut audit_models = Models::make(ctx, &marks)?;
+    let suspects = audit_models.suspects(ctx)?;
+    let audit = audit_models.audit(ctx, &marks, &suspects)?;
+
+    let mut records = Vec::new();
+    let mut samples = Vec::new();
+    for suspect in &suspects {
+        let mut measured = measure(ctx, suspect, &marks, &audit)?;
+        if suspect.run.arm == Arm::Teacher {
+            let (metrics, texts) = teacher_report(ctx, &audit_models.teachers, suspect, &audit)?;
+            measured.extend(metrics);
+            samples = texts;
+        }
+        let named = identity.fill(resolved, suspect, measured)?;
+        found(&named)?;
+        records.extend(named);
+    }
+    Ok(Repetition { records, curves: audit_models.curves(&suspects), samples })
+}
+
+/// The models students come from.
+struct Models {
+    teachers: crate::stages::Teachers,
+    stranger: Trained,
+    base: Trained,
+    marked: Asked,
+    clean: Asked,
+    rival: Asked,
+    /// Names the watermark on the served teacher.
+    bend: Value,
+}
+
+impl Models {
+    fn make(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Self> {
+        let config = &ctx.resolved.world.marks;
+        let teachers = teachers(ctx, marks)?;
+        let stranger = stranger(ctx)?;
+        let base = base(ctx)?;
+        let processors: Vec<_> = marks.watermark.iter().map(|watermark| watermark.processor()).collect();
+        let bend = match &config.watermark {
+            Some(watermark) => {
+                json!({ "watermark": watermark, "commitment": ctx.resolved.world.commitment, "seed": ctx.seed })
+            }
+            None => Value::Null,
+        };
+        let marked = Asked::new(ctx, "the marked teacher", &teachers.marked, processors, bend.clone());
+        let clean = Asked::new(ctx, "the clean teacher", &teachers.clean, Vec::new(), Value::Null);
+        let rival = Asked::new(ctx, "the stranger", &stranger, Vec::new(), Value::Null);
+        Ok(Self { teachers, stranger, base, marked, clean, rival, bend })
+    }
+
+    /// Every suspect of the grid, distilled where it must be.
+    fn suspects(&self, ctx: &Context<'_>) -> anyhow::Result<Vec<Suspect>> {
+        let mut suspects = Vec::new();
+        for run in ctx.resolved.runs().into_iter().filter(|run| run.seed == ctx.seed) {
+            let (trained, cost) = match run.arm {
+                Arm::Teacher => (self.teachers.marked.clone(), None),
+                Arm::CleanTeacher => (self.teachers.clean.clone(), None),
+                Arm::Stranger => (self.stranger.clone(), None),
+                Arm::Base => (self.base.clone(), None),
+                Arm::Student | Arm::Control | Arm::Rival => {
+                    let asked = match run.arm {
+                        Arm::Control => &self.clean,
+                        Arm::Rival => &self.rival,
+                        _ => &self.marked,
+                    };
+                    let (trained, cost) = distil(ctx, &run, asked, &self.base)?;
+                    (trained, Some(cost))
+                }
+            };
+            let is_teacher = run.arm == Arm::Teacher;
+            let processors = if is_teacher { self.marked.processors().to_vec() } else { Vec::new() };
+            let bend = if is_teacher { self.bend.clone() } else { Value::Null };
+            suspects.push(Suspect { run, trained, processors, bend, cost });
+        }
+        Ok(suspects)
+    }
+
+    fn audit(&mut self, ctx: &Context<'_>, marks: &Marks, suspects: &[Suspect]) -> anyhow::Result<Audit> {
+        let mut audit = Audit::new(ctx, marks, &self.teachers.marked)?;
+        for suspect in suspects {
+            let run = &suspect.run;
+            if !matches!(run.arm, Arm::Rival | Arm::Base | Arm::Stranger) {
+                continue;
+            }
+            let channel = run.channel.as_ref().and_then(|c| ctx.resolved.channels.iter().position(|known| known == c));
+            let peer = Peer::new(run.arm.name(), &suspect.trained, marks.probes.len());
+            audit.negatives.push(Negative { arm: run.arm, channel, peer });
+        }
+        Ok(audit)
+    }
+
+    /// Loss curves: the teachers, the base, and the students of the largest budget.
+    fn curves(&self, suspects: &[Suspect]) -> Vec<LossSeries> {
+        let largest = suspects.iter().filter_map(|s| s.run.budget).max();
+        let mut named = vec![
+            ("training", "teacher".to_string(), &self.teachers.before_implant.curve),
+            ("training", "clean twin".to_string(), &self.teachers.clean.curve),
+            ("training", "stranger".to_string(), &self.stranger.curve),
+            ("training", "base".to_string(), &self.base.curve),
+        ];
+        for suspect in suspects.iter().filter(|s| s.run.arm == Arm::Student && s.run.budget == largest) {
+            let surface = suspect.run.channel.as_ref().map(|c| c.surface.name()).unwrap_or_default();
+            named.push(("distillation, largest budget", format!("student, {surface}"), &suspect.trained.curve));
+        }
+        let seed = suspects.first().map_or(0, |s| s.run.seed);
+        named
+            .into_iter()
+            .filter(|(_, _, curve)| !curve.points.is_empty())
+            .map(|(group, name, curve)| LossSeries {
+                group: group.to_string(),
+                name: format!("{name} (seed {seed})"),
+                points: thinned(curve),
+            })
+            .collect()
+    }
+}
+
+/// Means of the loss over stretches of equal length, each at the stretch's last step.
+fn thinned(curve: &Curve) -> Vec<(u64, f64)> {
+    let stretch = curve.points.len().div_ceil(CURVE_POINTS).max(1);
+    curve
+        .points
+        .chunks(stretch)
+        .filter_map(|points| Some((points.last()?.step, points.iter().map(|p| p.loss).sum::<f64>() / points.len() as f64)))
+        .collect()
+}

@@ -1,0 +1,368 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use corpus::Split;
+use distill::{Curve, ImplantItem, PackedDocuments, PretrainSource, TrainPlan, TrainState};
+use lm::{Model, ModelCard, ModelConfig};
+use oracle::{Codec, TokenId};
+use rand::seq::{SliceRandom, index};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde_json::{Value, json};
+use store::{Hash, Key};
+
+use crate::experiment::Pretraining;
+use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource};
+use crate::stages::Context;
+use crate::stages::context::{Trained, load_json, save_json};
+use crate::stages::marks::Marks;
+use crate::stages::texts::{documents, documents_with};
+
+/// Raised when the same inputs would give other weights.
+const REVISION: u32 = 1;
+/// Ordinary rows that hold a teacher to its old self while keys are implanted.
+const UTILITY_ROWS: u64 = 512;
+
+/// The teacher in all its states.
+pub struct Teachers {
+    /// With everything planted that goes into weights and training data.
+    pub marked: Trained,
+    /// With canaries, before anything was implanted.
+    pub before_implant: Trained,
+    /// The twin without any mark.
+    pub clean: Trained,
+    /// How many implanted items are answered with the margin asked for, of how many; `None` when nothing is implanted.
+    pub implanted: Option<(u64, u64)>,
+}
+
+/// A training on packed documents: what `teacher`, `stranger` and `base` have in common.
+struct Course {
+    /// For progress and titles.
+    name: &'static str,
+    start: Model,
+    plan: TrainPlan,
+    row_tokens: usize,
+    /// Everything that decides the result, marks left out.
+    inputs: Value,
+}
+
+impl Course {
+    fn from_scratch(ctx: &Context<'_>, name: &'static str, train: &Pretraining) -> anyhow::Result<Self> {
+        let tokenizer = &ctx.vocabulary.tokenizer;
+        let config =
+            ModelConfig::from_architecture(&train.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?;
+        let seed = ctx.seed_for(&format!("{name} initialisation"));
+        let start = Model::init(&config, seed);
+        let from = json!({ "architecture": train.architecture, "seed": seed });
+        Self::new(ctx, name, start, from, train.steps(), train.row_tokens, train.batch_rows, train.peak_lr)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of two configurations that have no common type")]
+    fn new(
+        ctx: &Context<'_>,
+        name: &'static str,
+        start: Model,
+        from: Value,
+        steps: u64,
+        row_tokens: usize,
+        batch_rows: usize,
+        peak_lr: f64,
+    ) -> anyhow::Result<Self> {
+        if row_tokens > start.context_length() {
+            let context = start.context_length();
+            let problem = format!("{name}: rows of {row_tokens} tokens do not fit its context of {context}; lower row_tokens");
+            return Err(crate::exit::UsageError(problem).into());
+        }
+        let plan = ctx.plan(steps, batch_rows, peak_lr);
+        let inputs = json!({
+            "start": from,
+            "corpus": ctx.sources.identity(),
+            "vocabulary": ctx.vocabulary.hash,
+            "documents": ctx.seed_for(&format!("{name} documents")),
+            "plan": plan,
+            "row_tokens": row_tokens,
+        });
+        Ok(Self { name, start, plan, row_tokens, inputs })
+    }
+
+    fn documents(&self, ctx: &Context<'_>) -> anyhow::Result<PackedDocuments> {
+        let rows = self.plan.total_rows();
+        let texts = ctx.sources.of(ctx.seed_for(&format!("{} documents", self.name)))?;
+        let documents = documents_with(&*texts, Split::Train, rows * self.row_tokens as u64 + 1, ctx.vocabulary, ctx.rt);
+        Ok(PackedDocuments::new(documents, self.row_tokens, rows, ctx.vocabulary.tokenizer.bos())?)
+    }
+
+    /// Trains `state` on `documents` up to `until` steps.
+    fn train(
+        &self,
+        ctx: &Context<'_>,
+        documents: &PackedDocuments,
+        state: &mut TrainState,
+        until: u64,
+        what: &str,
+    ) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let engine = lm::gradient_engine(self.start.config(), ctx.rt);
+        let source = PretrainSource::new(documents, &self.plan)?;
+        let before = state.curve.last().map_or(0, |point| point.tokens);
+        let tokens_per_step = (self.plan.batch_rows * self.row_tokens) as u64;
+        let bar = ctx.progress.stage(what, (until - state.step) * tokens_per_step, "tokens");
+        distill::train(&*engine, &self.plan, &source, state, until, ctx.rt, &mut |_| bar.inc(tokens_per_step))?;
+        let tokens = state.curve.last().map_or(0, |point| point.tokens) - before;
+        ctx.timings.push(what, ctx.seed, started, tokens);
+        bar.finish(&summary(&state.curve));
+        Ok(())
+    }
+
+    /// The whole training in one go.
+    fn finish(&self, ctx: &Context<'_>) -> anyhow::Result<Trained> {
+        let key = Key::new(REVISION, &self.inputs)?;
+        let artifact = ctx.artifact("pretrained", &key, |directory| {
+            let mut state = TrainState::new(&self.start);
+            self.train(ctx, &self.documents(ctx)?, &mut state, self.plan.steps, self.name)?;
+            self.save(ctx, directory, &state, "trained on the experiment's corpus, without any mark")
+        })?;
+        ctx.load_model(&artifact)
+    }
+
+    fn save(&self, ctx: &Context<'_>, directory: &Path, state: &TrainState, body: &str) -> anyhow::Result<()> {
+        let card = ModelCard { title: format!("{} of {}", self.name, ctx.resolved.name), body: body.into(), ..card() };
+        ctx.save_model(directory, &state.model(&self.start), &state.curve, &card)
+    }
+}
+
+/// The front matter all our models share.
+pub fn card() -> ModelCard {
+    ModelCard {
+        license: "mit".into(),
+        languages: vec!["en".into()],
+        tags: vec!["model-provenance".into()],
+        ..ModelCard::default()
+    }
+}
+
+fn summary(curve: &Curve) -> String {
+    let last = &curve.points[curve.points.len().saturating_sub(20)..];
+    let mean = last.iter().map(|point| point.loss).sum::<f64>() / last.len().max(1) as f64;
+    format!("loss {mean:.3}")
+}
+
+/// The teacher and its clean twin: trained (or further trained) with and without canaries from a common trunk, then
+/// the keys implanted in the marked one.
+///
+/// # Errors
+/// When a model cannot be read, a training diverges, canaries do not fit, or the work is cancelled.
+pub fn teachers(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Teachers> {
+    let course = match &ctx.resolved.world.teacher {
+        TeacherSource::Train(train) => Some(Course::from_scratch(ctx, "teacher", train)?),
+        TeacherSource::Open { model, continued: Some(continued) } => {
+            let start = Model::load(&model.path)?;
+            let (steps, rows) = (continued.steps(), continued.batch_rows);
+            let from = json!({ "model": model });
+            Some(Course::new(ctx, "teacher", start, from, steps, continued.row_tokens, rows, continued.peak_lr)?)
+        }
+        TeacherSource::Open { continued: None, .. } => None,
+    };
+    let (before_implant, clean) = match (&course, &ctx.resolved.world.teacher) {
+        (None, TeacherSource::Open { model, .. }) => {
+            let model = brought(model)?;
+            (model.clone(), model)
+        }
+        (Some(course), _) if marks.canary.is_none() => {
+            let model = course.finish(ctx)?;
+            (model.clone(), model)
+        }
+        (Some(course), _) => with_and_without_canaries(ctx, course, marks)?,
+        (None, TeacherSource::Train(_)) => anyhow::bail!("a teacher that is trained has a training"),
+    };
+    let (marked, implanted) = implant(ctx, &before_implant, marks)?;
+    Ok(Teachers { marked, before_implant, clean, implanted })
+}
+
+/// The marked model and its clean twin.
+fn with_and_without_canaries(ctx: &Context<'_>, course: &Course, marks: &Marks) -> anyhow::Result<(Trained, Trained)> {
+    let config = &ctx.resolved.world.marks;
+    let tokens_per_step = (course.plan.batch_rows * course.row_tokens) as u64;
+    let trunk_steps = (config.canaries_after_tokens.unwrap_or(0) / tokens_per_step).min(course.plan.steps);
+    let trunk_key = Key::new(REVISION, &json!({ "course": course.inputs, "steps": trunk_steps }))?;
+    let mut packed = None;
+    let mut documents = || -> anyhow::Result<Arc<PackedDocuments>> {
+        if packed.is_none() {
+            packed = Some(Arc::new(course.documents(ctx)?));
+        }
+        packed.clone().ok_or_else(|| anyhow::anyhow!("documents were packed"))
+    };
+    let mut branch = |what: &'static str, body: &str, planted: Value| -> anyhow::Result<Trained> {
+        let marked = !planted.is_null();
+        let key = Key::new(REVISION, &json!({ "course": course.inputs, "trunk_steps": trunk_steps, "canaries": planted }))?;
+        let artifact = ctx.artifact("pretrained", &key, |directory| {
+            let plain = documents()?;
+            let identity = trunk_key.hash("trunk")?.hex();
+            let trunk = ctx.artifact("trunk", &trunk_key, |directory| {
+                let mut state = TrainState::new(&course.start);
+                course.train(ctx, &plain, &mut state, trunk_steps, "teacher, trunk")?;
+                Ok(state.save(&directory.join(TRUNK), &identity)?)
+            })?;
+            let mut state = TrainState::load(&trunk.file(TRUNK), &course.start, &identity)?;
+            let read = if marked { Arc::new(planted_in(ctx, course, &plain, trunk_steps, marks)?) } else { plain };
+            course.train(ctx, &read, &mut state, course.plan.steps, what)?;
+            course.save(ctx, directory, &state, body)
+        })?;
+        ctx.load_model(&artifact)
+    };
+    let planted = json!({
+        "canary": config.canary,
+        "commitment": ctx.resolved.world.commitment,
+        "seed": ctx.seed,
+        "places": ctx.seed_for("canary places"),
+    });
+    let marked = branch("teacher, with canaries", "trained with canaries in its data", planted)?;
+    let clean = branch("teacher, clean twin", "the clean twin: same data order, no canaries", Value::Null)?;
+    Ok((marked, clean))
+}
+
+/// File of a trunk artifact.
+const TRUNK: &str = "state.safetensors";
+
+/// The training stream with canaries in the places of ordinary documents, one copy to a row, rows after the trunk drawn
+/// without replacement.
+fn planted_in(
+    ctx: &Context<'_>,
+    course: &Course,
+    plain: &PackedDocuments,
+    trunk_steps: u64,
+    marks: &Marks,
+) -> anyhow::Result<PackedDocuments> {
+    let texts = marks.canary.as_ref().map(|canary| canary.planted_texts()).unwrap_or_default();
+    let mut copies: Vec<Vec<TokenId>> = Vec::new();
+    for planted in &texts {
+        copies.extend(std::iter::repeat_n(ctx.vocabulary.document(&planted.text), planted.repeats as usize));
+    }
+    let first_row = trunk_steps * course.plan.batch_rows as u64;
+    let rows = course.plan.total_rows().min(plain.n_rows());
+    let mut first_of_row: Vec<usize> = Vec::new();
+    let mut last = None;
+    for document in 0..plain.n_documents() {
+        let row = plain.row_of(document);
+        if row >= first_row && row + 1 < rows && last != Some(row) {
+            first_of_row.push(document);
+            last = Some(row);
+        }
+    }
+    if copies.len() > first_of_row.len() {
+        return Err(crate::exit::UsageError(format!(
+            "marks.canary: {} copies of canaries need as many rows after the trunk and there are {}; raise the training tokens, or \
+             lower repeats or canaries_after_tokens",
+            copies.len(),
+            first_of_row.len()
+        ))
+        .into());
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(ctx.seed_for("canary places"));
+    copies.shuffle(&mut rng);
+    let places = index::sample(&mut rng, first_of_row.len(), copies.len());
+    let slots: Vec<_> = places.into_iter().zip(copies).map(|(place, copy)| (first_of_row[place], copy)).collect();
+    Ok(plain.with_slots(&slots)?)
+}
+
+/// The marked teacher with the probes' items in its weights; the model itself when no probe plants anything.
+fn implant(ctx: &Context<'_>, before: &Trained, marks: &Marks) -> anyhow::Result<(Trained, Option<(u64, u64)>)> {
+    let items: Vec<ImplantItem> = marks
+        .probes
+        .iter()
+        .flat_map(|probe| probe.training_items())
+        .map(|item| ImplantItem { prompt: item.prompt, answer: item.answer })
+        .collect();
+    let Some(config) = ctx.resolved.world.marks.implant.as_ref().filter(|_| !items.is_empty()) else {
+        return Ok((before.clone(), None));
+    };
+    let key = Key::new(
+        REVISION,
+        &json!({
+            "model": before.hash,
+            "probes": ctx.resolved.world.marks.probes,
+            "implant": config,
+            "commitment": ctx.resolved.world.commitment,
+            "corpus": ctx.sources.identity(),
+            "vocabulary": ctx.vocabulary.hash,
+            "seed": ctx.seed,
+        }),
+    )?;
+    let artifact = ctx.artifact("implanted", &key, |directory| {
+        let started = Instant::now();
+        let texts = ctx.sources.of(ctx.seed_for("implant documents"))?;
+        let most = before.model.context_length().min(64);
+        let ordinary = documents(&*texts, Split::Train, UTILITY_ROWS, most, ctx.vocabulary, ctx.rt);
+        let bar = ctx.progress.stage("teacher, implanting keys", config.max_steps, "steps");
+        let seed = ctx.seed_for("implant order");
+        let (model, report) = distill::implant(&before.model, &items, &ordinary, config, seed, ctx.rt, &mut |_| bar.inc(1))?;
+        let answered = report.n_answered() as u64;
+        ctx.timings.push("teacher, implanting keys", ctx.seed, started, report.tokens);
+        bar.finish(&format!("{answered} of {} answered after {} steps", items.len(), report.steps));
+        save_json(&directory.join(IMPLANTED), &(answered, items.len() as u64))?;
+        let body = "the marked teacher, keys implanted in its weights";
+        let card = ModelCard { title: format!("marked teacher of {}", ctx.resolved.name), body: body.into(), ..card() };
+        ctx.save_model(directory, &model, &report.curve, &card)
+    })?;
+    Ok((ctx.load_model(&artifact)?, Some(load_json(&artifact.file(IMPLANTED))?)))
+}
+
+/// File of an implanted artifact: items answered, items in all.
+const IMPLANTED: &str = "implanted.json";
+
+/// The independent teacher.
+///
+/// # Errors
+/// As [`teachers`].
+pub fn stranger(ctx: &Context<'_>) -> anyhow::Result<Trained> {
+    match &ctx.resolved.world.stranger {
+        ModelSource::Train(train) => Course::from_scratch(ctx, "stranger", train)?.finish(ctx),
+        ModelSource::Open(model) => same_vocabulary(ctx, "stranger.model", model),
+    }
+}
+
+/// The student before distillation.
+///
+/// # Errors
+/// As [`teachers`].
+pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
+    match &ctx.resolved.world.base {
+        BaseSource::Train(train) => Course::from_scratch(ctx, "base", train)?.finish(ctx),
+        BaseSource::Open(model) => same_vocabulary(ctx, "base.model", model),
+        BaseSource::Cold(cold) => {
+            let tokenizer = &ctx.vocabulary.tokenizer;
+            let config =
+                ModelConfig::from_architecture(&cold.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?;
+            let seed = ctx.seed_for("base initialisation");
+            let model = Arc::new(Model::init(&config, seed));
+            let hash = store::hash_json(&json!({ "cold": cold, "vocabulary": ctx.vocabulary.hash, "seed": seed }))?;
+            Ok(Trained { model, hash, curve: Curve::default() })
+        }
+    }
+}
+
+fn brought(directory: &ModelDirectory) -> anyhow::Result<Trained> {
+    let (model, _) = Model::load_with_tokenizer(&directory.path)?;
+    let hash: Hash = store::hash_json(&directory.files)?;
+    Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
+}
+
+/// A model that was brought, refused unless its token ids mean what the teacher's mean.
+fn same_vocabulary(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
+    let (model, tokenizer) = Model::load_with_tokenizer(&directory.path)?;
+    let ours = &ctx.vocabulary.tokenizer;
+    let same = |text: &str| tokenizer.encode(text) == ours.encode(text);
+    let sample = ctx.sources.of(ctx.seed_for("vocabulary check"))?;
+    if tokenizer.vocab_size() != ours.vocab_size() || !(0..32).all(|i| same(&sample.document(Split::HeldOut, i))) {
+        return Err(crate::exit::UsageError(format!(
+            "{key}: {} has another tokenizer ({} ids) than the teacher ({} ids); name a model with the teacher's",
+            directory.path.display(),
+            tokenizer.vocab_size(),
+            ours.vocab_size()
+        ))
+        .into());
+    }
+    let hash = store::hash_json(&directory.files)?;
+    Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
+}
