@@ -1,9 +1,11 @@
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 use crate::{Kind, Record};
 
 /// What a figure says about itself besides its data: with the number of seeds, the three factors of DESIGN 6.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Caption {
     /// Headline; usually the experiment's question.
     pub title: String,

@@ -126,7 +126,7 @@ fn rule(record: &Record, arms: &Arms<'_>, family_size: usize, alpha: f64) -> Res
         return Ok(Ruling::new(verdict, None));
     }
     let mark = || record.mark.clone().unwrap_or_default();
-    if record.arm == Arm::Student && !arms.control(record).is_some_and(|control| control.log10_p.is_some()) {
+    if record.arm == Arm::Student && arms.control(record).is_none_or(|control| control.log10_p.is_none()) {
         return Err(JudgeError::NoControl { mark: mark(), suspect: record.describe() });
     }
     if planted {

@@ -42,13 +42,14 @@ fn marks(findings: &[Finding], width: Option<u16>) -> String {
     }
     let several_losses = findings.iter().any(|f| findings.iter().any(|g| g.surface == f.surface && g.loss != f.loss));
     let largest = findings.iter().map(|f| f.n_star.largest).max().unwrap_or_default();
+    let same_largest = findings.iter().all(|f| f.n_star.largest == largest);
     let mut table = empty(width);
     table.set_header(vec![
         "mark".to_string(),
         "surface".to_string(),
         "N*".to_string(),
         "p teacher".to_string(),
-        format!("p student, {}", queries(largest)),
+        if same_largest { format!("p student, {}", queries(largest)) } else { "p student, largest budget".to_string() },
         "p control".to_string(),
         "what survived".to_string(),
     ]);
@@ -84,7 +85,11 @@ fn suspects(records: &[Record], width: Option<u16>) -> String {
         return String::new();
     }
     let mut table = empty(width);
-    table.remove_style(TableComponent::HorizontalLines);
+    // rows of one line need no rules between them
+    use TableComponent::{HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections};
+    for part in [HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections] {
+        table.remove_style(part);
+    }
     table.set_header(["suspect", "surface", "budget"].into_iter().chain(shown.iter().map(|(_, heading)| *heading)));
     for ((_, surface, _, budget, arm), metrics) in rows {
         let mut cells = vec![

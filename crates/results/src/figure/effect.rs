@@ -26,6 +26,11 @@ pub fn effect_figure(records: &[Record], caption: &Caption) -> anyhow::Result<Fi
         panel.stars.fill(None);
     }
     let mut phrases = caption.lines(records);
+    if panels.seeds > 1 {
+        phrases.push("medians over seeds".to_string());
+        // there is no band here
+        panels.seeds = 1;
+    }
     phrases.push("whiskers: 95 % interval".to_string());
     let figure = Multiples::new(&panels, &caption.title, &phrases, |width| legend(&panels, width));
     let svg = figure.draw(&caption.title, &phrases, paint)?;

@@ -187,7 +187,9 @@ fn draw_sample(canvas: &Canvas<'_>, (x, y): Point, sample: Sample) -> anyhow::Re
     let (end, middle) = (x + LEGEND_SAMPLE - 8.0, x + 0.5 * (LEGEND_SAMPLE - 8.0));
     match sample {
         Sample::Line { color, dash, marker, filled } => {
-            canvas.line(&[(x, y), (end, y)], Stroke { color, width: 1.8, dash })?;
+            // outwards from the marker, so that both ends show the same dashes
+            canvas.line(&[(middle, y), (x, y)], Stroke { color, width: 1.8, dash })?;
+            canvas.line(&[(middle, y), (end, y)], Stroke { color, width: 1.8, dash })?;
             canvas.marker((middle, y), marker, 4.0, color, filled)
         }
         Sample::Mark { color, marker, filled } => canvas.marker((middle, y), marker, 4.5, color, filled),

@@ -1,5 +1,6 @@
 use anyhow::ensure;
 use plotters::prelude::RGBColor;
+use serde::{Deserialize, Serialize};
 
 use super::Figure;
 use super::canvas::{Canvas, Point, Stroke, drawing, text_width};
@@ -11,7 +12,8 @@ use crate::Arm;
 use crate::words::queries;
 
 /// One named loss curve.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LossSeries {
     /// Panel it is drawn in ("teachers", "students, text").
     pub group: String,
@@ -101,7 +103,7 @@ fn paint(canvas: &Canvas<'_>, frame: Frame, curves: &[&LossSeries]) -> anyhow::R
     for ((end, i), y) in ends.into_iter().zip(heights) {
         let (color, dash) = looks[i];
         let start = frame.right + 6.0;
-        canvas.line(&[end, (start, y)], Stroke { color, width: 0.6, dash: None })?;
+        canvas.line(&[end, (start, y)], Stroke { color: SOFT, width: 0.6, dash: Some((1.0, 2.5)) })?;
         canvas.line(&[(start, y), (start + 14.0, y)], Stroke { color, width: 1.6, dash })?;
         canvas.text((start + 18.0, y), &curves[i].name, text(SMALL))?;
     }

@@ -15,7 +15,8 @@ const FOOTER: f64 = 42.0;
 const GUTTER: f64 = 46.0;
 const PAD: f64 = 20.0;
 /// Distance between two markers that stand at one budget.
-pub(crate) const DODGE: f64 = 4.5;
+const DODGE: f64 = 4.5;
+const SHIFT: f64 = 4.0;
 
 /// Place of everything that does not depend on the values.
 pub(crate) struct Multiples<'a> {
@@ -93,7 +94,22 @@ impl Place<'_> {
     /// Where a budget stands.
     pub(crate) fn x(&self, budget: u64) -> f64 {
         let left = self.gutter_end() + PAD;
-        left + self.panels.budgets.at(budget) * (self.frame.right - PAD - left)
+        left + self.panels.budgets.at(budget) * (self.frame.right - self.right_pad() - left)
+    }
+
+    /// Sideways shift of the `i`-th curve as a whole, so that curves that lie on each other do not hide each other.
+    pub(crate) fn shift(&self, i: usize) -> f64 {
+        (i as f64 - 0.5 * (self.panels.labels.len() as f64 - 1.0)) * SHIFT
+    }
+
+    /// Sideways shift of the `i`-th curve's rival: right of all curves, where it is beside the largest budget.
+    pub(crate) fn rival_shift(&self, i: usize) -> f64 {
+        self.shift(self.panels.labels.len() - 1) + 7.0 + 5.0 * i as f64
+    }
+
+    /// Room for the rivals.
+    fn right_pad(&self) -> f64 {
+        PAD.max(7.0 * self.panels.labels.len() as f64 + 6.0)
     }
 
     /// Sideways shift of the `arm`-th of three arms of the `i`-th curve: no two stand on each other, and together they keep

@@ -54,8 +54,11 @@ pub(crate) struct Panels {
     pub(crate) seeds: usize,
 }
 
-/// Value and interval of a record, if it has one.
-pub(crate) type Value = fn(&Record) -> Option<(f64, Option<(f64, f64)>)>;
+/// A value and, if it has one, its interval.
+pub(crate) type Measured = (f64, Option<(f64, f64)>);
+
+/// What is drawn of a record, if it has it.
+pub(crate) type Value = fn(&Record) -> Option<Measured>;
 
 type CurveKey<'a> = (&'a str, &'a str, &'a str);
 
@@ -127,13 +130,13 @@ fn panel(mark: &str, records: &[&Record], keys: &[CurveKey<'_>], stars: &[NStar]
 }
 
 fn dots<'a>(records: impl Iterator<Item = &'a Record>, value: Value) -> Vec<Dot> {
-    let mut by_budget: BTreeMap<u64, Vec<(f64, Option<(f64, f64)>)>> = BTreeMap::new();
+    let mut by_budget: BTreeMap<u64, Vec<Measured>> = BTreeMap::new();
     for record in records {
         if let Some(value) = value(record) {
             by_budget.entry(record.budget_queries.unwrap_or(0)).or_default().push(value);
         }
     }
-    let dot = |(budget, values): (u64, Vec<(f64, Option<(f64, f64)>)>)| {
+    let dot = |(budget, values): (u64, Vec<Measured>)| {
         let middles: Vec<f64> = values.iter().map(|v| v.0).collect();
         let ends: Vec<(f64, f64)> = values.iter().filter_map(|v| v.1).collect();
         let end = |pick: fn(&(f64, f64)) -> f64| median(&ends.iter().map(pick).collect::<Vec<_>>());

@@ -63,9 +63,7 @@ fn paint(canvas: &Canvas<'_>, place: &Place<'_>, axis: &Axis, alpha: f64) -> any
         }
     }
     for (i, curve) in place.panel.curves.iter().enumerate() {
-        // a little apart, or curves that lie on each other would hide each other
-        let shift = 0.5 * (place.dodge(i, 0) + place.dodge(i, 1));
-        arms(canvas, place, i, curve, shift, &y)?;
+        arms(canvas, place, i, curve, &y)?;
     }
     loners(canvas, place, &y)?;
     stars(canvas, place, n)
@@ -80,16 +78,9 @@ fn band(canvas: &Canvas<'_>, place: &Place<'_>, dots: &[Dot], color: RGBColor, y
     canvas.area(&upper.chain(lower).collect::<Vec<_>>(), color, 0.16)
 }
 
-fn arms(
-    canvas: &Canvas<'_>,
-    place: &Place<'_>,
-    i: usize,
-    curve: &Curve,
-    shift: f64,
-    y: &dyn Fn(f64) -> f64,
-) -> anyhow::Result<()> {
+fn arms(canvas: &Canvas<'_>, place: &Place<'_>, i: usize, curve: &Curve, y: &dyn Fn(f64) -> f64) -> anyhow::Result<()> {
     let (color, marker) = series(i);
-    let at = |dot: &Dot| (place.x(dot.budget) + shift, y(dot.value));
+    let at = |dot: &Dot| (place.x(dot.budget) + place.shift(i), y(dot.value));
     for (dots, dash, filled) in [(&curve.control, Some(DASH), false), (&curve.student, None, true)] {
         let points: Vec<_> = dots.iter().map(at).collect();
         if points.len() > 1 {
@@ -98,7 +89,7 @@ fn arms(
         points.iter().try_for_each(|&point| canvas.marker(point, marker, 4.0, color, filled))?;
     }
     for dot in &curve.rival {
-        canvas.marker((place.x(dot.budget) + place.dodge(i, 2), y(dot.value)), Marker::Cross, 4.5, color, false)?;
+        canvas.marker((place.x(dot.budget) + place.rival_shift(i), y(dot.value)), Marker::Cross, 4.5, color, false)?;
     }
     if let Some(median) = place.panel.stars[i].as_ref().and_then(|star| star.median())
         && let Some(dot) = curve.student.iter().find(|dot| dot.budget == median)
@@ -173,7 +164,7 @@ pub(crate) fn legend(panels: &Panels, width: f64) -> Legend {
     add(any(|p| p.base.is_some()), lone(Marker::Diamond), "base");
     add(any(|p| p.stranger.is_some()), lone(Marker::TriangleDown), "stranger");
     let ringed = |p: &Panel| p.stars.iter().flatten().any(|star| star.median().is_some());
-    add(any(ringed), Sample::Star, "N*, smallest budget proven (Holm, controls) from there on");
+    add(any(ringed), Sample::Star, "N*: proven from here on");
     add(panels.seeds > 1, Sample::Band, "range over seeds, median drawn");
     Legend::new(vec![curves.collect(), arms], width)
 }

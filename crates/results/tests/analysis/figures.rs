@@ -90,7 +90,7 @@ fn survival_names_everything_it_shows() {
         "text",
         "top_logprobs(k=20,post)",
         "rival (other teacher)",
-        "N*, smallest budget proven (Holm, controls) from there on",
+        "N*: proven from here on",
         ">\u{a0}10\u{a0}k",
     ];
     check(&figure, "survival", &[EVERYWHERE.as_slice(), &own].concat());

@@ -24,6 +24,20 @@ fn records_come_back_equal_and_sorted() {
     assert!(!text.contains("null,"), "absent fields are left out");
 }
 
+#[test]
+fn evidence_fills_the_fields_of_its_names() {
+    let evidence = stats::Evidence::binomial(300, 1_000, 0.25);
+    let record = Record { mark: Some("kgw".into()), ..judged()[0].clone() }.with_evidence(&evidence);
+    assert_eq!(
+        (record.log10_p, record.n, record.null.as_deref()),
+        (Some(evidence.log10_p), Some(1_000), Some(evidence.null.as_str()))
+    );
+    assert_eq!((record.effect_low, record.effect_high), (Some(evidence.interval.low), Some(evidence.interval.high)));
+    assert_eq!((record.decoys, record.log10_p_decoy), (None, None), "no decoys were tried");
+    // the rate that `judge` reads from the null's words is the one `stats` wrote
+    assert!(evidence.null.starts_with("Binomial(") && evidence.null.ends_with(", 0.25)"), "{}", evidence.null);
+}
+
 proptest! {
     #[test]
     fn order_of_arrival_does_not_show(order in Just((0..60usize).collect::<Vec<_>>()).prop_shuffle()) {

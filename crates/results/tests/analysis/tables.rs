@@ -47,39 +47,22 @@ fn the_table_says_in_words_what_survived() {
          suspect         surface                   budget   held-out loss   agreement   exact match   queries   FLOP
         ════════════════════════════════════════════════════════════════════════════════════════════════════════════════
          teacher         -                              -             2.1           -             -         -         -
-                       ─                         ─        ─               ─           ─             ─         ─
          clean teacher   -                              -            2.08           -             -         -         -
-                       ─                         ─        ─               ─           ─             ─         ─
          student         text                         300             2.9        0.41             0       300   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          control         text                         300             2.9        0.41             0       300   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          student         text                         1 k            2.78        0.46          0.02      1000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          control         text                         1 k            2.78        0.46          0.02      1000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          student         text                         3 k            2.66        0.51          0.04      3000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          control         text                         3 k            2.66        0.51          0.04      3000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          student         text                        10 k            2.54        0.56          0.06     10000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          control         text                        10 k            2.54        0.56          0.06     10000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          student         top_logprobs(k=20,post)      300             2.9        0.41             0       300   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          control         top_logprobs(k=20,post)      300             2.9        0.41             0       300   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          student         top_logprobs(k=20,post)      1 k            2.78        0.46          0.02      1000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          control         top_logprobs(k=20,post)      1 k            2.78        0.46          0.02      1000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          student         top_logprobs(k=20,post)      3 k            2.66        0.51          0.04      3000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          control         top_logprobs(k=20,post)      3 k            2.66        0.51          0.04      3000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          student         top_logprobs(k=20,post)     10 k            2.54        0.56          0.06     10000   2.40e12
-                       ─                         ─        ─               ─           ─             ─         ─
          control         top_logprobs(k=20,post)     10 k            2.54        0.56          0.06     10000   2.40e12
         ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -19,7 +19,8 @@ fn stars(seeds: &[&[(u64, f64)]]) -> NStar {
 
 #[test]
 fn n_star_is_the_smallest_budget_proven_from_there_on() {
-    let cases: [(&[(u64, f64)], Option<u64>, &str); 6] = [
+    type Case = (&'static [(u64, f64)], Option<u64>, &'static str);
+    let cases: [Case; 6] = [
         (&[(300, NO), (1000, YES), (3000, YES)], Some(1000), "1 k"),
         (&[(300, YES), (1000, YES)], Some(300), "300"),
         (&[(300, NO), (1000, NO), (10_000, YES)], Some(10_000), "10 k"),
