@@ -63,6 +63,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Removes all records.
+    ///
+    /// # Errors
+    /// When the file cannot be changed.
+    pub fn clear(&mut self) -> Result<(), StoreError> {
+        self.file.set_len(0).and_then(|()| self.file.sync_data()).map_err(|e| StoreError::io(&self.path, "clear it", e))
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -163,6 +171,11 @@ mod tests {
         journal.append(&1.5).unwrap();
         assert!(matches!(journal.append(&f64::NAN), Err(StoreError::NotCanonical(_))));
         drop(journal);
-        assert_eq!(Journal::open::<f64>(&path).unwrap().1, [1.5]);
+        let (mut journal, old) = Journal::open::<f64>(&path).unwrap();
+        assert_eq!(old, [1.5]);
+        journal.clear().unwrap();
+        journal.append(&2.5).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open::<f64>(&path).unwrap().1, [2.5]);
     }
 }

@@ -37,7 +37,7 @@ impl Loss for TopkKl {
     }
 
     fn source(&self) -> &'static str {
-        "methods g: TRL loss_add_tail and DistillKit sparse_kl_div (bucket), MaxText PR 4056 (renormalised), DistillKit ZERO (zero)"
+        "TRL loss_add_tail and DistillKit sparse_kl_div (bucket), MaxText PR 4056 (renormalised), DistillKit ZERO (zero)"
     }
 
     fn row(&self, _token: TokenId, shown: Shown<'_>, logits: &mut [f32]) -> f64 {

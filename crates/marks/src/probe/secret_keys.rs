@@ -35,6 +35,8 @@ pub struct SecretKeysConfig {
     pub answer_set: usize,
 }
 
+/// Most keys: far beyond what any proof needs, and still small beside a thousand decoys' answers in memory.
+const MOST_KEYS: usize = 4096;
 /// Possible prompts there must be for each key, so that nobody meets one by chance.
 const SPACE_PER_PROMPT: f64 = 1000.0;
 
@@ -58,6 +60,9 @@ impl MarkConfig for SecretKeysConfig {
             if value == 0 {
                 return Err(ConfigError::new(key, value, format!("use at least 1, for example {example}")));
             }
+        }
+        if self.keys > MOST_KEYS {
+            return Err(ConfigError::new("keys", self.keys, format!("use at most {MOST_KEYS}, for example 16")));
         }
         if self.answer_set < 2 {
             let mend = "use at least 2 candidates, for example 256: the fewer, the likelier a chance hit";
