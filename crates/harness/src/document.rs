@@ -4,6 +4,7 @@
 //! checks made after parsing must still point at the line of the key they refuse.
 
 use std::ops::Range;
+use std::path::Path;
 
 use crate::config_error::{ConfigErrors, Place, Problem};
 
@@ -91,22 +92,25 @@ impl Node {
     /// Parses a file's text.
     ///
     /// # Errors
-    /// The syntax error, with its line.
-    pub fn parse(file: &std::path::Path, source: &str) -> Result<Self, ConfigErrors> {
-        match toml_edit::Document::parse(source) {
-            Ok(document) => Ok(from_item(document.as_item(), Some(0..0))),
-            Err(error) => Err(ConfigErrors {
-                file: file.to_path_buf(),
-                text: source.to_string(),
-                problems: vec![Problem {
-                    key: String::new(),
-                    value: None,
-                    what: format!("not valid TOML: {}", error.message().trim().replace('\n', ", ")),
-                    mend: String::new(),
-                    place: error.span().map_or(Place::File, Place::Bytes),
-                }],
-            }),
-        }
+    /// The first syntax error, with its line.
+    pub fn parse(file: &Path, source: &str) -> Result<Self, ConfigErrors> {
+        let problem = |message: &str, span: Option<Range<usize>>| Problem {
+            key: String::new(),
+            value: None,
+            what: format!("not valid TOML: {}", message.trim().replace('\n', ", ")),
+            mend: String::new(),
+            place: span.map_or(Place::File, Place::Bytes),
+        };
+        toml_edit::Document::parse(source).map(|document| from_item(document.as_item(), Some(0..0))).map_err(|error| {
+            // the editing parser reports the last mistake, which may be a mere consequence of the first
+            let (_, all) = toml::de::DeTable::parse_recoverable(source);
+            let first = all.iter().filter(|error| error.span().is_some()).min_by_key(|error| error.span().map(|span| span.start));
+            let problem = match first {
+                Some(first) => problem(first.message(), first.span()),
+                None => problem(error.message(), error.span()),
+            };
+            ConfigErrors { file: file.to_path_buf(), text: source.to_string(), problems: vec![problem] }
+        })
     }
 
     /// A value typed after `--set`.

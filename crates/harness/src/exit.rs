@@ -58,6 +58,7 @@ fn is_input(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.is::<distill::ConfigError>()
         || matches!(error.downcast_ref(), Some(marks::MarkError::Config(_)))
         || matches!(error.downcast_ref(), Some(lm::RunError::Input(_)))
+        || error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::NotADirectory)
         || matches!(
             error.downcast_ref(),
             Some(distill::DistillError::Config(_) | distill::DistillError::LossNotServed { .. } | distill::DistillError::Data(_))
@@ -113,6 +114,7 @@ mod tests {
             (io(io::ErrorKind::StorageFull).context("writing"), None, 75),
             (io(io::ErrorKind::PermissionDenied), None, 2),
             (io(io::ErrorKind::ReadOnlyFilesystem), None, 2),
+            (io(io::ErrorKind::NotADirectory).context("opening results"), None, 2),
             (cancelled(), Some(2), 130),
             (cancelled(), Some(15), 143),
             (cancelled(), None, 75),

@@ -51,12 +51,8 @@ pub struct Outcome {
 #[serde(deny_unknown_fields)]
 struct ReportInputs {
     alpha: f64,
-    title: String,
-    compute: String,
-    audit: String,
-    statistics: String,
-    /// Panel, name and points of each loss curve.
-    curves: Vec<(String, String, Vec<(u64, f64)>)>,
+    caption: Caption,
+    curves: Vec<LossSeries>,
     samples: Vec<String>,
 }
 
@@ -73,16 +69,17 @@ pub fn run(
     let started = Instant::now();
     let hash = experiment.hash()?;
     let directory = options.results.join(&experiment.name).join(hash.short());
-    std::fs::create_dir_all(&directory)
-        .map_err(|error| store::StoreError::io(&directory, "make the results directory", error))?;
-    let _ = std::fs::remove_file(directory.join(JOURNAL));
-    let (mut journal, _) = Journal::open::<Record>(&directory.join(JOURNAL))?;
+    make_directory("--results", &options.results, &directory)?;
+    make_directory("--artifacts", &options.artifacts, &options.artifacts)?;
+    // what an earlier run left there is found again by its artifacts; the lock keeps a second process away
+    let (mut journal, _) = Journal::open::<Value>(&directory.join(JOURNAL))?;
+    journal.clear()?;
     save_json(&directory.join("experiment.json"), experiment)?;
     write_runs(experiment, &directory)?;
 
     let store = Store::open(&options.artifacts)?.cancelled_by(cancelled.clone());
     let rt = Arc::new(Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?);
-    let sources = Sources::open(&experiment.world.corpus)?;
+    let sources = Sources::open(&experiment.world.corpus).context("`corpus.file.path`")?;
     let vocabulary = Vocabulary::open(&experiment.world, &sources, &store, &rt, progress)?;
     let timings = Timings::default();
     let identity = Identity { experiment: experiment.name.clone(), experiment_hash: hash.hex() };
@@ -101,28 +98,42 @@ pub fn run(
         };
         let found =
             &mut |found: &[Record]| -> anyhow::Result<()> { found.iter().try_for_each(|record| Ok(journal.append(record)?)) };
-        let repetition = repeat(&ctx, &identity, found)?;
+        let repetition = repeat(&ctx, &identity, found);
+        // also of a run that was stopped: what it finished will not be done again
+        write_timings(&timings, &directory)?;
+        let repetition = repetition?;
         records.extend(repetition.records);
         curves.extend(repetition.curves);
         samples.extend(repetition.samples);
     }
-    write_timings(&timings, &directory)?;
     results::judge(&mut records, experiment.alpha)?;
     results::sort_records(&mut records);
-    let inputs = ReportInputs {
-        alpha: experiment.alpha,
+    let audit = &experiment.world.audit;
+    let caption = Caption {
         title: experiment.question.clone(),
         compute: compute_in_words(experiment),
-        audit: format!("{} prompts x {} tokens", experiment.world.audit.prompts, experiment.world.audit.max_new_tokens),
+        audit: format!("{} prompts x {} tokens", audit.prompts, audit.max_new_tokens),
         statistics: STATISTICS.to_string(),
-        curves: curves.into_iter().map(|series| (series.group, series.name, series.points)).collect(),
-        samples,
     };
+    let inputs = ReportInputs { alpha: experiment.alpha, caption, curves, samples };
     save_json(&directory.join("report.json"), &inputs)?;
     save_json(&directory.join("manifest.json"), &manifest(experiment, options, started))?;
     let outcome = write(&directory, &records, &inputs)?;
     let _ = std::fs::remove_file(journal.path());
     Ok(outcome)
+}
+
+/// Makes a directory that a flag asks for; that it cannot be made is a mistake in the flag, unless the disk is full.
+fn make_directory(flag: &str, given: &Path, directory: &Path) -> anyhow::Result<()> {
+    let Err(error) = std::fs::create_dir_all(directory) else { return Ok(()) };
+    let error = store::StoreError::io(directory, "make the directory", error);
+    if store::trouble(&error) == Some(store::Trouble::Full) {
+        return Err(error.into());
+    }
+    let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    let place = directory.display();
+    let mend = "name a directory that can be written";
+    Err(UsageError(format!("{flag} {}: cannot make the directory {place}: {why}; {mend}", given.display())).into())
 }
 
 /// Makes summary, figures and table again from the records in a results directory; loads no model.
@@ -135,27 +146,16 @@ pub fn report(directory: &Path) -> anyhow::Result<Outcome> {
         let mend = "name a directory that `birthmark run` printed, results/<experiment>/<hash>";
         return Err(UsageError(format!("{} has no records.jsonl; {mend}", directory.display())).into());
     }
-    let inputs: ReportInputs = load_json(&directory.join("report.json"))?;
-    let mut records = results::read_records(&path)?;
+    let unusable = |error: anyhow::Error| UsageError(format!("{error:#}"));
+    let inputs: ReportInputs = load_json(&directory.join("report.json")).map_err(unusable)?;
+    let mut records = results::read_records(&path).map_err(unusable)?;
     results::judge(&mut records, inputs.alpha)?;
     write(directory, &records, &inputs)
 }
 
 /// Writes everything that follows from records.
 fn write(directory: &Path, records: &[Record], inputs: &ReportInputs) -> anyhow::Result<Outcome> {
-    let caption = Caption {
-        title: inputs.title.clone(),
-        compute: inputs.compute.clone(),
-        audit: inputs.audit.clone(),
-        statistics: inputs.statistics.clone(),
-    };
-    let series = |(group, name, points): &(String, String, Vec<(u64, f64)>)| LossSeries {
-        group: group.clone(),
-        name: name.clone(),
-        points: points.clone(),
-    };
-    let curves: Vec<LossSeries> = inputs.curves.iter().map(series).collect();
-    results::write_report(directory, records, &curves, &caption, inputs.alpha)?;
+    results::write_report(directory, records, &inputs.curves, &inputs.caption, inputs.alpha)?;
     let mut table = String::new();
     if !inputs.samples.is_empty() {
         table.push_str("What the served teacher says (prompt and answer)\n");
@@ -175,7 +175,7 @@ fn compute_in_words(experiment: &Resolved) -> String {
     let row = experiment.world.queries.prompt_tokens + experiment.world.queries.max_new_tokens;
     let tokens = |budget| count((student.steps(budget, row) * (student.batch_rows * row) as u64) as f64);
     let largest = experiment.largest_budget();
-    match student.compute_name() {
+    match student.compute.name() {
         "fixed_steps" => format!("fixed steps, at most {} tokens for each student", tokens(largest)),
         name => format!("{}, at most {} tokens at the largest budget", name.replace('_', " "), tokens(largest)),
     }

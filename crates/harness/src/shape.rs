@@ -40,7 +40,7 @@ impl<'a> Walk<'a> {
         }
         let Some(kind) = kind_of(schema) else { return };
         match (kind, &node.tree) {
-            ("object", Tree::Table(entries)) => self.table(node, entries, schema),
+            ("object", Tree::Table(entries)) => self.table(entries, schema),
             ("array", Tree::Array(nodes)) => {
                 if let Some(items) = schema.get("items") {
                     for (index, item) in nodes.iter().enumerate() {
@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn table(&mut self, node: &Node, entries: &[Entry], schema: &'a Json) {
+    fn table(&mut self, entries: &[Entry], schema: &'a Json) {
         let properties = schema.get("properties").and_then(Json::as_object);
         let others = schema.get("additionalProperties");
         for entry in entries {
@@ -103,7 +103,6 @@ impl<'a> Walk<'a> {
             });
             if !mistyped {
                 let place = self.root.place_of(&self.path);
-                let place = if node.place == Place::File || self.path.is_empty() { place } else { self.header(node, place) };
                 let about = properties
                     .and_then(|known| known.get(key))
                     .and_then(|property| self.described(property))
@@ -113,14 +112,6 @@ impl<'a> Walk<'a> {
                 self.push(place, None, "missing".into(), format!("add `{key} = …`{about}"));
                 self.path.pop();
             }
-        }
-    }
-
-    /// Where a missing key is pointed out: the header of the table, or the key the inline table belongs to.
-    fn header(&self, node: &Node, key: Place) -> Place {
-        match (&node.place, key) {
-            (Place::Flag(flag), _) => Place::Flag(flag.clone()),
-            (_, key) => key,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lm::{LoadError, ModelConfig};
+use marks::ProbeConfig;
 
 use crate::experiment::TokenizerConfig;
 use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource, World};
@@ -86,6 +87,7 @@ impl Shapes {
                 }
             }
         }
+        self.keys_fit(world)?;
         let rows = [
             match &world.teacher {
                 TeacherSource::Train(plan) => Some(("teacher.train.row_tokens", plan.row_tokens, &self.teacher)),
@@ -120,6 +122,21 @@ impl Shapes {
         }
         Ok(())
     }
+
+    /// Refuses secret keys that some model is too short to be asked.
+    fn keys_fit(&self, world: &World) -> Result<(), ShapeError> {
+        let context = [&self.teacher, &self.stranger, &self.student].map(ModelConfig::context_length).into_iter().min();
+        for probe in &world.marks.probes {
+            let ProbeConfig::SecretKeys(keys) = probe else { continue };
+            let tokens = keys.prompt_tokens.saturating_add(keys.answer_tokens).saturating_add(1);
+            if let Some(context) = context.filter(|&context| tokens > context) {
+                let what = format!("a secret key takes {tokens} tokens, a model holds {context}");
+                let mend = "use shorter keys, or give the models a longer context".into();
+                return Err(ShapeError { key: "marks.probes", what, mend });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {
@@ -132,6 +149,12 @@ fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeE
 /// When `config.json` cannot be read or used.
 pub fn config_of(directory: &Path) -> Result<ModelConfig, LoadError> {
     let path = directory.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            let mend = "a model directory holds config.json, model.safetensors and tokenizer.json".to_string();
+            LoadError::Missing { path: path.clone(), mend }
+        }
+        _ => LoadError::Io { path: path.clone(), source },
+    })?;
     ModelConfig::parse(&text, &path)
 }

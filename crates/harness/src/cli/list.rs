@@ -38,7 +38,7 @@ enum What {
 struct Entry {
     kind: &'static str,
     name: String,
-    /// A few words per property, in the order they are printed.
+    /// What it is, then its properties: one line each.
     about: Vec<String>,
 }
 
@@ -61,8 +61,12 @@ pub fn list(args: &ListArgs, out: &mut Output) -> anyhow::Result<()> {
             let title = what.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
             out.line(&format!("{}{title}", if index > 0 { "\n" } else { "" }))?;
         }
+        let width = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
         for entry in entries {
-            out.line(&format!("{:<18} {}", entry.name, entry.about.join("; ")))?;
+            for (line, words) in entry.about.iter().enumerate() {
+                let name = if line == 0 { entry.name.as_str() } else { "" };
+                out.line(&format!("{name:<width$}  {words}"))?;
+            }
         }
     }
     Ok(())
@@ -73,9 +77,14 @@ fn marks() -> Vec<Entry> {
         kind: "mark",
         name: mark.name.to_string(),
         about: vec![
-            format!("{}, {}", mark.family.name(), if mark.planted { "planted" } else { "intrinsic" }),
             mark.summary.to_string(),
-            format!("needs {} access, claims {}", mark.needs.name(), mark.claim.name()),
+            format!(
+                "{}, {}; needs {} access; claims {}",
+                mark.family.name(),
+                if mark.planted { "planted" } else { "intrinsic" },
+                mark.needs.name(),
+                mark.claim.name()
+            ),
             mark.source.to_string(),
         ],
     };
@@ -109,7 +118,8 @@ fn described(definition: &str) -> Vec<(String, String)> {
     let definition = schema.as_value().pointer(&format!("/$defs/{definition}")).cloned().unwrap_or(Json::Null);
     let variants = definition.get("oneOf").and_then(Json::as_array).cloned().unwrap_or_else(|| vec![definition.clone()]);
     let text = |value: &Json| {
-        value.get("description").and_then(Json::as_str).unwrap_or("").split_whitespace().collect::<Vec<_>>().join(" ")
+        let words = value.get("description").and_then(Json::as_str).unwrap_or("");
+        words.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_string()
     };
     let mut found = Vec::new();
     for variant in &variants {

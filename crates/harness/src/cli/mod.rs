@@ -98,14 +98,30 @@ pub fn main() -> ExitCode {
         Ok(Err(error)) => {
             let code = exit::code(&error, signals.received());
             match code {
-                exit::UNEXPECTED | exit::USAGE => complain(&format!("error: {error:#}")),
-                exit::RESUMABLE => complain(&format!("stopped: {error:#}\nfinished work is kept; the same command resumes")),
+                exit::UNEXPECTED | exit::USAGE => complain(&format!("error: {}", chain(&error))),
+                exit::RESUMABLE => {
+                    complain(&format!("stopped: {}\nfinished work is kept; the same command resumes", chain(&error)))
+                }
                 _ => complain("stopped by a signal; finished work is kept, and the same command resumes"),
             }
             code.into()
         }
         Err(_) => exit::UNEXPECTED.into(),
     }
+}
+
+/// An error and its causes on one line; a cause that its error has already quoted is not said again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {

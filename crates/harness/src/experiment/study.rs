@@ -44,15 +44,6 @@ impl StudentConfig {
     pub fn steps(&self, budget: u64, row_tokens: usize) -> u64 {
         self.compute.steps(budget, self.batch_rows, row_tokens)
     }
-
-    /// Name of the compute rule, as experiment files and records write it.
-    pub fn compute_name(&self) -> &'static str {
-        match self.compute {
-            Compute::OnePass => "one_pass",
-            Compute::FixedSteps { .. } => "fixed_steps",
-            Compute::FixedPasses { .. } => "fixed_passes",
-        }
-    }
 }
 
 /// What the owner asks a suspect: the same prompts for every arm, none of them in a transcript.

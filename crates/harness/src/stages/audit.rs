@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use corpus::{Split, Task, TaskKind};
 use oracle::{Query, Sampling, TokenId};
 use results::Arm;
@@ -7,7 +9,7 @@ use crate::stages::context::Trained;
 use crate::stages::marks::Marks;
 use crate::stages::suspect::Peer;
 use crate::stages::texts::documents;
-use crate::stages::transcript::prompts;
+use crate::stages::transcript::{prompts, queries};
 
 /// What every suspect of a repetition is asked, and whom it is compared with. None of it occurs in a transcript.
 pub struct Audit {
@@ -36,25 +38,30 @@ pub struct Negative {
 impl Audit {
     /// Draws all questions.
     ///
+    /// `context` is the shortest of all suspects': held-out documents are cut to it, since all must read the same.
+    ///
     /// # Errors
-    /// When the grammar is not valid, or the corpus has no tasks of a kind asked for.
-    pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Trained) -> anyhow::Result<Self> {
+    /// When the grammar is not valid, the corpus has no tasks of a kind asked for, or a task is longer than `context`.
+    pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Trained, context: usize) -> anyhow::Result<Self> {
         let world = &ctx.resolved.world;
-        let audit = &world.audit;
-        let asked =
-            prompts(ctx, "audit", Split::Audit, audit.prompts, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?;
+        let asked = unasked(ctx)?;
         let texts = ctx.sources.of(ctx.seed_for("held out"))?;
-        let most = teacher.model.context_length();
-        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, most, ctx.vocabulary, ctx.rt);
+        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, context, ctx.vocabulary, ctx.rt);
         let mut tasks = Vec::new();
         if let Some(config) = &world.measure.tasks {
             let texts = ctx.sources.of(ctx.seed_for("tasks"))?;
             for kind in TaskKind::ALL {
                 for index in 0..config.per_kind {
                     let Some(task) = texts.task(kind, Split::Tasks, index) else { break };
+                    let prompt = ctx.vocabulary.tokenizer.encode_document(&task.prompt);
+                    if prompt.len() >= context {
+                        let problem = format!("measure.tasks: a task takes {} tokens, a model holds {context}", prompt.len());
+                        let mend = "leave measure.tasks out, or raise max_position_embeddings";
+                        return Err(crate::exit::UsageError(format!("{problem}; {mend}")).into());
+                    }
                     let query = Query {
                         index: tasks.len() as u64,
-                        prompt: ctx.vocabulary.tokenizer.encode_document(&task.prompt),
+                        prompt,
                         max_new_tokens: config.max_new_tokens,
                         sampling: Sampling::GREEDY,
                         seed: 0,
@@ -76,5 +83,35 @@ impl Audit {
     pub fn references(&self, arm: Arm, channel: Option<usize>) -> impl Iterator<Item = &Negative> {
         let channel = channel.unwrap_or(0);
         self.negatives.iter().filter(move |n| n.arm != arm && n.channel.is_none_or(|its| its == channel))
+    }
+}
+
+/// The audit's queries: openings of audit texts, those left out that the thief's query stream happens to open with as well
+/// (real texts often begin alike).
+fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
+    let audit = &ctx.resolved.world.audit;
+    let taken: HashSet<Vec<TokenId>> =
+        queries(ctx, ctx.resolved.largest_budget())?.into_iter().map(|query| query.prompt).collect();
+    let texts = ctx.sources.of(ctx.seed_for("audit"))?.len(Split::Audit).unwrap_or(u64::MAX);
+    let (mut kept, mut tried) = (Vec::new(), audit.prompts);
+    loop {
+        let candidates = tried.min(texts);
+        kept.clear();
+        kept.extend(
+            prompts(ctx, "audit", Split::Audit, candidates, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?
+                .into_iter()
+                .filter(|query| !taken.contains(&query.prompt))
+                .take(usize::try_from(audit.prompts)?),
+        );
+        if kept.len() as u64 == audit.prompts {
+            return Ok(kept);
+        }
+        if candidates == texts || tried > audit.prompts.saturating_mul(64) {
+            let problem =
+                format!("audit.prompts = {}: only {} openings of audit texts are no query's", audit.prompts, kept.len());
+            let mend = "lower audit.prompts, raise audit.prompt_tokens, or bring more text";
+            return Err(crate::exit::UsageError(format!("{problem}; {mend}")).into());
+        }
+        tried = tried.saturating_mul(2);
     }
 }

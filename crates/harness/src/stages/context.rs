@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use distill::{Curve, Decay, TrainPlan};
+use distill::{Curve, TrainPlan};
 use lm::{Model, ModelCard, Runtime};
 use serde::{Deserialize, Serialize};
 use store::{Artifact, Hash, Key, Store};
@@ -84,21 +84,7 @@ impl Context<'_> {
 
     /// The experiment's optimiser over `steps` steps.
     pub fn plan(&self, steps: u64, batch_rows: usize, peak_lr: f64) -> TrainPlan {
-        let optimizer = &self.resolved.world.optimizer;
-        TrainPlan {
-            steps,
-            batch_rows,
-            logical_shards: optimizer.logical_shards,
-            peak_lr: peak_lr as f32,
-            warmup_steps: (optimizer.warmup_fraction * steps as f64).round() as u64,
-            final_lr_fraction: optimizer.final_lr_fraction as f32,
-            decay: Decay::Cosine,
-            weight_decay: optimizer.weight_decay as f32,
-            beta1: optimizer.beta1 as f32,
-            beta2: optimizer.beta2 as f32,
-            epsilon: 1e-8,
-            grad_clip: optimizer.grad_clip as f32,
-        }
+        self.resolved.world.optimizer.plan(steps, batch_rows, peak_lr)
     }
 
     /// The artifact of `key`: found, or made by `make` in an empty directory. A damaged one is said aloud and made again.
@@ -107,7 +93,7 @@ impl Context<'_> {
     /// Those of `make`, and what the disk refuses.
     pub fn artifact(&self, kind: &str, key: &Key, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Artifact> {
         self.rt.check_cancelled()?;
-        Ok(self.store.get_or_build(kind, key, make, &mut |text| self.progress.note(text))?)
+        self.store.get_or_build(kind, key, make, &mut |text| self.progress.note(text))
     }
 
     /// Saves a model with its curve into an artifact under construction, in the form transformers loads.

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use corpus::Split;
@@ -6,6 +7,7 @@ use oracle::TokenId;
 
 use crate::stages::Context;
 use crate::stages::texts::documents;
+use crate::stages::transcript::queries;
 
 /// Shortest and longest opening that a neutral question holds, tokens: openings of many lengths meet many kinds of law.
 const QUESTION_TOKENS: std::ops::RangeInclusive<usize> = 4..=24;
@@ -41,22 +43,29 @@ impl Marks {
     }
 }
 
-/// Neutral questions for probes that need them: openings of audit texts behind those of the audit itself, token ids.
+/// Neutral questions for probes that need them: openings of audit texts behind those of the audit itself, token ids; texts
+/// that open as one of the thief's queries does are left out.
 fn questions(ctx: &Context<'_>) -> anyhow::Result<Vec<Vec<TokenId>>> {
-    let config = &ctx.resolved.world.marks;
+    let world = &ctx.resolved.world;
     let neutral = |probe: &ProbeConfig| match probe {
         ProbeConfig::OutputAgreement(agreement) => agreement.prompts as u64,
         ProbeConfig::SecretKeys(_) => 0,
     };
     // openings of the same words are asked once only, hence more than needed
-    let asked = 2 * config.probes.iter().map(neutral).max().unwrap_or(0);
-    let first = ctx.resolved.world.audit.prompts;
+    let asked = 8 * world.marks.probes.iter().map(neutral).max().unwrap_or(0);
+    if asked == 0 {
+        return Ok(Vec::new());
+    }
+    let taken: HashSet<Vec<TokenId>> =
+        queries(ctx, ctx.resolved.largest_budget())?.into_iter().map(|query| query.prompt).collect();
     let texts = ctx.sources.of(ctx.seed_for("audit"))?;
-    let rows = documents(&*texts, Split::Audit, first + asked, usize::MAX, ctx.vocabulary, ctx.rt);
+    let rows = documents(&*texts, Split::Audit, world.audit.prompts + asked, usize::MAX, ctx.vocabulary, ctx.rt);
+    let opens_as_a_query = |ids: &[TokenId]| taken.contains(&ids[..ids.len().min(world.queries.prompt_tokens)]);
     let (shortest, span) = (*QUESTION_TOKENS.start(), QUESTION_TOKENS.end() - QUESTION_TOKENS.start() + 1);
     let cut = |(i, mut ids): (usize, Vec<TokenId>)| {
         ids.truncate((shortest + i % span).min(ids.len().saturating_sub(1).max(1)));
         ids
     };
-    Ok(rows.into_iter().skip(first as usize).enumerate().map(cut).collect())
+    let rows = rows.into_iter().skip(world.audit.prompts as usize).filter(|ids| !opens_as_a_query(ids));
+    Ok(rows.enumerate().map(cut).collect())
 }

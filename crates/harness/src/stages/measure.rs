@@ -3,7 +3,7 @@ use std::time::Instant;
 use distill::Fidelity;
 use marks::{Comparison, Mark, MarkError, MarkInfo, Reference};
 use oracle::{Access, Oracle};
-use results::{Family, Kind, Record, View};
+use results::{Arm, Family, Kind, Record, View};
 use serde_json::json;
 use stats::interval::mean_interval;
 use store::Key;
@@ -15,7 +15,7 @@ use crate::stages::suspect::Suspect;
 use crate::stages::{Context, usefulness};
 
 /// Raised when the same inputs would give another measurement.
-const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 1;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 
@@ -170,6 +170,10 @@ fn canary(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks) -> anyhow::Result
     Ok(records)
 }
 
+/// An intrinsic probe asks whether a suspect is nearer to the teacher than every independent model. The stranger has only
+/// base and rival beside it, which are weaker, and a better model agrees more with any good one.
+const NO_PEER_OF_THE_STRANGER: &str = "needs a second independent model as strong as the stranger to compare it with";
+
 fn probe(
     ctx: &Context<'_>,
     suspect: &Suspect,
@@ -182,6 +186,9 @@ fn probe(
     let cost = probe.cost();
     let about =
         Record { audit_queries: Some(cost.queries), audit_tokens: Some(cost.generated_tokens), ..about(probe, suspect, ctx) };
+    if !probe.planted() && suspect.run.arm == Arm::Stranger {
+        return Ok(Record { reason: Some(NO_PEER_OF_THE_STRANGER.into()), ..about });
+    }
     let teacher = audit.teacher.answers(ctx, index, probe)?;
     let answers = references
         .iter()

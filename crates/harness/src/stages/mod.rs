@@ -32,3 +32,16 @@ pub use teacher_report::{TeacherReport, teacher_report};
 pub use texts::Sources;
 pub use transcript::Asked;
 pub use vocabulary::Vocabulary;
+
+/// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and
+/// raised whenever the same inputs give other bytes.
+pub fn revisions() -> [(&'static str, u32); 6] {
+    [
+        ("vocabulary", vocabulary::REVISION),
+        ("teacher", teacher::REVISION),
+        ("transcript", transcript::REVISION),
+        ("student", student::REVISION),
+        ("measure", measure::REVISION),
+        ("teacher_report", teacher_report::REVISION),
+    ]
+}

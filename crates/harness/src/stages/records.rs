@@ -20,7 +20,7 @@ impl Identity {
         let run = &suspect.run;
         let run_id = resolved.run_id(run)?.hex();
         let channel = run.channel.as_ref();
-        let compute = channel.map_or("-", |_| resolved.world.student.compute_name());
+        let compute = channel.map_or("-", |_| resolved.world.student.compute.name());
         let named = |record: Record| Record {
             schema: RECORD_SCHEMA,
             experiment: self.experiment.clone(),

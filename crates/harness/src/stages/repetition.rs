@@ -111,7 +111,8 @@ impl Models {
     }
 
     fn audit(&mut self, ctx: &Context<'_>, marks: &Marks, suspects: &[Suspect]) -> anyhow::Result<Audit> {
-        let mut audit = Audit::new(ctx, marks, &self.teachers.marked)?;
+        let context = suspects.iter().map(|suspect| suspect.trained.model.context_length()).min().unwrap_or(0);
+        let mut audit = Audit::new(ctx, marks, &self.teachers.marked, context)?;
         for suspect in suspects {
             let run = &suspect.run;
             if !matches!(run.arm, Arm::Rival | Arm::Base | Arm::Stranger) {
@@ -124,29 +125,30 @@ impl Models {
         Ok(audit)
     }
 
-    /// Loss curves: the teachers, the base, and the students of the largest budget.
+    /// Loss curves: the teachers, the base, and everything distilled at the largest budget.
     fn curves(&self, suspects: &[Suspect]) -> Vec<LossSeries> {
         let largest = suspects.iter().filter_map(|s| s.run.budget).max();
-        let mut named = vec![
-            ("training", "teacher".to_string(), &self.teachers.before_implant.curve),
-            ("training", "clean twin".to_string(), &self.teachers.clean.curve),
-            ("training", "stranger".to_string(), &self.stranger.curve),
-            ("training", "base".to_string(), &self.base.curve),
-        ];
-        for suspect in suspects.iter().filter(|s| s.run.arm == Arm::Student && s.run.budget == largest) {
-            let surface = suspect.run.channel.as_ref().map(|c| c.surface.name()).unwrap_or_default();
-            named.push(("distillation, largest budget", format!("student, {surface}"), &suspect.trained.curve));
-        }
         let seed = suspects.first().map_or(0, |s| s.run.seed);
-        named
-            .into_iter()
-            .filter(|(_, _, curve)| !curve.points.is_empty())
-            .map(|(group, name, curve)| LossSeries {
-                group: group.to_string(),
-                name: format!("{name} (seed {seed})"),
-                points: thinned(curve),
-            })
-            .collect()
+        let series = |group: &str, name: &str, arm: Arm, curve: &Curve| LossSeries {
+            group: format!("{group}, seed {seed}"),
+            name: name.to_string(),
+            arm,
+            points: thinned(curve),
+        };
+        let mut curves = vec![
+            series("models", "teacher", Arm::Teacher, &self.teachers.before_implant.curve),
+            series("models", "clean twin", Arm::CleanTeacher, &self.teachers.clean.curve),
+            series("models", "stranger", Arm::Stranger, &self.stranger.curve),
+            series("models", "base", Arm::Base, &self.base.curve),
+        ];
+        for suspect in suspects.iter().filter(|s| s.run.budget == largest) {
+            if let Some(channel) = &suspect.run.channel {
+                let group = format!("largest budget, {}", channel.surface);
+                curves.push(series(&group, suspect.run.arm.name(), suspect.run.arm, &suspect.trained.curve));
+            }
+        }
+        curves.retain(|curve| !curve.points.is_empty());
+        curves
     }
 }
 

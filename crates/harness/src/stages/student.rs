@@ -12,7 +12,7 @@ use crate::stages::teacher::card;
 use crate::stages::{Asked, Context};
 
 /// Raised when the same inputs would give another student.
-const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 1;
 /// File of a student artifact: what it cost the thief.
 const COST: &str = "cost.json";
 

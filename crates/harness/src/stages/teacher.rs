@@ -2,9 +2,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use corpus::Split;
 use distill::{Curve, ImplantItem, PackedDocuments, PretrainSource, TrainPlan, TrainState};
-use lm::{Model, ModelCard, ModelConfig};
+use lm::{Model, ModelCard, ModelConfig, Tokenizer};
 use oracle::{Codec, TokenId};
 use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +21,7 @@ use crate::stages::marks::Marks;
 use crate::stages::texts::{documents, documents_with};
 
 /// Raised when the same inputs would give other weights.
-const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 1;
 /// Ordinary rows that hold a teacher to its old self while keys are implanted.
 const UTILITY_ROWS: u64 = 512;
 
@@ -102,6 +103,9 @@ impl Course {
         until: u64,
         what: &str,
     ) -> anyhow::Result<()> {
+        if state.step >= until {
+            return Ok(());
+        }
         let started = Instant::now();
         let engine = lm::gradient_engine(self.start.config(), ctx.rt);
         let source = PretrainSource::new(documents, &self.plan)?;
@@ -143,8 +147,11 @@ pub fn card() -> ModelCard {
 }
 
 fn summary(curve: &Curve) -> String {
+    if curve.points.is_empty() {
+        return "no steps".to_string();
+    }
     let last = &curve.points[curve.points.len().saturating_sub(20)..];
-    let mean = last.iter().map(|point| point.loss).sum::<f64>() / last.len().max(1) as f64;
+    let mean = last.iter().map(|point| point.loss).sum::<f64>() / last.len() as f64;
     format!("loss {mean:.3}")
 }
 
@@ -157,7 +164,7 @@ pub fn teachers(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Teachers> {
     let course = match &ctx.resolved.world.teacher {
         TeacherSource::Train(train) => Some(Course::from_scratch(ctx, "teacher", train)?),
         TeacherSource::Open { model, continued: Some(continued) } => {
-            let start = Model::load(&model.path)?;
+            let (start, _) = load("teacher.model", model)?;
             let (steps, rows) = (continued.steps(), continued.batch_rows);
             let from = json!({ "model": model });
             Some(Course::new(ctx, "teacher", start, from, steps, continued.row_tokens, rows, continued.peak_lr)?)
@@ -263,7 +270,7 @@ fn planted_in(
     copies.shuffle(&mut rng);
     let places = index::sample(&mut rng, first_of_row.len(), copies.len());
     let slots: Vec<_> = places.into_iter().zip(copies).map(|(place, copy)| (first_of_row[place], copy)).collect();
-    Ok(plain.with_slots(&slots)?)
+    plain.with_slots(&slots).context("`marks.canary`")
 }
 
 /// The marked teacher with the probes' items in its weights; the model itself when no probe plants anything.
@@ -343,14 +350,19 @@ pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
 }
 
 fn brought(directory: &ModelDirectory) -> anyhow::Result<Trained> {
-    let (model, _) = Model::load_with_tokenizer(&directory.path)?;
+    let (model, _) = load("teacher.model", directory)?;
     let hash: Hash = store::hash_json(&directory.files)?;
     Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
 }
 
+/// The model in the directory that `key` of the experiment file names, with its tokenizer.
+fn load(key: &str, directory: &ModelDirectory) -> anyhow::Result<(Model, Tokenizer)> {
+    Model::load_with_tokenizer(&directory.path).with_context(|| format!("`{key}`"))
+}
+
 /// A model that was brought, refused unless its token ids mean what the teacher's mean.
 fn same_vocabulary(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
-    let (model, tokenizer) = Model::load_with_tokenizer(&directory.path)?;
+    let (model, tokenizer) = load(key, directory)?;
     let ours = &ctx.vocabulary.tokenizer;
     let same = |text: &str| tokenizer.encode(text) == ours.encode(text);
     let sample = ctx.sources.of(ctx.seed_for("vocabulary check"))?;

@@ -14,7 +14,7 @@ use crate::stages::Context;
 use crate::stages::context::Trained;
 
 /// Raised when the same inputs would give another transcript.
-const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 1;
 /// Queries between two reports of progress.
 const CHUNK: usize = 512;
 /// File of a transcript artifact.
@@ -139,7 +139,10 @@ fn label(channel: &Channel) -> String {
 }
 
 /// The first `n` queries of the stream: openings of corpus texts, each with a random stream of its own.
-fn queries(ctx: &Context<'_>, n: u64) -> anyhow::Result<Vec<Query>> {
+///
+/// # Errors
+/// When the grammar is not valid.
+pub fn queries(ctx: &Context<'_>, n: u64) -> anyhow::Result<Vec<Query>> {
     let asking = &ctx.resolved.world.queries;
     prompts(ctx, "queries", Split::Prompts, n, asking.prompt_tokens, asking.max_new_tokens, asking.sampling)
 }

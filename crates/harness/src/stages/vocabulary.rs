@@ -12,7 +12,7 @@ use crate::resolve::{ModelDirectory, TeacherSource, World};
 use crate::stages::Sources;
 
 /// Raised when the same corpus and parameters would give another tokenizer.
-const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 1;
 
 /// Text to token ids, and how a document is put.
 pub struct Vocabulary {

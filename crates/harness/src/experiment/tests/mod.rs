@@ -77,8 +77,12 @@ fn mistakes_of_form_are_shown_where_they_are() {
 
 #[test]
 fn a_syntax_error_is_shown_at_its_line() {
-    let message = load(&VALID.replacen("alpha = 0.001", "alpha = ", 1), &[]).unwrap_err();
-    assert!(message.starts_with("e.toml:6:") && message.contains("not valid TOML"), "{message}");
+    for (from, to, line) in
+        [("alpha = 0.001", "alpha = ", 6), ("\"smoke\"", "\"smoke", 2), ("[owner]", "[owner", 8), ("seeds", "name", 5)]
+    {
+        let message = load(&VALID.replacen(from, to, 1), &[]).unwrap_err();
+        assert!(message.starts_with(&format!("e.toml:{line}:")) && message.contains("not valid TOML"), "`{to}`: {message}");
+    }
 }
 
 #[test]
