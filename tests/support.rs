@@ -1,7 +1,14 @@
 //! Running the binary, and finding one's way around the repository.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use lm::{ArchitectureConfig, Model, ModelCard, ModelConfig, Tokenizer};
+use oracle::Codec;
 
 /// Root of the repository.
 pub fn root() -> PathBuf {
@@ -20,7 +27,8 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    /// What a finished process printed.
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -28,32 +36,46 @@ impl Ran {
         }
     }
 
-    /// Panics with everything that was printed unless the exit code is `code`.
+    /// Panics with everything that was printed unless the exit code is `code`, or if the binary itself panicked.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        for bug in ["panicked", "internal error"] {
+            assert!(!self.stderr.contains(bug), "{}", self.stderr);
+        }
         self
     }
 
-    /// A refusal: exit code 2, and a message with every one of `parts`, no panic, nothing on stdout.
+    /// A refusal: exit code 2, one error with every one of `parts` in its first line, nothing on stdout. Returns that line.
     #[track_caller]
-    pub fn refused_with(self, parts: &[&str]) {
+    pub fn refused_with(self, parts: &[&str]) -> String {
         let ran = self.expect_code(2);
+        let errors: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("error:")).collect();
+        let [error] = errors[..] else { panic!("{} errors instead of one:\n{}", errors.len(), ran.stderr) };
         for part in parts {
-            assert!(ran.stderr.contains(part), "no `{part}` in:\n{}", ran.stderr);
+            assert!(error.contains(part), "no `{part}` in the line\n{error}");
         }
-        assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
         assert_eq!(ran.stdout, "", "a refusal prints no result");
+        error.to_string()
+    }
+
+    /// Every line of stdout as JSON; panics unless there is at least one and all parse.
+    #[track_caller]
+    pub fn json_lines(&self) -> Vec<serde_json::Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in\n{line}"));
+        let lines: Vec<_> = self.stdout.lines().map(parse).collect();
+        assert!(!lines.is_empty(), "no line at all");
+        lines
     }
 }
 
 /// `birthmark ARGS`, in the directory `at`.
-pub fn birthmark_at<S: AsRef<std::ffi::OsStr>>(at: &Path, args: &[S]) -> Ran {
+pub fn birthmark_at<S: AsRef<OsStr>>(at: &Path, args: &[S]) -> Ran {
     Ran::of(command(at).args(args).output().expect("the binary starts"))
 }
 
 /// `birthmark ARGS`, in the root of the repository.
-pub fn birthmark<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Ran {
+pub fn birthmark<S: AsRef<OsStr>>(args: &[S]) -> Ran {
     birthmark_at(&root(), args)
 }
 
@@ -68,8 +90,147 @@ pub fn command(at: &Path) -> Command {
 pub fn shared(test: &str) -> Option<PathBuf> {
     let shared = root().join("../shared");
     if shared.join("models").is_dir() {
-        return Some(shared);
+        return Some(shared.canonicalize().expect("it was just seen"));
     }
     println!("skipped {test}: ../shared is absent");
     None
+}
+
+/// A path as an argument or part of one.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}
+
+/// Places for what tests of this process share. They outlive it, because statics are never dropped; those that are an hour
+/// old are removed by the next process.
+fn shared_scratch() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let old = |path: &Path| {
+            let modified = path.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            modified.elapsed().is_ok_and(|age| age > Duration::from_secs(3600))
+        };
+        for path in std::fs::read_dir(all).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("shared-"));
+            if ours && old(&path) {
+                let _ = std::fs::remove_dir_all(&path);
+            }
+        }
+        let place = tempfile::Builder::new().prefix("shared-").tempdir_in(all).expect("target is writable");
+        place.keep()
+    })
+}
+
+/// A small model in Hugging Face form with a tokenizer of its own: untrained, and all that bad input needs.
+pub fn tiny_model() -> &'static Path {
+    static MODEL: OnceLock<PathBuf> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let place = shared_scratch().join("model");
+        let words = ["red", "old", "small", "kind"];
+        let texts = (0..300).map(|i| format!("The {} cat saw {i} birds.\nIt was a {} day.", words[i % 4], words[i / 4 % 4]));
+        let tokenizer = Tokenizer::train_bpe(texts, 300).expect("300 entries hold the bytes");
+        let shape = serde_json::json!({ "llama": {
+            "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+            "intermediate_size": 24, "max_position_embeddings": 96, "rope_theta": 10000.0, "rms_norm_eps": 1e-5,
+            "tie_word_embeddings": true,
+        } });
+        let shape: ArchitectureConfig = serde_json::from_value(shape).expect("a shape");
+        let config = ModelConfig::from_architecture(&shape, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos());
+        let model = Model::init(&config.expect("sizes that fit"), 1);
+        model.save(&place, Some(&tokenizer), &ModelCard::default()).expect("target is writable");
+        place
+    })
+}
+
+/// Copies a directory with everything below it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// A finished experiment on disk.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its `--artifacts`.
+    pub artifacts: PathBuf,
+    /// Its results directory.
+    pub directory: PathBuf,
+    /// What it printed.
+    pub ran: Ran,
+}
+
+impl Finished {
+    /// Bytes of its `records.jsonl`.
+    pub fn records(&self) -> Vec<u8> {
+        std::fs::read(self.directory.join("records.jsonl")).unwrap()
+    }
+}
+
+/// `birthmark run FILE` with everything it writes below `place`.
+pub fn run_command(file: &Path, place: &Path, threads: u32) -> Command {
+    let mut command = command(&root());
+    command.arg("run").arg(file).arg("--results").arg(place.join("results")).arg("--artifacts").arg(place.join("artifacts"));
+    command.args(["--threads", &threads.to_string()]);
+    command
+}
+
+/// Runs an experiment to its end below `place`; one results directory must come of it.
+#[track_caller]
+pub fn run(file: &Path, place: &Path, threads: u32) -> Finished {
+    let ran = Ran::of(run_command(file, place, threads).output().unwrap()).expect_code(0);
+    Finished { artifacts: place.join("artifacts"), directory: results_directory(&place.join("results")), ran }
+}
+
+/// The only results directory of the only experiment below `results`.
+#[track_caller]
+pub fn results_directory(results: &Path) -> PathBuf {
+    let only = |folder: &Path| {
+        let entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let [one] = &entries[..] else { panic!("{}: {} entries", folder.display(), entries.len()) };
+        one.clone()
+    };
+    only(&only(results))
+}
+
+/// The experiment that shows that every stage runs.
+pub fn smoke_file() -> PathBuf {
+    root().join("experiments/ci/smoke.toml")
+}
+
+/// The smoke experiment, run once for all tests, on two threads. Nothing may be changed below its directories.
+pub fn smoke() -> &'static Finished {
+    static SMOKE: OnceLock<Finished> = OnceLock::new();
+    SMOKE.get_or_init(|| run(&smoke_file(), &shared_scratch().join("smoke"), 2))
+}
+
+/// Kind and hash of every finished artifact below `artifacts`, with its manifest, which holds the SHA-256 of each of its files.
+pub fn manifests(artifacts: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for kind in std::fs::read_dir(artifacts).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        for artifact in std::fs::read_dir(&kind).unwrap().map(|entry| entry.unwrap().path()) {
+            let hidden = artifact.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if let (false, Ok(manifest)) = (hidden, std::fs::read_to_string(artifact.join("manifest.json"))) {
+                found.insert(text(artifact.strip_prefix(artifacts).unwrap()).to_string(), manifest);
+            }
+        }
+    }
+    found
+}
+
+/// Experiment files below a folder of the repository, sorted.
+pub fn experiments(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "toml")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no experiments in {folder}");
+    files
 }

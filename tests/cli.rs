@@ -1,0 +1,204 @@
+//! Every command from the outside: what it prints, where, and with which exit code.
+
+use std::fs;
+use std::process::Stdio;
+
+use crate::support::{Ran, birthmark, command, copy, experiments, root, shared, smoke, text, tiny_model};
+
+#[test]
+fn help_names_every_command() {
+    let help = birthmark(&["--help"]).expect_code(0);
+    for command in ["run", "check", "report", "list", "model", "schema"] {
+        assert!(help.stdout.contains(&format!("  {command} ")), "{command} is not in\n{}", help.stdout);
+        assert!(birthmark(&[command, "--help"]).expect_code(0).stdout.contains("Usage: birthmark"));
+    }
+    assert!(help.stdout.contains("Exit codes: 0 done"));
+    assert!(birthmark(&["--version"]).expect_code(0).stdout.starts_with("birthmark "));
+}
+
+#[test]
+fn an_unknown_command_is_a_usage_error() {
+    for args in [&["destill"][..], &[], &["run"], &["list", "marsk"], &["model", "info"], &["run", "a.toml", "--threads", "0"]] {
+        let ran = birthmark(args).expect_code(2);
+        assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn lists_hold_what_is_registered() {
+    let expected: [(&str, Vec<String>); 4] = [
+        ("marks", marks::list().iter().map(|mark| mark.name.to_string()).collect()),
+        ("losses", distill::LossConfig::examples().iter().map(|loss| loss.build().name().to_string()).collect()),
+        ("surfaces", ["text", "greedy_text", "top_logprobs", "logits"].map(String::from).into()),
+        ("architectures", vec!["llama".to_string()]),
+    ];
+    for (what, names) in expected {
+        let lines = birthmark(&["list", what]).expect_code(0).stdout;
+        let listed: Vec<&str> =
+            lines.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next()).collect();
+        let json: Vec<String> = birthmark(&["list", what, "--json"])
+            .expect_code(0)
+            .json_lines()
+            .iter()
+            .map(|entry| entry["name"].as_str().unwrap().to_string())
+            .collect();
+        assert_eq!(listed, json, "{what}: both forms list the same");
+        for name in names {
+            assert!(json.contains(&name), "{what}: no {name} in {json:?}");
+        }
+    }
+    let files = birthmark(&["list", "experiments"]).expect_code(0).stdout;
+    assert!(files.contains("experiments/quickstart.toml") && !files.contains("not valid"), "{files}");
+    let all = birthmark(&["list"]).expect_code(0).stdout;
+    for what in ["marks", "losses", "surfaces", "architectures", "experiments"] {
+        assert!(all.lines().any(|line| line == what), "no heading {what} in\n{all}");
+    }
+}
+
+#[test]
+fn the_schema_is_the_committed_one() {
+    let printed = birthmark(&["schema"]).expect_code(0).stdout;
+    let schema: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert!(schema["properties"]["queries"].is_object() && schema["$schema"].is_string());
+    let path = root().join("experiments/experiment.schema.json");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, &printed).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(printed == committed, "{} is out of date: run with UPDATE_EXPECT=1", path.display());
+}
+
+#[test]
+fn every_experiment_is_valid_and_estimated() {
+    for file in experiments("experiments").into_iter().chain(experiments("experiments/ci")) {
+        if fs::read_to_string(&file).unwrap().contains("../shared") && shared(&file.display().to_string()).is_none() {
+            continue;
+        }
+        let shown = birthmark(&["check", text(&file)]).expect_code(0);
+        for part in ["is valid", "queries", "training tokens", "disk", "time"] {
+            assert!(shown.stdout.contains(part), "no `{part}` in\n{}", shown.stdout);
+        }
+        assert!(shown.stderr.is_empty(), "{}", shown.stderr);
+        let json = birthmark(&["check", text(&file), "--json", "--threads", "2"]).expect_code(0).json_lines();
+        let [line] = &json[..] else { panic!("{} lines", json.len()) };
+        for key in ["queries", "prompt_tokens", "answer_tokens", "distillation_tokens", "disk_bytes", "seconds"] {
+            assert!(line["estimate"][key].as_f64().is_some_and(|n| n > 0.0), "{}: {key} in {line}", file.display());
+        }
+    }
+}
+
+#[test]
+fn check_loads_no_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model");
+    copy(tiny_model(), &model);
+    // no weights at all are in it: whoever loads it fails
+    fs::write(model.join("model.safetensors"), "not weights").unwrap();
+    let set = format!("teacher={{ model = \"{}\" }}", text(&model));
+    let sets = ["tokenizer=of_teacher", &set, "marks.probes=[{ output_agreement = { prompts = 40 } }]"];
+    let file = dir.path().join("open.toml");
+    let smoke = fs::read_to_string(root().join("experiments/ci/smoke.toml")).unwrap();
+    let without = |text: String, from: &str, to: &str| {
+        let (start, end) = (text.find(from).unwrap(), text.find(to).unwrap());
+        format!("{}{}", &text[..start], &text[end..])
+    };
+    let grammar = format!("grammar = \"{}\"", text(&root().join("datasets/quickstart.toml")));
+    let smoke = without(smoke, "[marks.canary", "[[marks.probes]]").replace("canaries_after_tokens = 8_000\n", "");
+    let smoke = without(smoke, "[marks.implant]", "[queries]").replace("grammar = \"datasets/quickstart.toml\"", &grammar);
+    fs::write(&file, smoke).unwrap();
+    let mut args = vec!["check", text(&file)];
+    args.extend(sets.iter().flat_map(|set| ["--set", set]));
+    assert!(birthmark(&args).expect_code(0).stdout.contains("is valid"));
+    assert!(!dir.path().join("artifacts").exists() && !dir.path().join("results").exists());
+}
+
+#[test]
+fn a_model_is_described_scored_and_heard() {
+    let model = text(tiny_model());
+    let info = birthmark(&["model", "info", "--model", model]).expect_code(0).stdout;
+    for part in ["llama", "parameters", "96 tokens", "FLOP"] {
+        assert!(info.contains(part), "no `{part}` in\n{info}");
+    }
+    let json = birthmark(&["model", "info", "--model", model, "--json"]).expect_code(0).json_lines();
+    let params = lm::Model::load(tiny_model()).unwrap().n_params();
+    assert_eq!((json[0]["parameters"].as_u64(), json[0]["vocab_size"].as_u64()), (Some(params as u64), Some(300)));
+
+    let dir = tempfile::tempdir().unwrap();
+    let (plain, lines) = (dir.path().join("t.txt"), dir.path().join("t.jsonl"));
+    fs::write(&plain, "The red cat saw 4 birds.\n\nIt was a kind day.\n").unwrap();
+    fs::write(&lines, "{\"text\": \"The red cat saw 4 birds.\"}\n{\"text\": \"It was a kind day.\"}\n").unwrap();
+    let score = |args: &[&str]| {
+        let ran = birthmark(&[&["model", "score", "--json", "--model", model], args].concat()).expect_code(0);
+        ran.json_lines().remove(0)
+    };
+    let (a, mut b) = (score(&["--text", text(&plain)]), score(&["--jsonl", text(&lines)]));
+    assert_eq!(a, b, "the same texts in two formats");
+    assert_eq!(a["texts"], 2);
+    // an untrained model knows nothing: log(vocabulary) nats per token, up to the noise of its small initial weights
+    assert!((a["nats_per_token"].as_f64().unwrap() - 300f64.ln()).abs() < 0.05, "{a}");
+    b = score(&["--jsonl", text(&lines), "--rows", "1"]);
+    assert_eq!(b["texts"], 1);
+    let words = birthmark(&["model", "score", "--model", model, "--text", text(&plain)]).expect_code(0).stdout;
+    assert!(words.contains("nats/token") && words.contains("nats/byte"), "{words}");
+
+    let generate = ["model", "generate", "--model", model, "--prompt", "The red cat", "--max-new-tokens", "8", "--seed", "3"];
+    let once = birthmark(&generate).expect_code(0).stdout;
+    assert!(once.starts_with("The red cat"), "{once}");
+    assert_eq!(once, birthmark(&[&generate[..], &["--threads", "1"]].concat()).expect_code(0).stdout, "same seed, same text");
+    let two = birthmark(&[&generate[..], &["--json", "--samples", "2"]].concat()).expect_code(0).json_lines();
+    assert_eq!(two.len(), 2);
+    assert_ne!(two[0]["text"], two[1]["text"], "samples differ");
+}
+
+#[test]
+fn a_report_is_made_again_from_records() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&smoke().directory, dir.path());
+    for name in ["summary.csv", "survival.svg", "survival.png", "table.txt"] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    let report = birthmark(&["report", text(dir.path())]).expect_code(0);
+    assert!(report.stderr.is_empty(), "{}", report.stderr);
+    for entry in fs::read_dir(&smoke().directory).unwrap() {
+        let name = entry.unwrap().file_name();
+        let (ours, theirs) = (fs::read(dir.path().join(&name)), fs::read(smoke().directory.join(&name)));
+        assert!(ours.unwrap() == theirs.unwrap(), "{name:?} is the same as after the run");
+    }
+    let table = |stdout: &str| stdout.split("\nresults: ").next().unwrap().trim_end().to_string();
+    assert_eq!(table(&report.stdout), table(&smoke().ran.stdout), "and so is the table");
+    let lines = birthmark(&["report", text(dir.path()), "--json"]).expect_code(0).json_lines();
+    assert_eq!(lines.len(), fs::read_to_string(dir.path().join("records.jsonl")).unwrap().lines().count());
+}
+
+#[test]
+fn a_report_of_something_else_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    birthmark(&["report", text(dir.path())]).refused_with(&[text(dir.path()), "records.jsonl"]);
+    birthmark(&["report", text(&dir.path().join("none"))]).refused_with(&["none", "records.jsonl"]);
+    copy(&smoke().directory, dir.path());
+    fs::write(dir.path().join("records.jsonl"), "{\"schema\": 999}\n").unwrap();
+    birthmark(&["report", text(dir.path())]).refused_with(&["records.jsonl:1", "schema 999", "run the experiment again"]);
+    fs::write(dir.path().join("records.jsonl"), "records\n").unwrap();
+    birthmark(&["report", text(dir.path())]).refused_with(&["records.jsonl:1", "not a JSON record"]);
+    fs::write(dir.path().join("report.json"), "{}").unwrap();
+    birthmark(&["report", text(dir.path())]).refused_with(&["report.json", "is not what this version writes"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let results = text(&smoke().directory).to_string();
+    for args in [&["schema"][..], &["list"], &["list", "--json"], &["--help"], &["report", &results, "--json"]] {
+        let place = tempfile::tempdir().unwrap();
+        let mut args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
+        if args[0] == "report" {
+            copy(&smoke().directory, place.path());
+            args[1] = text(place.path()).to_string();
+        }
+        // the read end is closed before the first byte is written
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(&root()).args(&args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let ran = Ran::of(output).expect_code(0);
+        assert_eq!(ran.stderr, "", "{args:?}");
+    }
+}

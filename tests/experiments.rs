@@ -1,0 +1,273 @@
+//! Every experiment of `experiments/ci/` is run; the same work gives the same records, whatever happens on the way.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use results::{Arm, Kind, Record};
+use tempfile::TempDir;
+
+use crate::support::{
+    Finished, Ran, copy, experiments, manifests, results_directory, root, run, run_command, smoke, smoke_file, text,
+};
+
+#[test]
+fn every_ci_experiment_runs_and_says_what_it_found() {
+    for file in experiments("experiments/ci") {
+        let place = tempfile::tempdir().unwrap();
+        let own;
+        let finished = if file == smoke_file() {
+            smoke()
+        } else {
+            own = run(&file, place.path(), 2);
+            &own
+        };
+        let records = results::read_records(&finished.directory.join("records.jsonl")).unwrap();
+        every_arm_is_judged(&records);
+        reports_are_whole(finished, &records);
+        transcripts_open(finished);
+    }
+}
+
+fn every_arm_is_judged(records: &[Record]) {
+    let arms: BTreeSet<Arm> = records.iter().map(|record| record.arm).collect();
+    for arm in [Arm::Teacher, Arm::Student, Arm::Control, Arm::Rival, Arm::Base, Arm::Stranger] {
+        assert!(arms.contains(&arm), "no record of the {} arm", arm.name());
+    }
+    let of_arm = |arm: Arm| {
+        let marks = records.iter().filter(move |record| record.arm == arm && record.kind == Kind::Mark);
+        marks.filter_map(|record| record.mark.clone()).collect::<BTreeSet<String>>()
+    };
+    for arm in &arms {
+        assert_eq!(of_arm(*arm), of_arm(Arm::Teacher), "every mark is asked of the {} arm", arm.name());
+    }
+    for record in records {
+        let what = format!("{record:?}");
+        assert!(!record.run_id.is_empty() && record.experiment_hash.len() == 64 && record.device == "cpu", "{what}");
+        match record.kind {
+            Kind::Mark => {
+                assert!(record.verdict.is_some() && record.view.is_some() && record.planted.is_some(), "{what}");
+                assert!(record.log10_p.is_some() || record.reason.is_some(), "a p-value, or why there is none: {what}");
+                let bounded = |p: Option<f64>| p.is_none_or(|p| p.is_finite() && p <= 0.0);
+                assert!(bounded(record.log10_p) && bounded(record.log10_p_holm) && bounded(record.log10_p_decoy), "{what}");
+            }
+            Kind::Metric => assert!(record.metric.is_some() && record.value.is_some() && record.unit.is_some(), "{what}"),
+        }
+    }
+    let metric = |arm: Arm, name: &str| {
+        let found = records.iter().any(|record| record.arm == arm && record.metric.as_deref() == Some(name));
+        assert!(found, "no {name} of the {} arm", arm.name());
+    };
+    for name in ["held_out_loss", "agreement", "kl", "queries", "answer_tokens", "train_flop"] {
+        metric(Arm::Student, name);
+    }
+    metric(Arm::Teacher, "held_out_loss_clean_twin");
+}
+
+fn reports_are_whole(finished: &Finished, records: &[Record]) {
+    let read = |name: &str| fs::read(finished.directory.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for figure in ["survival", "effect", "loss"] {
+        let svg = String::from_utf8(read(&format!("{figure}.svg"))).unwrap();
+        assert!(
+            svg.contains("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("<text"),
+            "{figure}.svg is a labelled figure"
+        );
+        let png = read(&format!("{figure}.png"));
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{figure}.png is a PNG");
+        let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+        assert!(side(16) >= 400 && side(20) >= 200 && png.len() > 5_000, "{figure}.png: {} x {}", side(16), side(20));
+    }
+    let mut summary = csv::Reader::from_reader(std::io::Cursor::new(read("summary.csv")));
+    let verdict = summary.headers().unwrap().iter().position(|name| name == "verdict").unwrap();
+    let rows: Vec<csv::StringRecord> = summary.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), records.iter().filter(|record| record.kind == Kind::Mark).count(), "a row for each mark and suspect");
+    assert!(rows.iter().all(|row| !row[verdict].is_empty()));
+
+    let lines = |name: &str| String::from_utf8(read(name)).unwrap().lines().map(str::to_string).collect::<Vec<_>>();
+    let ids: BTreeSet<&str> = records.iter().map(|record| record.run_id.as_str()).collect();
+    assert_eq!(lines("runs.jsonl").len(), ids.len(), "every run of the grid has records");
+    assert!(!lines("timings.jsonl").is_empty());
+    let table = String::from_utf8(read("table.txt")).unwrap();
+    assert!(finished.ran.stdout.contains(table.trim_end()), "the table is printed");
+    assert!(finished.ran.stdout.trim_end().ends_with(text(&finished.directory)), "and where the results are");
+    assert!(!finished.directory.join("records.partial.jsonl").exists(), "the journal of a finished run is gone");
+    // neither the secret nor anything a clock or this machine decides is in what identifies a result
+    for name in ["experiment.json", "runs.jsonl", "records.jsonl"] {
+        let content = String::from_utf8(read(name)).unwrap();
+        assert!(!content.contains("public demo secret") && !content.contains(text(&root())), "{name}");
+    }
+}
+
+fn transcripts_open(finished: &Finished) {
+    let transcripts: Vec<String> =
+        manifests(&finished.artifacts).into_keys().filter(|name| name.starts_with("transcript/")).collect();
+    assert!(transcripts.len() >= 3, "of the marked teacher, its twin and the stranger: {transcripts:?}");
+    for name in transcripts {
+        let transcript = distill::Transcript::read(&finished.artifacts.join(&name).join("transcript.parquet")).unwrap();
+        assert!(transcript.exchanges.iter().all(|exchange| !exchange.query.prompt.is_empty()));
+        assert!(transcript.exchanges.iter().enumerate().all(|(i, exchange)| exchange.query.index == i as u64));
+    }
+}
+
+#[test]
+fn a_second_run_finds_everything() {
+    let place = tempfile::tempdir().unwrap();
+    let first = smoke();
+    copy(&first.artifacts, &place.path().join("artifacts"));
+    let results = first.directory.parent().unwrap().parent().unwrap();
+    copy(results, &place.path().join("results"));
+    let before = manifests(&first.artifacts);
+    let second = run(&smoke_file(), place.path(), 2);
+    assert_eq!(second.records(), first.records());
+    let timings = |finished: &Finished| fs::read(finished.directory.join("timings.jsonl")).unwrap();
+    assert_eq!(timings(&second), timings(first), "no stage was run");
+    assert_eq!(manifests(&second.artifacts), before, "no artifact was made");
+    for name in ["summary.csv", "survival.svg", "table.txt", "runs.jsonl", "experiment.json"] {
+        let read = |finished: &Finished| fs::read(finished.directory.join(name)).unwrap();
+        assert!(read(&second) == read(first), "{name} is the same");
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let place = tempfile::tempdir().unwrap();
+    let (one, two) = (run(&smoke_file(), place.path(), 1), smoke());
+    assert_eq!(one.records(), two.records());
+    let (ours, theirs) = (manifests(&one.artifacts), manifests(&two.artifacts));
+    let count = |kind: &str| ours.keys().filter(|name| name.starts_with(kind)).count();
+    assert!(count("student/") >= 10 && count("transcript/") == 3, "{:?}", ours.keys());
+    assert_eq!(ours, theirs, "every file of every artifact has the same SHA-256, weights and transcripts above all");
+}
+
+/// Starts smoke below `place`; returns once a first model is finished and the work goes on.
+fn started(place: &Path) -> Child {
+    let mut child = run_command(&smoke_file(), place, 1).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    loop {
+        let models = || fs::read_dir(place.join("artifacts/pretrained")).into_iter().flatten().flatten();
+        if models().any(|entry| !entry.file_name().to_string_lossy().starts_with('.')) {
+            return child;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before a model was finished");
+        assert!(begun.elapsed() < Duration::from_secs(120), "no model after two minutes");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    // `kill` of the shell: not every system has the program
+    let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Runs smoke and stops it with a signal in the middle.
+fn stopped_by(name: &str) -> (TempDir, Ran) {
+    for _ in 0..5 {
+        let place = tempfile::tempdir().unwrap();
+        let child = started(place.path());
+        signal(&child, name);
+        let stopped = Ran::of(child.wait_with_output().unwrap());
+        // a signal that comes after the end, on a machine that is busy with other things, stops nothing
+        if stopped.code != 0 {
+            return (place, stopped);
+        }
+    }
+    panic!("five runs ended before the signal came");
+}
+
+/// After a run was stopped: what was finished stays and is found, and the records are those of a run that nothing stopped.
+fn resumes(place: &TempDir) {
+    let kept = manifests(&place.path().join("artifacts"));
+    assert!(!kept.is_empty() && kept.len() < manifests(&smoke().artifacts).len(), "stopped in the middle: {:?}", kept.keys());
+    let resumed = run(&smoke_file(), place.path(), 1);
+    assert_eq!(resumed.records(), smoke().records());
+    let all = manifests(&resumed.artifacts);
+    assert_eq!(all, manifests(&smoke().artifacts));
+    assert!(kept.iter().all(|(artifact, manifest)| all.get(artifact) == Some(manifest)), "what was finished is kept");
+    assert!(!resumed.ran.stderr.contains("tokenizer ("), "and not made again:\n{}", resumed.ran.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_resumes() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let (place, stopped) = stopped_by(name);
+        let stopped = stopped.expect_code(code);
+        resumes(&place);
+        assert!(stopped.stderr.contains("finished work is kept"), "{}", stopped.stderr);
+        assert_eq!(stopped.stdout, "");
+        let timings = |directory: &Path| fs::read_to_string(directory.join("timings.jsonl")).unwrap().lines().count();
+        let resumed = results_directory(&place.path().join("results"));
+        assert_eq!(timings(&resumed), timings(&smoke().directory), "both runs together did every stage once");
+    }
+}
+
+#[test]
+fn two_processes_do_not_write_into_one_directory() {
+    let place = tempfile::tempdir().unwrap();
+    copy(&smoke().artifacts, &place.path().join("artifacts"));
+    let directory = place.path().join("results/smoke").join(smoke().directory.file_name().unwrap());
+    let (held, _) = store::Journal::open::<Record>(&directory.join("records.partial.jsonl")).unwrap();
+    let second = Ran::of(run_command(&smoke_file(), place.path(), 1).output().unwrap()).expect_code(75);
+    assert!(second.stderr.contains("another process is writing it"), "{}", second.stderr);
+    drop(held);
+    assert_eq!(run(&smoke_file(), place.path(), 1).records(), smoke().records());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_run_resumes() {
+    let (place, stopped) = stopped_by("KILL");
+    stopped.expect_code(-1);
+    resumes(&place);
+}
+
+/// Files of this name in artifacts of this kind.
+fn files(artifacts: &Path, kind: &str, name: &str) -> Vec<PathBuf> {
+    let kinds = manifests(artifacts).into_keys().filter(|artifact| artifact.starts_with(kind));
+    kinds.map(|artifact| artifacts.join(artifact).join(name)).collect()
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_and_mended() {
+    let place = tempfile::tempdir().unwrap();
+    let artifacts = place.path().join("artifacts");
+    copy(&smoke().artifacts, &artifacts);
+    let flipped = [
+        files(&artifacts, "student/", "model.safetensors").remove(0),
+        files(&artifacts, "transcript/", "transcript.parquet").remove(0),
+        files(&artifacts, "measurement/", "records.json").remove(0),
+    ];
+    for path in &flipped {
+        let mut bytes = fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+    let mended = run(&smoke_file(), place.path(), 2);
+    for path in &flipped {
+        let said = mended.ran.stderr.lines().any(|line| {
+            line.contains(text(path)) && line.contains("has changed since it was written") && line.contains("making it again")
+        });
+        assert!(said, "{} is not named in\n{}", path.display(), mended.ran.stderr);
+    }
+    assert_eq!(mended.records(), smoke().records());
+    assert_eq!(manifests(&artifacts), manifests(&smoke().artifacts), "made again, the same");
+    let redone = fs::read_to_string(mended.directory.join("timings.jsonl")).unwrap().lines().count();
+    assert_eq!(redone, flipped.len(), "only what was damaged is made again");
+}
+
+#[test]
+fn a_student_may_hold_less_than_its_teacher() {
+    let place = tempfile::tempdir().unwrap();
+    copy(&smoke().artifacts, &place.path().join("artifacts"));
+    let with = |context: u32| {
+        let set = format!("base.train.architecture.llama.max_position_embeddings={context}");
+        Ran::of(run_command(&smoke_file(), place.path(), 2).args(["--set", &set]).output().unwrap())
+    };
+    // documents are cut to the shortest model; a task cut short would be another task
+    with(64).expect_code(0);
+    with(32).refused_with(&["measure.tasks", "a model holds 32", "raise max_position_embeddings"]);
+}

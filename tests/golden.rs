@@ -1,0 +1,231 @@
+//! What each stage makes of the smoke experiment, pinned: whoever changes it raises the stage's revision, because artifacts are
+//! found by a hash that holds it, and stale ones would be taken for new ones.
+//!
+//! Models are trained with the vector instructions of the processor at hand, which decide last bits. What depends on them is
+//! compared with slack: a few tokens of a transcript, a few thousandths of a loss.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use corpus::{Split, TaskKind, Texts};
+use results::{Kind, Record};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::support::{manifests, root, smoke};
+
+/// Share of a transcript's tokens that must be as they were. Below it an answer here and there went another way after a coin
+/// fell on its edge; a change of sampling, prompts, watermark or teacher turns most of them.
+const SAME_TOKENS: f64 = 0.9;
+/// Slack of a loss, nats per token.
+const LOSS: f64 = 0.003;
+/// Slack of an effect: a share of answers.
+const SHARE: f64 = 0.03;
+/// Slack of an exposure, bits: few canaries among few references, so one change of rank shows.
+const BITS: f64 = 0.3;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Golden {
+    /// What was asked: another question has other answers.
+    experiment_hash: String,
+    stages: Vec<Stage>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stage {
+    name: String,
+    revision: u32,
+    /// Hashes of what no processor changes.
+    exact: BTreeMap<String, String>,
+    /// Numbers, with their slack.
+    numbers: BTreeMap<String, (f64, f64)>,
+    /// Token ids, answer by answer.
+    tokens: Vec<Vec<u32>>,
+}
+
+impl Stage {
+    /// What is different from `golden`, in words.
+    fn changes(&self, golden: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        let names = |stage: &Self| -> Vec<String> { stage.exact.keys().chain(stage.numbers.keys()).cloned().collect() };
+        if names(self) != names(golden) || self.tokens.len() != golden.tokens.len() {
+            changes.push(format!("it makes {:?} instead of {:?}", names(self), names(golden)));
+            return changes;
+        }
+        for (name, is) in &self.exact {
+            if *is != golden.exact[name] {
+                changes.push(format!("{name} has another hash"));
+            }
+        }
+        for (name, (is, slack)) in &self.numbers {
+            let was = golden.numbers[name].0;
+            if (is - was).abs() > *slack {
+                changes.push(format!("{name} was {was}, is {is}"));
+            }
+        }
+        let pairs = || self.tokens.iter().zip(&golden.tokens);
+        let all: usize = pairs().map(|(is, was)| is.len().max(was.len())).sum();
+        let same: usize = pairs().map(|(is, was)| is.iter().zip(was).filter(|(a, b)| a == b).count()).sum();
+        if (same as f64) < SAME_TOKENS * all as f64 {
+            changes.push(format!("{same} of {all} answer tokens are as they were"));
+        }
+        changes
+    }
+}
+
+fn sha256(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.as_ref().len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    store::Hash(digest.finalize().into()).hex()
+}
+
+/// Texts of the dataset that smoke reads, every split and kind of task.
+fn corpus_hash() -> String {
+    let spec = fs::read_to_string(root().join("datasets/quickstart.toml")).unwrap();
+    let texts = corpus::grammar(&toml::from_str(&spec).unwrap(), 1).unwrap();
+    let splits = [Split::Train, Split::HeldOut, Split::Prompts, Split::Audit];
+    let documents = splits.into_iter().flat_map(|split| (0..50).map(move |index| (split, index)));
+    let documents = documents.map(|(split, index)| texts.document(split, index));
+    let tasks = TaskKind::ALL.into_iter().flat_map(|kind| (0..10).map(move |index| (kind, index)));
+    let tasks =
+        tasks.filter_map(|(kind, index)| texts.task(kind, Split::Tasks, index)).map(|t| format!("{}{}", t.prompt, t.expected));
+    sha256(documents.chain(tasks))
+}
+
+/// The only artifact of `kind` whose manifest satisfies `which`: a file of it.
+fn file(kind: &str, name: &str, which: impl Fn(&serde_json::Value) -> bool) -> std::path::PathBuf {
+    let artifacts = &smoke().artifacts;
+    let inputs = |manifest: &str| serde_json::from_str::<serde_json::Value>(manifest).unwrap()["inputs"].clone();
+    let found: Vec<String> = manifests(artifacts)
+        .into_iter()
+        .filter(|(artifact, manifest)| artifact.starts_with(kind) && which(&inputs(manifest)))
+        .map(|(artifact, _)| artifact)
+        .collect();
+    let [one] = &found[..] else { panic!("{kind}: {found:?}") };
+    artifacts.join(one).join(name)
+}
+
+/// Metrics of records that satisfy `which`, by suspect and name.
+fn metrics(records: &[Record], slack: f64, which: impl Fn(&Record) -> bool) -> BTreeMap<String, (f64, f64)> {
+    let metrics = records.iter().filter(|record| record.kind == Kind::Metric && which(record));
+    metrics.map(|r| (format!("{} {}", suspect(r), r.metric.as_deref().unwrap()), (round(r.value.unwrap()), slack))).collect()
+}
+
+fn suspect(record: &Record) -> String {
+    match record.budget_queries {
+        Some(budget) => format!("{} {} {budget}", record.arm.name(), record.surface),
+        None => record.arm.name().to_string(),
+    }
+}
+
+/// Six digits behind the point are more than any slack asks for, and keep the file readable.
+fn round(x: f64) -> f64 {
+    (x * 1e6).round() / 1e6
+}
+
+fn effects(records: &[Record]) -> BTreeMap<String, (f64, f64)> {
+    let tested = records.iter().filter_map(|record| Some((record, record.mark.as_deref()?, record.effect?)));
+    tested
+        .map(|(record, mark, effect)| {
+            let slack = if record.family == Some(results::Family::Canary) { BITS } else { SHARE };
+            (format!("{} {mark}", suspect(record)), (round(effect), slack))
+        })
+        .collect()
+}
+
+/// What the smoke run made, stage by stage in the order of the flow.
+fn current() -> Golden {
+    let records = results::read_records(&smoke().directory.join("records.jsonl")).unwrap();
+    let transcript = file("transcript/", "transcript.parquet", |inputs| !inputs["bend"].is_null());
+    let exchanges = distill::Transcript::read(&transcript).unwrap().exchanges;
+    let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
+    let prompts = sha256(exchanges.iter().map(|exchange| bytes(&exchange.query.prompt)));
+    let tokenizer = fs::read(file("tokenizer/", "tokenizer.json", |_| true)).unwrap();
+    let is_named = |record: &Record, names: &[&str]| record.metric.as_deref().is_some_and(|name| names.contains(&name));
+    let is_trained = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_none();
+    let is_student = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_some();
+    let reported = ["held_out_loss_clean_twin", "held_out_loss_before_implant", "trigram_loss"];
+    let is_report = |record: &Record| is_named(record, &reported);
+
+    let made = |(name, revision): (&str, u32)| {
+        let stage = Stage { name: name.into(), revision, exact: [].into(), numbers: [].into(), tokens: Vec::new() };
+        let exact = |name: &str, hash: String| BTreeMap::from([(name.to_string(), hash)]);
+        match name {
+            "corpus" => Stage { exact: exact("texts", corpus_hash()), ..stage },
+            "vocabulary" => Stage { exact: exact("tokenizer.json", sha256([&tokenizer])), ..stage },
+            "teacher" => Stage { numbers: metrics(&records, LOSS, is_trained), ..stage },
+            "transcript" => {
+                let tokens = exchanges.iter().map(|exchange| exchange.answer.clone()).collect();
+                Stage { exact: exact("prompts", prompts.clone()), tokens, ..stage }
+            }
+            "student" => Stage { numbers: metrics(&records, LOSS, is_student), ..stage },
+            "measure" => Stage { numbers: effects(&records), ..stage },
+            "teacher_report" => Stage { numbers: metrics(&records, LOSS, is_report), ..stage },
+            other => panic!("stage `{other}` is not pinned: add it to tests/golden.rs"),
+        }
+    };
+    let stages: Vec<Stage> = [("corpus", corpus::REVISION)].into_iter().chain(harness::stages::revisions()).map(made).collect();
+    for stage in &stages {
+        assert!(stage.exact.len() + stage.numbers.len() > 0, "nothing pins {}", stage.name);
+    }
+    Golden { experiment_hash: records[0].experiment_hash.clone(), stages }
+}
+
+/// Rewritten by `UPDATE_EXPECT=1`.
+#[test]
+fn every_stage_makes_what_its_revision_made() {
+    let path = root().join("tests/golden/smoke.json");
+    let now = current();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // one line for each stage: whole tables of numbers are read by machines
+        let lines: Vec<String> = now.stages.iter().map(|stage| serde_json::to_string(stage).unwrap()).collect();
+        let text = format!("{{\"experiment_hash\":\"{}\",\"stages\":[\n{}\n]}}\n", now.experiment_hash, lines.join(",\n"));
+        fs::write(&path, text).unwrap();
+    }
+    let rewrite = "then rewrite tests/golden/smoke.json: UPDATE_EXPECT=1 cargo test -p harness --test tests golden";
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}; {rewrite}", path.display()));
+    let golden: Golden = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}; {rewrite}", path.display()));
+    assert_eq!(
+        now.experiment_hash, golden.experiment_hash,
+        "smoke.toml or its dataset asks another question than the golden file answers: look at what changed, {rewrite}"
+    );
+    assert_eq!(now.stages.len(), golden.stages.len(), "a stage came or went: {rewrite}");
+    for (stage, pinned) in now.stages.iter().zip(&golden.stages) {
+        assert_eq!(stage.name, pinned.name, "{rewrite}");
+        assert_eq!(stage.revision, pinned.revision, "the revision of `{}` was raised: {rewrite}", stage.name);
+        let changes = stage.changes(pinned);
+        assert!(
+            changes.is_empty(),
+            "stage `{}` makes something else of the same inputs at the same revision {}:\n  {}\nif that is meant, raise its REVISION \
+             (crates/harness/src/stages/, or crates/corpus for `corpus`), {rewrite}",
+            stage.name,
+            stage.revision,
+            changes.join("\n  ")
+        );
+    }
+}
+
+/// The comparison itself: it must see a change and forgive what a processor does.
+#[test]
+fn changes_are_seen_and_last_bits_forgiven() {
+    let stage = |hash: &str, loss: f64, token: u32| Stage {
+        name: "x".into(),
+        revision: 1,
+        exact: BTreeMap::from([("file".into(), hash.into())]),
+        numbers: BTreeMap::from([("loss".into(), (loss, LOSS))]),
+        tokens: vec![vec![token; 2], vec![7; 48]],
+    };
+    let golden = stage("a", 2.5, 1);
+    assert!(stage("a", 2.501, 2).changes(&golden).is_empty());
+    assert_eq!(stage("b", 2.5, 1).changes(&golden), ["file has another hash"]);
+    assert_eq!(stage("a", 2.51, 1).changes(&golden), ["loss was 2.5, is 2.51"]);
+    let mut other = stage("a", 2.5, 1);
+    other.tokens[1] = vec![8; 48];
+    assert_eq!(other.changes(&golden), ["2 of 50 answer tokens are as they were"]);
+}

@@ -1,0 +1,229 @@
+//! What the README tells people to type works.
+//!
+//! Every `birthmark …` and `cargo run … -- …` in its code blocks is run from the root of the repository by the binary under
+//! test. Experiments are scaled down, and what they would write goes to a scratch directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{birthmark, root, shared, text};
+
+/// Scales `experiments/quickstart.toml` down to seconds: every stage, mark, surface and arm stays.
+const QUICKSTART: &[&str] = &[
+    "tokenizer.bpe={ vocab_size = 384, documents = 300 }",
+    "teacher.train.tokens=48_000",
+    "stranger.train.tokens=16_000",
+    "base.train.tokens=16_000",
+    "marks.canaries_after_tokens=8_000",
+    "marks.canary.secret_sharer.repeats=[1,4]",
+    "marks.canary.secret_sharer.canaries_per_level=4",
+    "marks.canary.secret_sharer.references=20",
+    "marks.implant.max_steps=20",
+    "marks.probes[0].secret_keys.keys=4",
+    "marks.probes[1].output_agreement.prompts=40",
+    "queries.budgets=[20,60]",
+    "student.compute={ fixed_steps = { tokens = 4_000 } }",
+    "audit.prompts=20",
+    "measure.held_out_documents=10",
+    "measure.permutations=999",
+    "measure.tasks={ per_kind = 4, max_new_tokens = 8 }",
+];
+
+/// The same for `experiments/tinystories.toml`.
+const TINYSTORIES: &[&str] = &[
+    "teacher.continued.tokens=40_000",
+    "marks.canaries_after_tokens=10_000",
+    "marks.canary.secret_sharer.repeats=[1,4]",
+    "marks.canary.secret_sharer.canaries_per_level=4",
+    "marks.canary.secret_sharer.references=20",
+    "marks.implant.max_steps=10",
+    "marks.probes[0].secret_keys.keys=4",
+    "marks.probes[1].output_agreement.prompts=40",
+    "queries.budgets=[20,40]",
+    "student.compute={ fixed_steps = { tokens = 10_000 } }",
+    "audit.prompts=20",
+    "measure.held_out_documents=10",
+    "measure.permutations=999",
+];
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("the repository has a README.md")
+}
+
+/// Lines of fenced code blocks that hold commands: blocks of a shell, and unnamed ones.
+fn command_lines(markdown: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut shell = None;
+    for line in markdown.lines() {
+        match (line.trim_start().strip_prefix("```"), shell) {
+            (Some(language), None) => shell = Some(matches!(language.trim(), "" | "sh" | "bash" | "shell" | "console")),
+            (Some(_), Some(_)) => shell = None,
+            (None, Some(true)) => lines.push(line.trim().trim_start_matches("$ ").to_string()),
+            (None, _) => {}
+        }
+    }
+    // a backslash at the end continues the line
+    let mut joined: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in lines {
+        let (part, continues) = line.strip_suffix('\\').map_or((line.as_str(), false), |part| (part, true));
+        match joined.last_mut().filter(|_| open) {
+            Some(last) => last.push_str(part),
+            None => joined.push(part.to_string()),
+        }
+        open = continues;
+    }
+    joined
+}
+
+/// Words as a shell splits them; a comment, a pipe or a redirection ends the command.
+fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, '#') if word.is_none() => break,
+            (None, '|' | '>' | '&' | ';') => break,
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Arguments of the binary, when the line runs it.
+fn arguments(line: &str) -> Option<Vec<String>> {
+    let words = words(line);
+    let program = words.first()?;
+    if Path::new(program).file_name()? == "birthmark" {
+        return Some(words[1..].to_vec());
+    }
+    let runs = program == "cargo" && words.get(1).is_some_and(|word| word == "run");
+    let dashes = words.iter().position(|word| word == "--")?;
+    runs.then(|| words[dashes + 1..].to_vec())
+}
+
+/// What the README's commands wrote, which later commands name.
+struct Scratch {
+    place: tempfile::TempDir,
+    /// Results directories by name of the experiment, in order.
+    results: Vec<(String, PathBuf)>,
+}
+
+impl Scratch {
+    fn at(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    /// Runs one experiment, smaller and elsewhere.
+    fn run(&mut self, mut args: Vec<String>) {
+        for flag in ["--results", "--artifacts"] {
+            if let Some(at) = args.iter().position(|arg| arg == flag) {
+                args.drain(at..(at + 2).min(args.len()));
+            }
+            args.extend([flag.to_string(), text(&self.at(&flag[2..])).to_string()]);
+        }
+        let sets = match &args {
+            args if args.iter().any(|arg| arg.ends_with("quickstart.toml")) => QUICKSTART,
+            args if args.iter().any(|arg| arg.ends_with("tinystories.toml")) => TINYSTORIES,
+            _ => &[],
+        };
+        args.extend(sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]));
+        let ran = birthmark(&args).expect_code(0);
+        // the directory may have been there before, when the README runs something twice
+        for experiment in fs::read_dir(self.at("results")).unwrap().map(|entry| entry.unwrap().path()) {
+            for directory in fs::read_dir(&experiment).unwrap().map(|entry| entry.unwrap().path()) {
+                assert!(directory.join("survival.png").is_file() && directory.join("summary.csv").is_file(), "{args:?}");
+                let name = text(Path::new(experiment.file_name().unwrap())).to_string();
+                if !self.results.iter().any(|(_, known)| *known == directory) {
+                    self.results.push((name, directory));
+                }
+            }
+        }
+        assert!(!ran.stdout.is_empty(), "{args:?} prints what it found");
+    }
+
+    /// The results directory that a path in the README stands for: of the experiment it names, else the last one.
+    fn results(&self, typed: &str) -> &Path {
+        let named = self.results.iter().rev().find(|(name, _)| typed.contains(name.as_str()));
+        &named.or(self.results.last()).unwrap_or_else(|| panic!("`{typed}` before any `birthmark run`")).1
+    }
+
+    /// A path below `artifacts/` or `results/` made one of the scratch directory; hashes are examples there.
+    fn moved(&self, arg: &str) -> String {
+        if let Some(kind) = arg.strip_prefix("artifacts/").and_then(|rest| rest.split('/').next()) {
+            let made = fs::read_dir(self.at("artifacts").join(kind)).into_iter().flatten().flatten().map(|entry| entry.path());
+            let mut made: Vec<PathBuf> = made.filter(|path| path.join("manifest.json").is_file()).collect();
+            made.sort();
+            return text(made.first().unwrap_or_else(|| panic!("`{arg}`: no run made such an artifact"))).to_string();
+        }
+        if arg.starts_with("results/") { text(self.results(arg)).to_string() } else { arg.to_string() }
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let mut scratch = Scratch { place: tempfile::tempdir().unwrap(), results: Vec::new() };
+    let mut ran = 0;
+    for line in command_lines(&readme()) {
+        let Some(args) = arguments(&line) else { continue };
+        let tinystories = args.iter().any(|arg| arg.ends_with("tinystories.toml"));
+        if (tinystories || args.iter().any(|arg| arg.contains("../shared"))) && shared(&format!("`{line}`")).is_none() {
+            continue;
+        }
+        println!("{line}");
+        match args.first().map(String::as_str) {
+            Some("run") => scratch.run(args),
+            Some("report") => {
+                let directory = args.get(1).map_or("", String::as_str);
+                birthmark(&["report", text(scratch.results(directory))]).expect_code(0);
+            }
+            _ => {
+                let args: Vec<String> = args.iter().map(|arg| scratch.moved(arg)).collect();
+                assert!(!birthmark(&args).expect_code(0).stdout.is_empty(), "{line}");
+            }
+        }
+        ran += 1;
+    }
+    assert!(ran >= 3, "README.md has {ran} commands to run");
+    assert!(!scratch.results.is_empty(), "README.md runs no experiment");
+}
+
+#[test]
+fn the_readme_names_the_two_commands() {
+    let readme = readme();
+    let lines = command_lines(&readme);
+    let at = |wanted: &str| lines.iter().position(|line| line.trim() == wanted).unwrap_or_else(|| panic!("no `{wanted}`"));
+    assert!(at("cargo run --release -- run experiments/quickstart.toml") < at("cargo test --workspace"));
+}
+
+/// Every link and picture of these documents that leads into the repository.
+#[test]
+fn links_lead_somewhere() {
+    for document in ["README.md", "crates/README.md", "datasets/README.md"] {
+        let path = root().join(document);
+        let markdown = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
+        for target in markdown.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = target.split(['#', ' ']).next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            assert!(path.parent().unwrap().join(target).exists(), "{document} links to `{target}`, which is not there");
+        }
+    }
+}
+
+#[test]
+fn commands_are_found_in_markdown() {
+    let markdown = "```sh\n# a comment\ncargo run --release -- run 'a b.toml' \\\n  --set x=\"1 2\"  # why\n```\n\n```toml\nbirthmark = 1\n```\n\
+                    ```console\n$ birthmark list marks | head -1\nkgw\n```\n```\n./target/release/birthmark schema > s.json\n```\n";
+    let found: Vec<Vec<String>> = command_lines(markdown).iter().filter_map(|line| arguments(line)).collect();
+    assert_eq!(found, [vec!["run", "a b.toml", "--set", "x=1 2"], vec!["list", "marks"], vec!["schema"]]);
+}
