@@ -1,5 +1,6 @@
 //! From a resolved experiment to its records, summary, figures and table.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use lm::{ComputePath, Runtime};
-use results::{Caption, LossSeries, Record};
+use results::{Arm, Caption, LossSeries, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{Journal, Store, write_atomic};
@@ -17,8 +18,8 @@ use crate::progress::{Progress, count};
 use crate::resolve::Resolved;
 use crate::stages::{Context, Identity, Sources, Timings, Vocabulary, load_json, repeat, save_json};
 
-/// Version of the statistics: raised when a p-value of the same answers changes.
-const STATISTICS: &str = "statistics 1";
+/// What the points and the verdicts of a figure are.
+const STATISTICS: &str = "points: p of one test; rings and N*: verdicts, Holm over all marks of a student";
 /// Records as they come, while a run is under way.
 const JOURNAL: &str = "records.partial.jsonl";
 /// Columns of the table when its width is not known.
@@ -80,11 +81,12 @@ pub fn run(
     let store = Store::open(&options.artifacts)?.cancelled_by(cancelled.clone());
     let rt = Arc::new(Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?);
     let sources = Sources::open(&experiment.world.corpus).context("`corpus.file.path`")?;
+    sources.check(experiment.world.measure.held_out_documents, experiment.largest_budget())?;
     let vocabulary = Vocabulary::open(&experiment.world, &sources, &store, &rt, progress)?;
     let timings = Timings::default();
     let identity = Identity { experiment: experiment.name.clone(), experiment_hash: hash.hex() };
 
-    let (mut records, mut curves, mut samples) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut records, mut curves, mut samples, mut worked) = (Vec::new(), Vec::new(), Vec::new(), false);
     for &seed in &experiment.seeds {
         let ctx = Context {
             resolved: experiment,
@@ -100,7 +102,7 @@ pub fn run(
             &mut |found: &[Record]| -> anyhow::Result<()> { found.iter().try_for_each(|record| Ok(journal.append(record)?)) };
         let repetition = repeat(&ctx, &identity, found);
         // also of a run that was stopped: what it finished will not be done again
-        write_timings(&timings, &directory)?;
+        worked |= write_timings(&timings, &directory)?;
         let repetition = repetition?;
         records.extend(repetition.records);
         curves.extend(repetition.curves);
@@ -117,7 +119,10 @@ pub fn run(
     };
     let inputs = ReportInputs { alpha: experiment.alpha, caption, curves, samples };
     save_json(&directory.join("report.json"), &inputs)?;
-    save_json(&directory.join("manifest.json"), &manifest(experiment, options, started))?;
+    // a run that found everything says nothing about who made it and how long that took
+    if worked || !directory.join("manifest.json").exists() {
+        save_json(&directory.join("manifest.json"), &manifest(experiment, options, started))?;
+    }
     let outcome = write(&directory, &records, &inputs)?;
     let _ = std::fs::remove_file(journal.path());
     Ok(outcome)
@@ -164,10 +169,32 @@ fn write(directory: &Path, records: &[Record], inputs: &ReportInputs) -> anyhow:
         }
         table.push('\n');
     }
+    table.push_str(&teacher_in_words(records));
     table.push_str(&results::survival_table(records, inputs.alpha, Some(TABLE_WIDTH)));
     write_atomic(&directory.join("table.txt"), format!("{table}\n").as_bytes())?;
     let lines = records.iter().map(serde_json::to_value).collect::<Result<_, _>>().context("records as JSON")?;
     Ok(Outcome { directory: directory.to_path_buf(), table, lines })
+}
+
+/// What marking cost the teacher, and whether it models its corpus at all: a line for each repetition.
+fn teacher_in_words(records: &[Record]) -> String {
+    let mut text = String::new();
+    let seeds: BTreeSet<u64> = records.iter().map(|record| record.seed).collect();
+    for seed in seeds {
+        let loss = |metric: &str| {
+            let is = |r: &&Record| r.seed == seed && r.arm == Arm::Teacher && r.metric.as_deref() == Some(metric);
+            records.iter().find(is).and_then(|record| record.value).map(|value| format!("{value:.3}"))
+        };
+        let parts = [
+            ("clean twin", loss("held_out_loss_clean_twin")),
+            ("with canaries", loss("held_out_loss_before_implant")),
+            ("and with keys", loss("held_out_loss")),
+            ("interpolated trigrams on the same text", loss("trigram_loss")),
+        ];
+        let said: Vec<String> = parts.into_iter().filter_map(|(name, loss)| Some(format!("{name} {}", loss?))).collect();
+        text.push_str(&format!("Held-out loss of the teacher, nats/token (seed {seed}): {}\n\n", said.join(", ")));
+    }
+    text
 }
 
 fn compute_in_words(experiment: &Resolved) -> String {
@@ -191,15 +218,17 @@ fn write_runs(experiment: &Resolved, directory: &Path) -> anyhow::Result<()> {
     Ok(write_atomic(&directory.join("runs.jsonl"), &lines)?)
 }
 
-/// Adds the stages that were really run to `timings.jsonl`: a second run, which finds everything, adds nothing.
-fn write_timings(timings: &Timings, directory: &Path) -> anyhow::Result<()> {
+/// Adds the stages that were really run to `timings.jsonl`, and says whether there were any: a second run finds everything.
+fn write_timings(timings: &Timings, directory: &Path) -> anyhow::Result<bool> {
     let path = directory.join("timings.jsonl");
     let mut text = std::fs::read(&path).unwrap_or_default();
-    for timing in timings.take() {
-        text.extend(store::canonical_json(&timing)?);
+    let timings = timings.take();
+    for timing in &timings {
+        text.extend(store::canonical_json(timing)?);
         text.push(b'\n');
     }
-    Ok(write_atomic(&path, &text)?)
+    write_atomic(&path, &text)?;
+    Ok(!timings.is_empty())
 }
 
 /// Who made these results, where and how: everything that records leave out because it must not change them.

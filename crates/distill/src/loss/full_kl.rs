@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Loss, Shown};
 use crate::error::ConfigError;
 
-/// `tau^2 KL(q_tau || p_tau)` over the whole vocabulary (Hinton, Vinyals and Dean 2015, section 2; methods g, Hinton KD with
+/// `tau^2 KL(q_tau || p_tau)` over the whole vocabulary (Hinton, Vinyals and Dean 2015, section 2, with
 /// lambda = 1). The factor keeps the size of the gradient independent of the temperature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loss, Shown};
 
-/// KL divergence from the teacher's k reported probabilities (methods g).
+/// KL divergence from the teacher's k reported probabilities.
 ///
 /// On a surface that shows whole laws, k is the vocabulary and all three readings of the tail are the full divergence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -3,7 +3,7 @@
 //! An [`Experiment`] is what a file says. A [`Resolved`] experiment is everything the stages need and nothing they have
 //! to look up: dataset specs are read, model directories are identified by the hash of their files, the secret is here
 //! as an object and in everything that is hashed as a commitment. A [`Run`] is one suspect of the grid; its id does not
-//! depend on which other budgets, surfaces or seeds the file names, so that adding one keeps all that was done.
+//! depend on which other budgets, surfaces or seeds the file names.
 
 mod grid;
 mod lookup;

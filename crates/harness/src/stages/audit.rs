@@ -90,8 +90,14 @@ impl Audit {
 /// (real texts often begin alike).
 fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
     let audit = &ctx.resolved.world.audit;
+    // prompts of different lengths are the same text when the shorter opens the longer
+    let common = audit.prompt_tokens.min(ctx.resolved.world.queries.prompt_tokens);
+    let opening = |mut prompt: Vec<TokenId>| {
+        prompt.truncate(common);
+        prompt
+    };
     let taken: HashSet<Vec<TokenId>> =
-        queries(ctx, ctx.resolved.largest_budget())?.into_iter().map(|query| query.prompt).collect();
+        queries(ctx, ctx.resolved.largest_budget())?.into_iter().map(|query| opening(query.prompt)).collect();
     let texts = ctx.sources.of(ctx.seed_for("audit"))?.len(Split::Audit).unwrap_or(u64::MAX);
     let (mut kept, mut tried) = (Vec::new(), audit.prompts);
     loop {
@@ -100,7 +106,7 @@ fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
         kept.extend(
             prompts(ctx, "audit", Split::Audit, candidates, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?
                 .into_iter()
-                .filter(|query| !taken.contains(&query.prompt))
+                .filter(|query| !taken.contains(&opening(query.prompt.clone())))
                 .take(usize::try_from(audit.prompts)?),
         );
         if kept.len() as u64 == audit.prompts {

@@ -15,7 +15,7 @@ use crate::stages::suspect::Suspect;
 use crate::stages::{Context, usefulness};
 
 /// Raised when the same inputs would give another measurement.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 
@@ -36,6 +36,7 @@ pub fn measure(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks, audit: &Audi
             "teacher": audit.teacher.trained.hash,
             "references": references.iter().map(|r| (&r.peer.name, r.peer.trained.hash)).collect::<Vec<_>>(),
             "marks": world.marks,
+            "queries": (&world.queries, ctx.resolved.largest_budget()),
             "commitment": world.commitment,
             "audit": world.audit,
             "measure": world.measure,
@@ -66,6 +67,13 @@ pub fn measure(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks, audit: &Audi
         save_json(&directory.join(FILE), &records)
     })?;
     load_json(&artifact.file(FILE))
+}
+
+/// Every suspect is tried with decoy keys of its own, so that a false-positive rate over all of them rests on as many keys.
+fn decoy_seed(ctx: &Context<'_>, suspect: &Suspect) -> u64 {
+    let run = &suspect.run;
+    let channel = run.channel.as_ref().map(|c| format!("{} {}", c.surface, c.loss.build().name())).unwrap_or_default();
+    ctx.seed_for(&format!("decoys {} {channel} {}", run.arm.name(), run.budget.unwrap_or(0)))
 }
 
 /// Who the suspect is, for progress.
@@ -128,7 +136,7 @@ fn watermark(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks, audit: &Audit)
     let tokens = answers.iter().map(|a| a.answer.len() as u64).sum();
     let about =
         Record { audit_queries: Some(answers.len() as u64), audit_tokens: Some(tokens), ..about(&**watermark, suspect, ctx) };
-    let detected = watermark.detect(&answers, ctx.resolved.world.measure.decoys, ctx.seed_for("decoys"), &ctx.rt.pool);
+    let detected = watermark.detect(&answers, ctx.resolved.world.measure.decoys, decoy_seed(ctx, suspect), &ctx.rt.pool);
     let record = detected.map(|detection| {
         let evidence = &detection.evidence;
         Record {
@@ -197,13 +205,14 @@ fn probe(
     let against = Comparison { teacher: Some(teacher), references: &answers };
     let served = suspect.served(ctx);
     let decoys = ctx.resolved.world.measure.decoys;
-    let measured = probe.measure(&marks::Suspect::new(&served), &against, decoys, ctx.seed_for("decoys"));
+    let measured = probe.measure(&marks::Suspect::new(&served), &against, decoys, decoy_seed(ctx, suspect));
     let record = measured.map(|m| {
         let nearest = m.nearest_reference.map(|name| format!("; the nearest other model is {name}")).unwrap_or_default();
+        let whose = if probe.planted() { "the owner" } else { "the raw teacher" };
         let decoys_at_alpha = at_alpha(&m.decoy_log10_p, ctx.resolved.alpha);
         Record {
             decoys_at_alpha: Some(decoys_at_alpha).filter(|_| !m.decoy_log10_p.is_empty()),
-            detail: Some(format!("{} of {} answers as the teacher has them{nearest}", m.hits, m.asked)),
+            detail: Some(format!("{} of {} answers as {whose} has them{nearest}", m.hits, m.asked)),
             ..about.clone().with_evidence(&m.evidence)
         }
     });

@@ -343,7 +343,9 @@ pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
                 ModelConfig::from_architecture(&cold.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?;
             let seed = ctx.seed_for("base initialisation");
             let model = Arc::new(Model::init(&config, seed));
-            let hash = store::hash_json(&json!({ "cold": cold, "vocabulary": ctx.vocabulary.hash, "seed": seed }))?;
+            let hash = store::hash_json(
+                &json!({ "revision": REVISION, "cold": cold, "vocabulary": ctx.vocabulary.hash, "seed": seed }),
+            )?;
             Ok(Trained { model, hash, curve: Curve::default() })
         }
     }

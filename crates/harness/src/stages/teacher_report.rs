@@ -13,7 +13,7 @@ use crate::stages::texts::documents_with;
 use crate::stages::{Audit, Context, Teachers};
 
 /// Raised when the same inputs would give another report.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 /// File of a report artifact.
 const FILE: &str = "report.json";
 /// Samples shown of the teacher as it is served.
@@ -38,7 +38,7 @@ pub fn teacher_report(ctx: &Context<'_>, teachers: &Teachers, suspect: &Suspect,
             "before_implant": teachers.before_implant.hash,
             "clean": teachers.clean.hash,
             "bend": suspect.bend,
-            "held_out_documents": world.measure.held_out_documents,
+            "held_out": store::hash_json(&audit.held_out)?,
             "corpus": ctx.sources.identity(),
             "vocabulary": ctx.vocabulary.hash,
             "seed": ctx.seed,

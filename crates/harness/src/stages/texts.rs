@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use corpus::{FileTexts, Split, Texts, from_file, grammar};
+use corpus::{FileTexts, Split, Task, TaskKind, Texts, from_file, grammar};
 use lm::Runtime;
 use oracle::TokenId;
 use rayon::prelude::*;
 use store::Hash;
 
+use crate::exit::UsageError;
 use crate::resolve::CorpusSource;
 use crate::seeds::seed_for;
 use crate::stages::Vocabulary;
@@ -14,7 +15,8 @@ use crate::stages::Vocabulary;
 const CHUNK: u64 = 2048;
 
 /// Where texts come from. A grammar gives every purpose a stream of its own; the rows of a file are shared out over the
-/// splits once, the same way for every purpose and repetition, because they must not meet.
+/// splits once, the same way for every purpose and repetition, because they must not meet, and each reads them from a
+/// place of its own.
 pub struct Sources {
     source: CorpusSource,
     file: Option<Arc<FileTexts>>,
@@ -45,16 +47,60 @@ impl Sources {
         Ok(self.of(0)?.describe())
     }
 
+    /// Refuses a file that would give the same document twice where each counts once.
+    ///
+    /// # Errors
+    /// Naming the key, how much is asked and how much there is.
+    pub fn check(&self, held_out_documents: u64, largest_budget: u64) -> anyhow::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        for (key, asked, split) in [
+            ("measure.held_out_documents", held_out_documents, Split::HeldOut),
+            ("queries.budgets", largest_budget, Split::Prompts),
+        ] {
+            let there = file.len(split).unwrap_or(u64::MAX);
+            if asked > there {
+                let problem = format!("{key}: {asked} texts are asked for and the corpus file has {there} for this");
+                return Err(UsageError(format!("{problem}; lower it, or bring more text")).into());
+            }
+        }
+        Ok(())
+    }
+
     /// The texts of the purpose whose seed this is.
     ///
     /// # Errors
     /// When the grammar is not valid.
     pub fn of(&self, seed: u64) -> anyhow::Result<Arc<dyn Texts>> {
         match (&self.source, &self.file) {
-            (_, Some(file)) => Ok(file.clone()),
+            (_, Some(file)) => Ok(Arc::new(Turned { file: file.clone(), by: seed })),
             (CorpusSource::Grammar(spec), _) => Ok(Arc::new(grammar(spec, seed)?)),
             (CorpusSource::File { path, .. }, None) => anyhow::bail!("{} was not opened", path.display()),
         }
+    }
+}
+
+/// A file read from a place of its own: purposes and repetitions share the splits, not the order.
+struct Turned {
+    file: Arc<FileTexts>,
+    by: u64,
+}
+
+impl Texts for Turned {
+    fn document(&self, split: Split, index: u64) -> String {
+        let n = self.file.len(split).unwrap_or(1).max(1);
+        self.file.document(split, (index % n + self.by % n) % n)
+    }
+
+    fn len(&self, split: Split) -> Option<u64> {
+        self.file.len(split)
+    }
+
+    fn task(&self, kind: TaskKind, split: Split, index: u64) -> Option<Task> {
+        self.file.task(kind, split, index)
+    }
+
+    fn describe(&self) -> String {
+        self.file.describe()
     }
 }
 

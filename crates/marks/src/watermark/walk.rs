@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// seldom in a transfer set that no student learns their lists.
 pub const MAX_CONTEXT: usize = 4;
 
-/// Which units count as one observation (methods 0.1).
+/// Which units count as one observation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dedup {
