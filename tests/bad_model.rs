@@ -33,7 +33,9 @@ fn open_teacher(teacher: &Path, stranger: &Path, place: &Path) -> std::process::
     let continued = "tokens = 12_000, row_tokens = 64, batch_rows = 8, peak_lr = 1e-3";
     let teacher = format!("teacher={{ model = \"{}\", continued = {{ {continued} }} }}", text(teacher));
     let stranger = format!("stranger={{ model = \"{}\" }}", text(stranger));
-    for set in ["tokenizer=of_teacher", &teacher, &stranger, "marks.canaries_after_tokens=0", "queries.prompt_tokens=24"] {
+    // this tokenizer knows little more than bytes: openings must be long to differ
+    let openings = ["queries.prompt_tokens=24", "audit.prompt_tokens=24"];
+    for set in ["tokenizer=of_teacher", &teacher, &stranger, "marks.canaries_after_tokens=0"].into_iter().chain(openings) {
         command.args(["--set", set]);
     }
     command
