@@ -7,6 +7,7 @@ mod cli;
 mod experiments;
 mod floors;
 mod golden;
+mod protocols;
 mod readme;
 mod reference;
 mod shared_models;
