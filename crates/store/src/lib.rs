@@ -12,7 +12,9 @@ mod error;
 mod finite;
 mod hash;
 mod journal;
+mod making;
 mod manifest;
+mod verify;
 
 pub use artifact::{Artifact, Found, Key, Store};
 pub use atomic::write_atomic;
@@ -20,4 +22,5 @@ pub use canonical::canonical_json;
 pub use error::{StoreError, Trouble, trouble};
 pub use hash::{Hash, hash_bytes, hash_json, sha256_file};
 pub use journal::Journal;
+pub use making::{Claim, Making};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest};

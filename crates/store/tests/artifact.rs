@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use store::{Artifact, Found, Key, Store, StoreError, Trouble, trouble};
+use store::{Artifact, Claim, Found, Key, Making, Store, StoreError, Trouble, trouble};
 
 const KIND: &str = "student";
 
@@ -18,11 +18,24 @@ fn key(n: u64) -> Key {
     Key::new(1, &serde_json::json!({ "n": n, "teacher": "abc", "lr": 0.1 + 0.2, "tiny": 1.2345678901234567e-300 })).unwrap()
 }
 
-fn make(dir: &Path) -> anyhow::Result<()> {
+fn make(making: &Making) -> anyhow::Result<()> {
+    let dir = making.path();
     fs::create_dir(dir.join("deep"))?;
     fs::write(dir.join("weights.bin"), [7u8; 1000])?;
     fs::write(dir.join("deep/curve.csv"), "step,loss\n")?;
     Ok(())
+}
+
+fn build(store: &Store, key: &Key, make: impl FnOnce(&Making) -> anyhow::Result<()>) -> anyhow::Result<Artifact> {
+    store.get_or_build(KIND, key, make, &mut |_| {})
+}
+
+/// What is the caller's to make.
+fn mine(store: &Store, key: &Key) -> Making {
+    match store.claim(KIND, key, &mut |_| {}).unwrap() {
+        Claim::Mine(making) => making,
+        Claim::Ready(artifact) => panic!("{artifact:?}"),
+    }
 }
 
 fn ready(store: &Store, key: &Key) -> Artifact {
@@ -42,9 +55,9 @@ fn what_was_built_is_found_and_not_built_twice() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path()).unwrap();
     assert!(matches!(store.find(KIND, &key(1)).unwrap(), Found::Missing));
-    let built = store.build(KIND, &key(1), make).unwrap();
+    let built = build(&store, &key(1), make).unwrap();
     assert_eq!(built.path(), store.location(KIND, &key(1)).unwrap());
-    let again = store.build(KIND, &key(1), |_| panic!("built twice")).unwrap();
+    let again = build(&store, &key(1), |_| panic!("built twice")).unwrap();
     assert_eq!(again.manifest(), built.manifest());
     assert_eq!(fs::read(again.file("weights.bin")).unwrap(), [7u8; 1000]);
     let names: Vec<_> = again.manifest().files.iter().map(|f| f.name.as_str()).collect();
@@ -85,7 +98,7 @@ fn damage_of_every_sort_is_noticed_named_and_mended() {
     for (name, harm, expected) in cases {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path()).unwrap();
-        harm(store.build(KIND, &key(1), make).unwrap().path());
+        harm(build(&store, &key(1), make).unwrap().path());
         let Found::Damaged { reason } = store.find(KIND, &key(1)).unwrap() else { panic!("{name}: not noticed") };
         assert!(reason.contains(expected), "{name}: {reason}");
 
@@ -115,18 +128,18 @@ fn edit(dir: &Path, from: &str, to: &str) {
 fn a_failed_or_panicking_make_leaves_nothing_and_its_error_is_passed_on() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path()).unwrap();
-    let full = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
-    let error = store.build(KIND, &key(1), full).unwrap_err();
+    let full = |_: &Making| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
+    let error = build(&store, &key(1), full).unwrap_err();
     assert_eq!(trouble(error.as_ref()), Some(Trouble::Full));
     let panicked = std::panic::catch_unwind(|| {
-        store.build(KIND, &key(1), |dir| {
-            make(dir)?;
+        build(&store, &key(1), |making| {
+            make(making)?;
             panic!("in the middle")
         })
     });
     assert!(panicked.is_err());
-    let reserved = |dir: &Path| Ok(fs::write(dir.join("manifest.json"), "{}")?);
-    assert!(store.build(KIND, &key(1), reserved).unwrap_err().to_string().contains("manifest.json"));
+    let reserved = |making: &Making| Ok(fs::write(making.path().join("manifest.json"), "{}")?);
+    assert!(build(&store, &key(1), reserved).unwrap_err().to_string().contains("manifest.json"));
     assert!(matches!(store.find(KIND, &key(1)).unwrap(), Found::Missing));
     assert_eq!(hidden(&store), [] as [PathBuf; 0]);
 }
@@ -135,20 +148,58 @@ fn a_failed_or_panicking_make_leaves_nothing_and_its_error_is_passed_on() {
 fn scratch_outlives_a_failure_and_goes_with_success() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path()).unwrap();
-    let failed = store.build(KIND, &key(1), |_| {
-        fs::write(store.scratch(KIND, &key(1))?.join("checkpoint"), "step 10")?;
+    let failed = build(&store, &key(1), |making| {
+        fs::write(making.scratch()?.join("checkpoint"), "step 10")?;
         anyhow::bail!("killed")
     });
     assert!(failed.is_err());
     let store = Store::open(root.path()).unwrap();
-    let mut resumed = String::new();
-    let finish = |dir: &Path| {
-        resumed = fs::read_to_string(store.scratch(KIND, &key(1))?.join("checkpoint"))?;
-        make(dir)
-    };
-    store.build(KIND, &key(1), finish).unwrap();
-    assert_eq!(resumed, "step 10");
+    let making = mine(&store, &key(1));
+    let scratch = making.scratch().unwrap();
+    assert_eq!(fs::read_to_string(scratch.join("checkpoint")).unwrap(), "step 10");
+    make(&making).unwrap();
+    making.finish().unwrap();
     assert_eq!(hidden(&store), [] as [PathBuf; 0]);
+
+    // as a kill between putting the artifact in place and clearing up would leave it
+    fs::create_dir(&scratch).unwrap();
+    assert!(matches!(store.claim(KIND, &key(1), &mut |_| {}).unwrap(), Claim::Ready(_)));
+    assert_eq!(hidden(&store), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_claim_may_be_made_on_another_thread_while_the_next_is_filled() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let (send, receive) = std::sync::mpsc::channel::<Making>();
+    let finished = std::thread::scope(|scope| {
+        let finisher = scope.spawn(|| receive.into_iter().map(|making| making.finish().unwrap().hash()).collect::<Vec<_>>());
+        for n in 0..3 {
+            let making = mine(&store, &key(n));
+            assert_eq!(fs::read_dir(making.path()).unwrap().count(), 0, "empty");
+            make(&making).unwrap();
+            send.send(making).unwrap();
+        }
+        drop(send);
+        finisher.join().unwrap()
+    });
+    assert_eq!(finished, [0, 1, 2].map(|n| ready(&store, &key(n)).hash()));
+    assert_eq!(hidden(&store), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_claim_given_up_frees_the_lock_and_takes_its_directory_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let making = mine(&store, &key(1));
+    make(&making).unwrap();
+    fs::write(making.scratch().unwrap().join("checkpoint"), "step 10").unwrap();
+    drop(making);
+    assert!(matches!(store.find(KIND, &key(1)).unwrap(), Found::Missing));
+    assert_eq!(hidden(&store).len(), 1, "scratch stays");
+    let again = mine(&store, &key(1));
+    assert_eq!(fs::read_dir(again.path()).unwrap().count(), 0);
+    assert!(again.scratch().unwrap().join("checkpoint").exists());
 }
 
 #[test]
@@ -159,12 +210,12 @@ fn threads_that_want_the_same_artifact_make_it_once() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let slow = |dir: &Path| {
+                let slow = |making: &Making| {
                     made.fetch_add(1, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(30));
-                    make(dir)
+                    make(making)
                 };
-                store.build(KIND, &key(1), slow).unwrap();
+                build(&store, &key(1), slow).unwrap();
             });
         }
     });
@@ -177,19 +228,16 @@ fn a_wait_ends_when_cancelled() {
     let store = Store::open(root.path()).unwrap();
     let cancelled = Arc::new(AtomicBool::new(false));
     let waiting = store.clone().cancelled_by(cancelled.clone());
-    store
-        .build(KIND, &key(1), |dir| {
-            // this thread holds the lock; the other waits until told to stop
-            let told = std::thread::spawn(move || {
-                waiting.get_or_build(KIND, &key(1), |_| panic!("made without the lock"), &mut |_| {
-                    cancelled.store(true, Ordering::Relaxed)
-                })
-            });
-            let error = told.join().unwrap().unwrap_err();
-            assert_eq!(trouble(error.as_ref()), Some(Trouble::Cancelled));
-            make(dir)
-        })
-        .unwrap();
+    let making = mine(&store, &key(1));
+    // this thread holds the lock; the other waits until told to stop
+    let told = std::thread::spawn(move || {
+        waiting
+            .get_or_build(KIND, &key(1), |_| panic!("made without the lock"), &mut |_| cancelled.store(true, Ordering::Relaxed))
+    });
+    let error = told.join().unwrap().unwrap_err();
+    assert_eq!(trouble(error.as_ref()), Some(Trouble::Cancelled));
+    make(&making).unwrap();
+    making.finish().unwrap();
 }
 
 #[cfg(unix)]
@@ -205,15 +253,12 @@ fn a_place_that_cannot_be_written_is_told_apart() {
 fn child_builds_slowly() {
     let Ok(root) = std::env::var("STORE_TEST_CHILD_ROOT") else { return };
     let wait: u64 = std::env::var("STORE_TEST_CHILD_MILLIS").unwrap().parse().unwrap();
-    Store::open(root)
-        .unwrap()
-        .build(KIND, &key(1), |dir| {
-            make(dir)?;
-            println!("\nbuilding");
-            std::thread::sleep(Duration::from_millis(wait));
-            Ok(())
-        })
-        .unwrap();
+    let making = mine(&Store::open(root).unwrap(), &key(1));
+    make(&making).unwrap();
+    fs::write(making.scratch().unwrap().join("checkpoint"), "step 10").unwrap();
+    println!("\nbuilding");
+    std::thread::sleep(Duration::from_millis(wait));
+    making.finish().unwrap();
 }
 
 /// The reader must outlive the child, whose test harness writes to the pipe once more at its end.
@@ -231,20 +276,26 @@ fn child(root: &Path, millis: u64) -> (Child, BufReader<ChildStdout>) {
 }
 
 #[test]
-fn a_killed_build_leaves_nothing_that_looks_finished() {
+fn a_killed_build_leaves_nothing_that_looks_finished_but_its_scratch() {
     let root = tempfile::tempdir().unwrap();
     let (mut child, _output) = child(root.path(), 60_000);
     // opened beside a living builder: its work is left alone
     let store = Store::open(root.path()).unwrap();
-    assert_eq!(hidden(&store).len(), 1);
+    assert_eq!(hidden(&store).len(), 2);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(matches!(store.find(KIND, &key(1)).unwrap(), Found::Missing));
-    assert_eq!(hidden(&store).len(), 1, "the kill came too early to leave anything");
-    let store = Store::open(root.path()).unwrap();
-    assert_eq!(hidden(&store), [] as [PathBuf; 0]);
-    store.build(KIND, &key(1), make).unwrap();
+    assert_eq!(hidden(&store).len(), 2, "the kill came too early to leave anything");
+    // the next one to open or to claim clears up, and finds the scratch as it was
+    for clear in [true, false] {
+        let store = if clear { Store::open(root.path()).unwrap() } else { store.clone() };
+        let making = mine(&store, &key(1));
+        assert_eq!(fs::read_dir(making.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_to_string(making.scratch().unwrap().join("checkpoint")).unwrap(), "step 10");
+    }
+    build(&store, &key(1), make).unwrap();
     ready(&store, &key(1));
+    assert_eq!(hidden(&store), [] as [PathBuf; 0]);
 }
 
 #[test]
@@ -253,7 +304,7 @@ fn a_second_process_waits_and_then_finds_it() {
     let (mut child, _output) = child(root.path(), 300);
     let store = Store::open(root.path()).unwrap();
     let mut notes = Vec::new();
-    let never = |_: &Path| panic!("made although the other process was making it");
+    let never = |_: &Making| panic!("made although the other process was making it");
     store.get_or_build(KIND, &key(1), never, &mut |note| notes.push(note.to_string())).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(notes.len(), 1);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use distill::{Curve, TrainPlan};
 use lm::{Model, ModelCard, Runtime};
 use serde::{Deserialize, Serialize};
-use store::{Artifact, Hash, Key, Store};
+use store::{Artifact, Claim, Hash, Key, Making, Store};
 
 use crate::progress::Progress;
 use crate::resolve::Resolved;
@@ -92,8 +92,25 @@ impl Context<'_> {
     /// # Errors
     /// Those of `make`, and what the disk refuses.
     pub fn artifact(&self, kind: &str, key: &Key, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<Artifact> {
+        self.resumable(kind, key, |making| make(making.path()))
+    }
+
+    /// As [`artifact`](Self::artifact) for work long enough to keep checkpoints, in [`Making::scratch`].
+    ///
+    /// # Errors
+    /// As [`artifact`](Self::artifact).
+    pub fn resumable(&self, kind: &str, key: &Key, make: impl FnOnce(&Making) -> anyhow::Result<()>) -> anyhow::Result<Artifact> {
         self.rt.check_cancelled()?;
         self.store.get_or_build(kind, key, make, &mut |text| self.progress.note(text))
+    }
+
+    /// Takes it upon the caller to make the artifact of `key`, unless it is there: for work that overlaps with the next.
+    ///
+    /// # Errors
+    /// What the disk refuses, and cancellation.
+    pub fn claim(&self, kind: &str, key: &Key) -> anyhow::Result<Claim> {
+        self.rt.check_cancelled()?;
+        Ok(self.store.claim(kind, key, &mut |text| self.progress.note(text))?)
     }
 
     /// Saves a model with its curve into an artifact under construction, in the form transformers loads.

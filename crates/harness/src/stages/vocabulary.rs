@@ -1,10 +1,9 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use corpus::Split;
 use lm::{Runtime, Tokenizer};
 use oracle::{Codec, TokenId};
-use store::{Hash, Key, Store};
+use store::{Hash, Key, Making, Store};
 
 use crate::experiment::TokenizerConfig;
 use crate::progress::Progress;
@@ -41,14 +40,14 @@ impl Vocabulary {
             TokenizerConfig::Bpe(bpe) => {
                 rt.check_cancelled()?;
                 let key = Key::new(REVISION, &(sources.identity(), bpe))?;
-                let train = |directory: &Path| {
+                let train = |making: &Making| {
                     let bar = progress.stage("tokenizer", bpe.documents, "documents");
                     let texts = sources.of(crate::seeds::seed_for(0, "tokenizer"))?;
                     let texts = (0..bpe.documents).map(|i| {
                         bar.inc(1);
                         texts.document(Split::Train, i)
                     });
-                    Tokenizer::train_bpe(texts, bpe.vocab_size)?.save(directory)?;
+                    Tokenizer::train_bpe(texts, bpe.vocab_size)?.save(making.path())?;
                     bar.finish("");
                     Ok(())
                 };

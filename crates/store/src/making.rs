@@ -1,0 +1,154 @@
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::artifact::{Artifact, Key};
+use crate::atomic::sync_dir;
+use crate::verify::seal;
+use crate::{Hash, StoreError};
+
+/// What [`Store::claim`](crate::Store::claim) comes back with.
+#[derive(Debug)]
+pub enum Claim {
+    /// Somebody finished it, and every file is as it was written.
+    Ready(Artifact),
+    /// It is the caller's to make.
+    Mine(Making),
+}
+
+/// An artifact under construction: its lock, and an empty directory to fill.
+///
+/// It may be handed to another thread. Dropped before [`finish`](Self::finish), it takes the directory with it; a kill at
+/// any moment frees the lock and leaves nothing that looks finished.
+#[derive(Debug)]
+pub struct Making {
+    // before the lock: fields are dropped in order, and the directory may only be touched under it
+    directory: Unfinished,
+    place: Place,
+    kind: String,
+    key: Key,
+    hash: Hash,
+    _lock: File,
+}
+
+impl Making {
+    /// `lock` is the held lock of `place`.
+    pub(crate) fn new(place: Place, kind: &str, key: &Key, hash: Hash, lock: File) -> Result<Self, StoreError> {
+        place.clear_leftovers()?;
+        let directory = Unfinished::new(&place.making)?;
+        Ok(Self { directory, place, kind: kind.to_string(), key: key.clone(), hash, _lock: lock })
+    }
+
+    /// The directory to fill; empty at first.
+    pub fn path(&self) -> &Path {
+        &self.place.making
+    }
+
+    /// The artifact's name.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// A directory for what is needed to resume (checkpoints): it outlives failures and kills, and goes when the artifact is
+    /// finished.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scratch(&self) -> Result<PathBuf, StoreError> {
+        let path = &self.place.scratch;
+        fs::create_dir_all(path).map_err(|e| StoreError::io(path, "make the directory", e))?;
+        Ok(path.clone())
+    }
+
+    /// Flushes every file to the disk, writes the manifest and renames the directory into place.
+    ///
+    /// # Errors
+    /// When the disk refuses, or something other than files and directories was made; nothing of it is kept then.
+    pub fn finish(self) -> Result<Artifact, StoreError> {
+        let place = &self.place;
+        let manifest = seal(&place.making, &self.kind, &self.key)?;
+        if place.done.exists() {
+            fs::rename(&place.done, &place.damaged).map_err(|e| StoreError::io(&place.done, "move it aside", e))?;
+        }
+        fs::rename(&place.making, &place.done).map_err(|e| StoreError::io(&place.done, "put it in place", e))?;
+        self.directory.keep();
+        sync_dir(&place.parent)?;
+        remove_dir(&place.damaged)?;
+        remove_dir(&place.scratch)?;
+        Ok(Artifact::new(self.place.done, self.hash, manifest))
+    }
+}
+
+/// Every path that belongs to one artifact.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) parent: PathBuf,
+    pub(crate) done: PathBuf,
+    pub(crate) lock: PathBuf,
+    making: PathBuf,
+    damaged: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn of(parent: &Path, hash: Hash) -> Self {
+        let beside = |suffix: &str| parent.join(format!(".{hash}.{suffix}"));
+        Self {
+            parent: parent.to_path_buf(),
+            done: parent.join(hash.hex()),
+            lock: beside("lock"),
+            making: beside("making"),
+            damaged: beside("damaged"),
+            scratch: beside("partial"),
+        }
+    }
+
+    /// Removes what an earlier holder of the lock left half made. Only under the lock.
+    pub(crate) fn clear_leftovers(&self) -> Result<(), StoreError> {
+        remove_dir(&self.making)?;
+        remove_dir(&self.damaged)
+    }
+
+    /// Removes the scratch of a finished artifact, whose maker died between putting it in place and clearing up.
+    pub(crate) fn clear_outlived_scratch(&self) -> Result<(), StoreError> {
+        if !self.scratch.exists() {
+            return Ok(());
+        }
+        let lock = File::options().create(true).append(true).open(&self.lock);
+        let lock = lock.map_err(|e| StoreError::io(&self.lock, "lock it", e))?;
+        // held by another: it is clearing up
+        if lock.try_lock().is_ok() { remove_dir(&self.scratch) } else { Ok(()) }
+    }
+}
+
+/// Removes the directory when dropped unless kept: a failed `make` (or a panic in it) leaves nothing behind.
+#[derive(Debug)]
+struct Unfinished {
+    path: Option<PathBuf>,
+}
+
+impl Unfinished {
+    fn new(path: &Path) -> Result<Self, StoreError> {
+        fs::create_dir(path).map_err(|e| StoreError::io(path, "make the directory", e))?;
+        Ok(Self { path: Some(path.to_path_buf()) })
+    }
+
+    fn keep(mut self) {
+        self.path = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // already failing for a better reason; what stays is cleared by the next builder
+            let _ = remove_dir(path);
+        }
+    }
+}
+
+fn remove_dir(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(path, "remove it", e)),
+        _ => Ok(()),
+    }
+}
