@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_model;
 mod cli;
+mod durability;
 mod experiments;
 mod floors;
 mod golden;

@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub results: PathBuf,
     /// Artifacts by hash.
     pub artifacts: PathBuf,
+    /// Make no artifact: one that is missing or damaged ends the run.
+    pub offline_artifacts: bool,
     /// Worker threads.
     pub threads: usize,
 }
@@ -71,14 +73,13 @@ pub fn run(
     let hash = experiment.hash()?;
     let directory = options.results.join(&experiment.name).join(hash.short());
     make_directory("--results", &options.results, &directory)?;
-    make_directory("--artifacts", &options.artifacts, &options.artifacts)?;
     // what an earlier run left there is found again by its artifacts; the lock keeps a second process away
     let (mut journal, _) = Journal::open::<Value>(&directory.join(JOURNAL))?;
     journal.clear()?;
     save_json(&directory.join("experiment.json"), experiment)?;
     write_runs(experiment, &directory)?;
 
-    let store = Store::open(&options.artifacts)?.cancelled_by(cancelled.clone());
+    let store = open_store(options)?.cancelled_by(cancelled.clone());
     let rt = Arc::new(Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?);
     let sources = Sources::open(&experiment.world.corpus).context("`corpus.file.path`")?;
     sources.check(experiment.world.measure.held_out_documents, experiment.largest_budget())?;
@@ -126,6 +127,14 @@ pub fn run(
     let outcome = write(&directory, &records, &inputs)?;
     let _ = std::fs::remove_file(journal.path());
     Ok(outcome)
+}
+
+fn open_store(options: &RunOptions) -> anyhow::Result<Store> {
+    if options.offline_artifacts {
+        return Ok(Store::offline(&options.artifacts));
+    }
+    make_directory("--artifacts", &options.artifacts, &options.artifacts)?;
+    Ok(Store::open(&options.artifacts)?)
 }
 
 /// Makes a directory that a flag asks for; that it cannot be made is a mistake in the flag, unless the disk is full.

@@ -58,6 +58,12 @@ pub enum StoreError {
         /// What the parser said.
         reason: String,
     },
+    /// An artifact is not there as it was written, and nothing may be made.
+    #[error("{reason}; run without --offline-artifacts to make it")]
+    NotMade {
+        /// What is wrong, naming the file.
+        reason: String,
+    },
     /// The work was stopped from outside while waiting for a lock.
     #[error("stopped while waiting for another process to make {}", path.display())]
     Cancelled {

@@ -24,6 +24,9 @@ pub struct RunArgs {
     /// Models and transcripts by hash, shared by all experiments.
     #[arg(long, value_name = "DIR", default_value = "artifacts")]
     artifacts: PathBuf,
+    /// Make no artifact: one that is missing, damaged or of another version ends the run with a line that names it.
+    #[arg(long)]
+    offline_artifacts: bool,
     #[command(flatten)]
     threads: ThreadArgs,
     /// Show no progress.
@@ -37,7 +40,12 @@ pub struct RunArgs {
 /// Runs an experiment and prints what survived.
 pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let (experiment, _) = prepare(&args.file)?;
-    let options = RunOptions { results: args.results.clone(), artifacts: args.artifacts.clone(), threads: args.threads.count() };
+    let options = RunOptions {
+        results: args.results.clone(),
+        artifacts: args.artifacts.clone(),
+        offline_artifacts: args.offline_artifacts,
+        threads: args.threads.count(),
+    };
     let outcome = pipeline::run(&experiment, &options, &Progress::new(args.quiet), &signals.cancelled)?;
     print(&outcome, args.json, out)
 }
