@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use lm::{ComputePath, Runtime};
@@ -34,6 +34,8 @@ pub struct RunOptions {
     pub artifacts: PathBuf,
     /// Make no artifact: one that is missing or damaged ends the run.
     pub offline_artifacts: bool,
+    /// Wall time between two checkpoints of a training; zero saves one after every step.
+    pub checkpoint_every: Duration,
     /// Worker threads.
     pub threads: usize,
 }
@@ -76,6 +78,7 @@ pub fn run(
     // what an earlier run left there is found again by its artifacts; the lock keeps a second process away
     let (mut journal, _) = Journal::open::<Value>(&directory.join(JOURNAL))?;
     journal.clear()?;
+    store::remove_temporaries(&directory)?;
     save_json(&directory.join("experiment.json"), experiment)?;
     write_runs(experiment, &directory)?;
 
@@ -94,6 +97,7 @@ pub fn run(
             seed,
             store: &store,
             rt: &rt,
+            checkpoint_every: options.checkpoint_every,
             progress,
             timings: &timings,
             sources: &sources,

@@ -1,6 +1,7 @@
 //! `birthmark run`: the main job.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -27,6 +28,10 @@ pub struct RunArgs {
     /// Make no artifact: one that is missing, damaged or of another version ends the run with a line that names it.
     #[arg(long)]
     offline_artifacts: bool,
+    /// Keep a checkpoint of a training under way this often, from which the same command goes on after a crash or a kill; 0
+    /// keeps one after every step.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    checkpoint_every: u32,
     #[command(flatten)]
     threads: ThreadArgs,
     /// Show no progress.
@@ -44,6 +49,7 @@ pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Resul
         results: args.results.clone(),
         artifacts: args.artifacts.clone(),
         offline_artifacts: args.offline_artifacts,
+        checkpoint_every: Duration::from_secs(args.checkpoint_every.into()),
         threads: args.threads.count(),
     };
     let outcome = pipeline::run(&experiment, &options, &Progress::new(args.quiet), &signals.cancelled)?;
