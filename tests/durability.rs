@@ -9,7 +9,7 @@ use results::Record;
 use store::{FileEntry, Key, Manifest};
 use tempfile::TempDir;
 
-use crate::support::{Ran, copy, manifests, results_directory, run, run_command, smoke, smoke_file, text};
+use crate::support::{Ran, copy, leftovers, manifests, results_directory, run, run_command, smoke, smoke_file, text};
 
 /// Starts smoke below `place`; returns once a first model is finished and the work goes on.
 fn started(place: &Path) -> Child {
@@ -57,6 +57,7 @@ fn resumes(place: &TempDir) {
     assert_eq!(all, manifests(&smoke().artifacts));
     assert!(kept.iter().all(|(artifact, manifest)| all.get(artifact) == Some(manifest)), "what was finished is kept");
     assert!(!resumed.ran.stderr.contains("tokenizer ("), "and not made again:\n{}", resumed.ran.stderr);
+    assert_eq!(leftovers(place.path()), [] as [PathBuf; 0]);
 }
 
 #[cfg(unix)]
@@ -92,6 +93,52 @@ fn a_killed_run_resumes() {
     let (place, stopped) = stopped_by("KILL");
     stopped.expect_code(-1);
     resumes(&place);
+}
+
+/// Checkpoints of the training under way, oldest first.
+fn checkpoints(artifacts: &Path) -> Vec<PathBuf> {
+    let below = |path: &Path| -> Vec<PathBuf> { fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path()).collect() };
+    let scratch =
+        below(artifacts).into_iter().flat_map(|kind| below(&kind)).filter(|path| path.extension() == Some("partial".as_ref()));
+    let mut files: Vec<PathBuf> = scratch.flat_map(|path| below(&path)).collect();
+    files.retain(|path| path.extension() == Some("safetensors".as_ref()));
+    files.sort();
+    files
+}
+
+#[test]
+fn a_training_killed_while_it_saved_goes_on_from_the_checkpoint_before() {
+    let place = tempfile::tempdir().unwrap();
+    let artifacts = place.path().join("artifacts");
+    let often = || {
+        let mut command = run_command(&smoke_file(), place.path(), 2);
+        command.args(["--checkpoint-every", "0"]);
+        command
+    };
+    let mut child = often().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while checkpoints(&artifacts).len() < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended without a checkpoint");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = checkpoints(&artifacts);
+    let [.., older, newest] = &kept[..] else { panic!("{kept:?}") };
+    let (older, newest) = (older.clone(), newest.clone());
+    let file = fs::File::options().write(true).open(&newest).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    fs::write(newest.with_file_name(".half.tmp"), "what a kill in the middle of a write leaves").unwrap();
+
+    let resumed = Ran::of(often().output().unwrap()).expect_code(0);
+    let step = |path: &Path| path.file_stem().unwrap().to_str().unwrap().split('-').nth(1).unwrap().parse::<u64>().unwrap();
+    let about: Vec<&str> = resumed.stderr.lines().filter(|line| line.contains(text(&newest))).collect();
+    let [line] = about[..] else { panic!("{about:?} in\n{}", resumed.stderr) };
+    assert!(line.contains("not a readable training state") && line.ends_with("an older state is used"), "{line}");
+    assert!(resumed.stderr.contains(&format!("goes on from step {} of", step(&older))), "{}", resumed.stderr);
+    let records = results_directory(&place.path().join("results")).join("records.jsonl");
+    assert_eq!(fs::read(records).unwrap(), smoke().records());
+    assert_eq!(manifests(&artifacts), manifests(&smoke().artifacts));
+    assert_eq!(leftovers(place.path()), [] as [PathBuf; 0]);
 }
 
 /// The artifacts of smoke, to be harmed, below a place of their own.

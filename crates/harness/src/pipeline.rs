@@ -38,6 +38,8 @@ pub struct RunOptions {
     pub checkpoint_every: Duration,
     /// Worker threads.
     pub threads: usize,
+    /// Answers a worker samples together; `None` leaves it to the runtime.
+    pub decode_rows: Option<usize>,
 }
 
 /// What came of it.
@@ -83,7 +85,11 @@ pub fn run(
     write_runs(experiment, &directory)?;
 
     let store = open_store(options)?.cancelled_by(cancelled.clone());
-    let rt = Arc::new(Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?);
+    let mut rt = Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?;
+    if let Some(rows) = options.decode_rows {
+        rt = rt.with_decode_rows(rows);
+    }
+    let rt = Arc::new(rt);
     let sources = Sources::open(&experiment.world.corpus).context("`corpus.file.path`")?;
     sources.check(experiment.world.measure.held_out_documents, experiment.largest_budget())?;
     let vocabulary = Vocabulary::open(&experiment.world, &sources, &store, &rt, progress)?;

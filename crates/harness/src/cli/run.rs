@@ -34,6 +34,9 @@ pub struct RunArgs {
     checkpoint_every: u32,
     #[command(flatten)]
     threads: ThreadArgs,
+    /// Answers a worker samples together [default: a number that keeps its core busy]. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    decode_rows: Option<u16>,
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
@@ -51,6 +54,7 @@ pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Resul
         offline_artifacts: args.offline_artifacts,
         checkpoint_every: Duration::from_secs(args.checkpoint_every.into()),
         threads: args.threads.count(),
+        decode_rows: args.decode_rows.map(usize::from),
     };
     let outcome = pipeline::run(&experiment, &options, &Progress::new(args.quiet), &signals.cancelled)?;
     print(&outcome, args.json, out)
