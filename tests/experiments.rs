@@ -2,16 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use results::{Arm, Kind, Record};
-use tempfile::TempDir;
 
-use crate::support::{
-    Finished, Ran, copy, experiments, manifests, results_directory, root, run, run_command, smoke, smoke_file, text,
-};
+use crate::support::{Finished, Ran, copy, experiments, manifests, root, run, run_command, smoke, smoke_file, text};
 
 #[test]
 fn every_ci_experiment_runs_and_says_what_it_found() {
@@ -132,135 +126,6 @@ fn a_second_run_finds_everything() {
         let read = |finished: &Finished| fs::read(finished.directory.join(name)).unwrap();
         assert!(read(&second) == read(first), "{name} is the same");
     }
-}
-
-#[test]
-fn threads_do_not_change_a_bit() {
-    let place = tempfile::tempdir().unwrap();
-    let (one, two) = (run(&smoke_file(), place.path(), 1), smoke());
-    assert_eq!(one.records(), two.records());
-    let (ours, theirs) = (manifests(&one.artifacts), manifests(&two.artifacts));
-    let count = |kind: &str| ours.keys().filter(|name| name.starts_with(kind)).count();
-    assert!(count("student/") >= 10 && count("transcript/") == 9, "{:?}", ours.keys());
-    assert_eq!(ours, theirs, "every file of every artifact has the same SHA-256, weights and transcripts above all");
-}
-
-/// Starts smoke below `place`; returns once a first model is finished and the work goes on.
-fn started(place: &Path) -> Child {
-    let mut child = run_command(&smoke_file(), place, 1).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = Instant::now();
-    loop {
-        let models = || fs::read_dir(place.join("artifacts/pretrained")).into_iter().flatten().flatten();
-        if models().any(|entry| !entry.file_name().to_string_lossy().starts_with('.')) {
-            return child;
-        }
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before a model was finished");
-        assert!(begun.elapsed() < Duration::from_secs(120), "no model after two minutes");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    // `kill` of the shell: not every system has the program
-    let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
-    assert!(sent.success());
-}
-
-/// Runs smoke and stops it with a signal in the middle.
-fn stopped_by(name: &str) -> (TempDir, Ran) {
-    for _ in 0..5 {
-        let place = tempfile::tempdir().unwrap();
-        let child = started(place.path());
-        signal(&child, name);
-        let stopped = Ran::of(child.wait_with_output().unwrap());
-        // a signal that comes after the end, on a machine that is busy with other things, stops nothing
-        if stopped.code != 0 {
-            return (place, stopped);
-        }
-    }
-    panic!("five runs ended before the signal came");
-}
-
-/// After a run was stopped: what was finished stays and is found, and the records are those of a run that nothing stopped.
-fn resumes(place: &TempDir) {
-    let kept = manifests(&place.path().join("artifacts"));
-    assert!(!kept.is_empty() && kept.len() < manifests(&smoke().artifacts).len(), "stopped in the middle: {:?}", kept.keys());
-    let resumed = run(&smoke_file(), place.path(), 1);
-    assert_eq!(resumed.records(), smoke().records());
-    let all = manifests(&resumed.artifacts);
-    assert_eq!(all, manifests(&smoke().artifacts));
-    assert!(kept.iter().all(|(artifact, manifest)| all.get(artifact) == Some(manifest)), "what was finished is kept");
-    assert!(!resumed.ran.stderr.contains("tokenizer ("), "and not made again:\n{}", resumed.ran.stderr);
-}
-
-#[cfg(unix)]
-#[test]
-fn an_interrupted_run_resumes() {
-    for (name, code) in [("INT", 130), ("TERM", 143)] {
-        let (place, stopped) = stopped_by(name);
-        let stopped = stopped.expect_code(code);
-        resumes(&place);
-        assert!(stopped.stderr.contains("finished work is kept"), "{}", stopped.stderr);
-        assert_eq!(stopped.stdout, "");
-        let timings = |directory: &Path| fs::read_to_string(directory.join("timings.jsonl")).unwrap().lines().count();
-        let resumed = results_directory(&place.path().join("results"));
-        assert_eq!(timings(&resumed), timings(&smoke().directory), "both runs together did every stage once");
-    }
-}
-
-#[test]
-fn two_processes_do_not_write_into_one_directory() {
-    let place = tempfile::tempdir().unwrap();
-    copy(&smoke().artifacts, &place.path().join("artifacts"));
-    let directory = place.path().join("results/smoke").join(smoke().directory.file_name().unwrap());
-    let (held, _) = store::Journal::open::<Record>(&directory.join("records.partial.jsonl")).unwrap();
-    let second = Ran::of(run_command(&smoke_file(), place.path(), 1).output().unwrap()).expect_code(75);
-    assert!(second.stderr.contains("another process is writing it"), "{}", second.stderr);
-    drop(held);
-    assert_eq!(run(&smoke_file(), place.path(), 1).records(), smoke().records());
-}
-
-#[cfg(unix)]
-#[test]
-fn a_killed_run_resumes() {
-    let (place, stopped) = stopped_by("KILL");
-    stopped.expect_code(-1);
-    resumes(&place);
-}
-
-/// Files of this name in artifacts of this kind.
-fn files(artifacts: &Path, kind: &str, name: &str) -> Vec<PathBuf> {
-    let kinds = manifests(artifacts).into_keys().filter(|artifact| artifact.starts_with(kind));
-    kinds.map(|artifact| artifacts.join(artifact).join(name)).collect()
-}
-
-#[test]
-fn a_flipped_bit_is_noticed_and_mended() {
-    let place = tempfile::tempdir().unwrap();
-    let artifacts = place.path().join("artifacts");
-    copy(&smoke().artifacts, &artifacts);
-    let flipped = [
-        files(&artifacts, "student/", "model.safetensors").remove(0),
-        files(&artifacts, "transcript/", "transcript.parquet").remove(0),
-        files(&artifacts, "measurement/", "records.json").remove(0),
-    ];
-    for path in &flipped {
-        let mut bytes = fs::read(path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(path, bytes).unwrap();
-    }
-    let mended = run(&smoke_file(), place.path(), 2);
-    for path in &flipped {
-        let said = mended.ran.stderr.lines().any(|line| {
-            line.contains(text(path)) && line.contains("has changed since it was written") && line.contains("making it again")
-        });
-        assert!(said, "{} is not named in\n{}", path.display(), mended.ran.stderr);
-    }
-    assert_eq!(mended.records(), smoke().records());
-    assert_eq!(manifests(&artifacts), manifests(&smoke().artifacts), "made again, the same");
-    let redone = fs::read_to_string(mended.directory.join("timings.jsonl")).unwrap().lines().count();
-    assert_eq!(redone, flipped.len(), "only what was damaged is made again");
 }
 
 #[test]

@@ -4,12 +4,15 @@
 mod bad_input;
 mod bad_model;
 mod cli;
+mod durability;
 mod experiments;
 mod floors;
+mod full_disk;
 mod golden;
 mod protocols;
 mod readme;
 mod reference;
+mod same_bits;
 mod shared_models;
 mod support;
 mod tidy;

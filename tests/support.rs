@@ -226,6 +226,21 @@ pub fn manifests(artifacts: &Path) -> BTreeMap<String, String> {
     found
 }
 
+/// Everything below the places of a run that only an unfinished one may leave: temporary files, half-made artifacts, scratch
+/// directories, the journal. Lock files stay for good.
+pub fn leftovers(place: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name == "records.partial.jsonl" || (name.starts_with('.') && !name.ends_with(".lock")) {
+            found.push(path);
+        } else if path.is_dir() {
+            found.extend(leftovers(&path));
+        }
+    }
+    found
+}
+
 /// Experiment files below a folder of the repository, sorted.
 pub fn experiments(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());

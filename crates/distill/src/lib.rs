@@ -28,5 +28,7 @@ pub use loss::{Loss, LossConfig};
 pub use pretrain::{PackedDocuments, PretrainSource};
 pub use served::{Served, ShownLaw};
 pub use shown::{ShownLaws, TopLaws};
-pub use train::{BatchSource, Curve, CurvePoint, Decay, ShardBatch, TrainPlan, TrainState, Trained, first_steps, fit, train};
+pub use train::{
+    BatchSource, Checkpoints, Curve, CurvePoint, Decay, ShardBatch, TrainPlan, TrainState, Trained, first_steps, fit, train,
+};
 pub use transcript::{Counts, ExchangeStream, ExchangesInMemory, TranscriptFiles, read_parquet, shards, write_parquet};

@@ -56,6 +56,7 @@ fn is_input(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.is::<lm::arch::ConfigError>()
         || error.is::<marks::ConfigError>()
         || error.is::<distill::ConfigError>()
+        || matches!(error.downcast_ref(), Some(store::StoreError::NotMade { .. }))
         || matches!(error.downcast_ref(), Some(marks::MarkError::Config(_)))
         || matches!(error.downcast_ref(), Some(lm::RunError::Input(_)))
         || error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::NotADirectory)
@@ -122,6 +123,7 @@ mod tests {
             (lm::RunError::Cancelled.into(), Some(2), 130),
             (store::StoreError::Cancelled { path: "x".into() }.into(), Some(15), 143),
             (store::StoreError::InUse { path: "x".into() }.into(), None, 75),
+            (store::StoreError::NotMade { reason: "x: is not there".into() }.into(), None, 2),
             (ConfigErrors::whole("x.toml", "no such file", "").into(), None, 2),
             (UsageError("no".into()).into(), None, 2),
             (lm::LoadError::Pickle { path: "x".into() }.into(), None, 2),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use lm::{ComputePath, Runtime};
@@ -32,8 +32,14 @@ pub struct RunOptions {
     pub results: PathBuf,
     /// Artifacts by hash.
     pub artifacts: PathBuf,
+    /// Make no artifact: one that is missing or damaged ends the run.
+    pub offline_artifacts: bool,
+    /// Wall time between two checkpoints of a training; zero saves one after every step.
+    pub checkpoint_every: Duration,
     /// Worker threads.
     pub threads: usize,
+    /// Answers a worker samples together; `None` leaves it to the runtime.
+    pub decode_rows: Option<usize>,
 }
 
 /// What came of it.
@@ -71,15 +77,19 @@ pub fn run(
     let hash = experiment.hash()?;
     let directory = options.results.join(&experiment.name).join(hash.short());
     make_directory("--results", &options.results, &directory)?;
-    make_directory("--artifacts", &options.artifacts, &options.artifacts)?;
     // what an earlier run left there is found again by its artifacts; the lock keeps a second process away
     let (mut journal, _) = Journal::open::<Value>(&directory.join(JOURNAL))?;
     journal.clear()?;
+    store::remove_temporaries(&directory)?;
     save_json(&directory.join("experiment.json"), experiment)?;
     write_runs(experiment, &directory)?;
 
-    let store = Store::open(&options.artifacts)?.cancelled_by(cancelled.clone());
-    let rt = Arc::new(Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?);
+    let store = open_store(options)?.cancelled_by(cancelled.clone());
+    let mut rt = Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?;
+    if let Some(rows) = options.decode_rows {
+        rt = rt.with_decode_rows(rows);
+    }
+    let rt = Arc::new(rt);
     let sources = Sources::open(&experiment.world.corpus).context("`corpus.file.path`")?;
     sources.check(experiment.world.measure.held_out_documents, experiment.largest_budget())?;
     let vocabulary = Vocabulary::open(&experiment.world, &sources, &store, &rt, progress)?;
@@ -93,6 +103,7 @@ pub fn run(
             seed,
             store: &store,
             rt: &rt,
+            checkpoint_every: options.checkpoint_every,
             progress,
             timings: &timings,
             sources: &sources,
@@ -126,6 +137,14 @@ pub fn run(
     let outcome = write(&directory, &records, &inputs)?;
     let _ = std::fs::remove_file(journal.path());
     Ok(outcome)
+}
+
+fn open_store(options: &RunOptions) -> anyhow::Result<Store> {
+    if options.offline_artifacts {
+        return Ok(Store::offline(&options.artifacts));
+    }
+    make_directory("--artifacts", &options.artifacts, &options.artifacts)?;
+    Ok(Store::open(&options.artifacts)?)
 }
 
 /// Makes a directory that a flag asks for; that it cannot be made is a mistake in the flag, unless the disk is full.

@@ -61,7 +61,17 @@ impl Progress {
         };
         let now = Instant::now();
         let lines = matches!(self.show, Show::Lines);
-        Bar { name, total, unit, done: AtomicU64::new(0), started: now, shown: Mutex::new(now), bar, lines }
+        Bar {
+            name,
+            total,
+            unit,
+            skipped: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            started: now,
+            shown: Mutex::new(now),
+            bar,
+            lines,
+        }
     }
 
     /// One line that stays: a stage that was found finished, a warning.
@@ -81,6 +91,7 @@ pub struct Bar {
     name: String,
     total: u64,
     unit: &'static str,
+    skipped: AtomicU64,
     done: AtomicU64,
     started: Instant,
     shown: Mutex<Instant>,
@@ -104,7 +115,16 @@ impl Bar {
         }
     }
 
-    /// Units counted so far.
+    /// Notes `n` units as done by an earlier process: part of the stage, not of its rate.
+    pub fn skip(&self, n: u64) {
+        self.skipped.fetch_add(n, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.inc(n);
+            bar.reset_eta();
+        }
+    }
+
+    /// Units counted so far, without those [skipped](Self::skip).
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
@@ -132,9 +152,10 @@ impl Bar {
         if self.total == 0 || done == 0 {
             return format!("{}: {}", self.name, self.rate(done));
         }
-        let part = done as f64 / self.total as f64;
-        let left = self.started.elapsed().as_secs_f64() * (1.0 - part).max(0.0) / part;
-        format!("{}: {:.0} %, {}, {} left", self.name, 100.0 * part, self.rate(done), duration(left))
+        let reached = done + self.skipped.load(Ordering::Relaxed);
+        let left = self.started.elapsed().as_secs_f64() * self.total.saturating_sub(reached) as f64 / done as f64;
+        let percent = 100.0 * reached as f64 / self.total as f64;
+        format!("{}: {percent:.0} %, {}, {} left", self.name, self.rate(done), duration(left))
     }
 }
 
@@ -208,5 +229,13 @@ mod tests {
         assert_eq!(bar.done(), 100);
         assert!(bar.status(50).starts_with("work: 50 %, 50 tokens, "), "{}", bar.status(50));
         bar.finish("done");
+    }
+
+    #[test]
+    fn what_an_earlier_process_did_counts_for_the_share_only() {
+        let bar = Progress::quiet().stage("work", 100, "tokens");
+        bar.skip(60);
+        bar.inc(20);
+        assert!(bar.status(bar.done()).starts_with("work: 80 %, 20 tokens, "), "{}", bar.status(20));
     }
 }

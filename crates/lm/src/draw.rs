@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kernels::vecmath;
-use oracle::{LogitsProcessor, ProcessorStage, Sampling, TokenId};
+use kernels::sample::{self, Quantiles};
+use oracle::{LogitsProcessor, ProcessorStage, Raised, Sampling, TokenId};
 use rand_chacha::rand_core::Rng;
 
 /// Turns raw logits (vocab) into the logits that are drawn from, in place: processors before temperature, temperature,
@@ -80,29 +80,115 @@ fn keep(logits: &mut [f32], count: usize, mass: f64) {
     }
 }
 
-/// The token at quantile `uniform` in [0, 1) of softmax(`logits`): ids in order, summed in `f64`. Leaves unnormalised
-/// probabilities in `logits`. None when no logit is finite, or one is NaN or plus infinity.
-pub fn draw_token(logits: &mut [f32], uniform: f64) -> Option<TokenId> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if !max.is_finite() {
-        return None;
+/// Rejected proposals after which a bent law is computed whole: beyond about one in so many tokens of the vocabulary, whole
+/// rows are cheaper.
+const VOCAB_PER_PROPOSAL: usize = 32;
+
+/// The same for small vocabularies.
+const MIN_PROPOSALS: usize = 16;
+
+/// Weight left, that of the most probable token being 1, below which a bent law is computed whole: what was too small to
+/// be counted (below 1e-38) might matter.
+const LEAST_WEIGHT: f64 = 1e-20;
+
+/// Draws tokens, one row after the other, with buffers of its own.
+#[derive(Default)]
+pub(crate) struct Drawer {
+    quantiles: Quantiles,
+    /// Tokens found not to be raised in the row at hand, with the logits they had.
+    lowered: Vec<(usize, f32)>,
+}
+
+impl Drawer {
+    /// Draws from the law that [`served_law`] makes of raw `logits` (vocab), which are used up. `None` when no logit is finite,
+    /// or one is NaN or plus infinity.
+    ///
+    /// Which way leads to the token, and so how much randomness it takes, depends on `sampling`, `processors` and the tokens
+    /// before, on nothing else.
+    pub fn next(
+        &mut self,
+        logits: &mut [f32],
+        sampling: &Sampling,
+        processors: &[Arc<dyn LogitsProcessor>],
+        before: &[TokenId],
+        answer_start: usize,
+        rng: &mut impl Rng,
+    ) -> Option<TokenId> {
+        let late = processors.iter().any(|processor| processor.stage() == ProcessorStage::AfterTruncation);
+        let cut = sampling.top_p < 1.0 || (1..logits.len()).contains(&sampling.top_k);
+        let greedy = sampling.temperature == 0.0;
+        if late || (cut && !greedy) {
+            // Cutting down to the most probable tokens would hide a NaN.
+            if sample::max_or_nan(logits).is_nan() {
+                return None;
+            }
+            served_law(logits, sampling, processors, before, answer_start);
+            return self.at_random(logits, 1.0, rng);
+        }
+        if let [only] = processors
+            && !greedy
+            && let Some(raised) = only.raised(before, answer_start)
+        {
+            return match self.by_proposals(logits, sampling.temperature, &raised, rng) {
+                Proposed::Accepted(token) => Some(token),
+                Proposed::NoLaw => None,
+                Proposed::GivenUp => {
+                    only.process(before, answer_start, logits);
+                    self.at_random(logits, sampling.temperature, rng)
+                }
+            };
+        }
+        for processor in processors {
+            processor.process(before, answer_start, logits);
+        }
+        if greedy { sample::first_max(logits).map(|id| id as TokenId) } else { self.at_random(logits, sampling.temperature, rng) }
     }
-    for logit in logits.iter_mut() {
-        *logit -= max;
+
+    fn at_random(&mut self, logits: &[f32], temperature: f32, rng: &mut impl Rng) -> Option<TokenId> {
+        self.quantiles.prepare(logits, temperature).then(|| self.quantiles.token_at(logits, unit_interval(rng)) as TokenId)
     }
-    vecmath::exp_in_place(logits);
-    let total: f64 = logits.iter().map(|weight| f64::from(*weight)).sum();
-    if !total.is_finite() {
-        return None;
+
+    /// Draws exactly from the law whose logits are `raised`, asking about the proposed tokens alone.
+    ///
+    /// Up to a constant the law is that of the plain logits with all tokens that are not raised lowered by the bias. A token
+    /// proposed from the plain law is accepted if raised, else with probability `exp(-bias / temperature)`; if rejected, it is
+    /// lowered for good, and taken at once when proposed again. Whatever was lowered before, the chance that a proposal is
+    /// this token and accepted is in proportion to the wanted law (von Neumann's rejection, with an envelope that adapts), so
+    /// giving up after a number of proposals and drawing afresh does not change the law either.
+    fn by_proposals(&mut self, logits: &mut [f32], temperature: f32, raised: &Raised<'_>, rng: &mut impl Rng) -> Proposed {
+        if !self.quantiles.prepare(logits, temperature) {
+            return Proposed::NoLaw;
+        }
+        let unraised = (-f64::from(raised.bias) / f64::from(temperature)).exp();
+        self.lowered.clear();
+        for _ in 0..MIN_PROPOSALS.max(logits.len() / VOCAB_PER_PROPOSAL) {
+            let token = self.quantiles.token_at(logits, unit_interval(rng));
+            let known = self.lowered.iter().any(|(lowered, _)| *lowered == token);
+            // The key is asked only where the answer matters.
+            if known || unit_interval(rng) < unraised || raised.contains(token as TokenId) {
+                return Proposed::Accepted(token as TokenId);
+            }
+            self.lowered.push((token, logits[token]));
+            logits[token] -= raised.bias;
+            self.quantiles.lowered(logits, token);
+            if self.quantiles.total() < LEAST_WEIGHT {
+                break;
+            }
+        }
+        for (token, logit) in self.lowered.drain(..) {
+            logits[token] = logit;
+        }
+        Proposed::GivenUp
     }
-    let wanted = uniform * total;
-    let mut sum = 0.0;
-    let drawn = logits.iter().position(|weight| {
-        sum += f64::from(*weight);
-        sum > wanted
-    });
-    // Rounding can leave the last sum at `wanted`; the last possible token is meant then.
-    drawn.or_else(|| logits.iter().rposition(|weight| *weight > 0.0)).map(|id| id as TokenId)
+}
+
+/// What came of proposing tokens.
+enum Proposed {
+    Accepted(TokenId),
+    /// Too many were rejected, or too much; the logits are as they were.
+    GivenUp,
+    /// Nothing can be drawn from the logits.
+    NoLaw,
 }
 
 /// A number in [0, 1) with 53 random bits.
@@ -111,69 +197,4 @@ pub(crate) fn unit_interval(rng: &mut impl Rng) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn law(sampling: Sampling) -> Vec<f32> {
-        let mut logits = vec![1.0, 3.0, 2.0, 3.0, f32::NEG_INFINITY];
-        served_law(&mut logits, &sampling, &[], &[], 0);
-        logits
-    }
-
-    const CUT: f32 = f32::NEG_INFINITY;
-
-    #[test]
-    fn the_order_of_cuts_is_fixed() {
-        let plain = Sampling::PLAIN;
-        assert_eq!(law(Sampling::GREEDY), [CUT, 3.0, CUT, CUT, CUT]);
-        assert_eq!(law(plain), [1.0, 3.0, 2.0, 3.0, CUT]);
-        assert_eq!(law(Sampling { temperature: 2.0, ..plain }), [0.5, 1.5, 1.0, 1.5, CUT]);
-        assert_eq!(law(Sampling { top_k: 1, ..plain }), [CUT, 3.0, CUT, CUT, CUT]);
-        assert_eq!(law(Sampling { top_k: 3, ..plain }), [CUT, 3.0, 2.0, 3.0, CUT]);
-        // The two largest hold 2 e^3 / (2 e^3 + e^2 + e) = 0.799 of the mass.
-        assert_eq!(law(Sampling { top_p: 0.79, ..plain }), [CUT, 3.0, CUT, 3.0, CUT]);
-        assert_eq!(law(Sampling { top_p: 0.81, ..plain }), [CUT, 3.0, 2.0, 3.0, CUT]);
-        assert_eq!(law(Sampling { top_p: 0.01, ..plain }), [CUT, 3.0, CUT, CUT, CUT]);
-        // Mass is that of what top-k left: 0.84 for the two largest of three.
-        assert_eq!(law(Sampling { top_k: 3, top_p: 0.83, ..plain }), [CUT, 3.0, CUT, 3.0, CUT]);
-    }
-
-    #[test]
-    fn processors_act_at_their_stage() {
-        struct Add(ProcessorStage, TokenId, f32);
-        impl LogitsProcessor for Add {
-            fn stage(&self) -> ProcessorStage {
-                self.0
-            }
-            fn process(&self, before: &[TokenId], answer_start: usize, logits: &mut [f32]) {
-                assert_eq!((before, answer_start), (&[7, 8][..], 1));
-                logits[self.1 as usize] += self.2;
-            }
-        }
-        let processors: Vec<Arc<dyn LogitsProcessor>> = vec![
-            Arc::new(Add(ProcessorStage::AfterTruncation, 2, 10.0)),
-            Arc::new(Add(ProcessorStage::BeforeTemperature, 0, 6.0)),
-        ];
-        let mut logits = vec![1.0, 3.0, 2.0];
-        let sampling = Sampling { temperature: 2.0, top_k: 2, top_p: 1.0 };
-        served_law(&mut logits, &sampling, &processors, &[7, 8], 1);
-        // 1 + 6 and 3 survive the cut; the late 10 meets a token already cut off.
-        assert_eq!(logits, [3.5, 1.5, CUT]);
-    }
-
-    #[test]
-    fn draws_invert_the_distribution_function() {
-        // Probabilities 1/6, 1/2, 0, 1/3.
-        let logits = [1.0_f32.ln(), 3.0_f32.ln(), CUT, 2.0_f32.ln()];
-        for (uniform, token) in [(0.0, 0), (0.166, 0), (0.167, 1), (0.666, 1), (0.667, 3), (1.0 - 1e-16, 3)] {
-            assert_eq!(draw_token(&mut logits.to_vec(), uniform), Some(token), "{uniform}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_drawn_from_a_broken_law() {
-        assert_eq!(draw_token(&mut [CUT, CUT], 0.5), None);
-        assert_eq!(draw_token(&mut [f32::NAN, 1.0], 0.5), None);
-        assert_eq!(draw_token(&mut [f32::INFINITY, 1.0], 0.5), None);
-    }
-}
+mod tests;

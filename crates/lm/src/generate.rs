@@ -10,15 +10,15 @@ use oracle::{Exchange, LogitsProcessor, Query, Stop, TokenId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::draw::{draw_token, served_law, unit_interval};
+use crate::draw::Drawer;
 use crate::model::Model;
 use crate::runtime::{ComputePath, RunError, Runtime};
 
 /// Answers each query; exchanges come back in the order of the queries.
 ///
 /// The answer to a query depends on the model, the processors, the compute path and the query alone, not on the queries
-/// around it or the number of threads: each draws one uniform number per token from the stream of its own seed, and rows
-/// are computed so that the bits of one do not depend on its company.
+/// around it, the number of threads or of rows at once: each draws from the stream of its own seed, and rows are computed so
+/// that the bits of one do not depend on its company.
 /// `progress` hears, from worker threads, how many tokens were made since its last call.
 ///
 /// # Errors
@@ -87,15 +87,11 @@ impl<'a> Answer<'a> {
     }
 
     /// Draws the next token from raw `logits` (vocab), which are used up.
-    fn push(&mut self, job: &Job<'_>, logits: &mut [f32]) -> Result<(), RunError> {
-        let no_law = RunError::NoLaw { index: self.query.index, position: self.tokens.len() };
-        // Cutting down to the most probable token would hide a NaN.
-        if logits.iter().any(|logit| logit.is_nan()) {
-            return Err(no_law);
-        }
+    fn push(&mut self, job: &Job<'_>, logits: &mut [f32], drawer: &mut Drawer) -> Result<(), RunError> {
         let start = self.query.prompt.len();
-        served_law(logits, &self.query.sampling, job.processors, &self.tokens, start);
-        let token = draw_token(logits, unit_interval(&mut self.rng)).ok_or(no_law)?;
+        let token = drawer
+            .next(logits, &self.query.sampling, job.processors, &self.tokens, start, &mut self.rng)
+            .ok_or(RunError::NoLaw { index: self.query.index, position: self.tokens.len() })?;
         self.tokens.push(token);
         let made = self.tokens.len() - start;
         self.stop = if job.model.config().arch().eos().contains(&token) {

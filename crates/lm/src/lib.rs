@@ -22,7 +22,7 @@ mod trigram;
 
 pub use arch::{ArchitectureConfig, ModelConfig, Parameter};
 pub use card::ModelCard;
-pub use draw::{draw_token, served_law};
+pub use draw::served_law;
 pub use generate::generate;
 pub use gradient::{Batch, GradientEngine, gradient_engine};
 pub use kernels::RowLoss;

@@ -11,7 +11,7 @@ mod surface;
 
 pub use codec::Codec;
 pub use exchange::{Exchange, Query, Sampling, ScoreItem, Stop};
-pub use processor::{LogitsProcessor, ProcessorStage};
+pub use processor::{KeyedSet, LogitsProcessor, ProcessorStage, Raised};
 pub use surface::{Access, ServedLaw, Surface};
 
 /// Index of a token in a model's vocabulary.

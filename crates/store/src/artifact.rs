@@ -96,6 +96,7 @@ pub enum Found {
 pub struct Store {
     root: PathBuf,
     cancelled: Arc<AtomicBool>,
+    offline: bool,
 }
 
 impl Store {
@@ -104,10 +105,16 @@ impl Store {
     /// # Errors
     /// When the directory cannot be made, read or written.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let store = Self { root: root.into(), cancelled: Arc::default() };
+        let store = Self { root: root.into(), cancelled: Arc::default(), offline: false };
         fs::create_dir_all(&store.root).map_err(|e| StoreError::io(&store.root, "make the directory", e))?;
         store.remove_leftovers()?;
         Ok(store)
+    }
+
+    /// A store in which nothing is made or removed, so that it may lie where nobody can write: whoever wants an artifact
+    /// that is not there as it was written gets [`StoreError::NotMade`].
+    pub fn offline(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), cancelled: Arc::default(), offline: true }
     }
 
     /// The same store, which gives up waiting for another process once `cancelled` is set.
@@ -145,13 +152,21 @@ impl Store {
     /// waited for, or was found damaged and must be made again.
     ///
     /// # Errors
-    /// When the system refuses, or the wait is cancelled.
+    /// When the system refuses, the wait is cancelled, or the store is [`offline`](Self::offline) and has it not.
     pub fn claim(&self, kind: &str, key: &Key, note: &mut dyn FnMut(&str)) -> Result<Claim, StoreError> {
         let hash = key.hash(kind)?;
         let name = format!("{kind} {}", hash.short());
         let parent = self.root.join(kind);
         let place = Place::of(&parent, hash);
-        if let Found::Ready(artifact) = verify(&place, kind, key, hash)? {
+        let found = verify(&place, kind, key, hash)?;
+        if self.offline {
+            return match found {
+                Found::Ready(artifact) => Ok(Claim::Ready(artifact)),
+                Found::Damaged { reason } => Err(StoreError::NotMade { reason }),
+                Found::Missing => Err(StoreError::NotMade { reason: format!("{}: is not there", place.done.display()) }),
+            };
+        }
+        if let Found::Ready(artifact) = found {
             place.clear_outlived_scratch()?;
             return Ok(Claim::Ready(artifact));
         }

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use crate::StoreError;
 
+/// How the name of a file ends that is not yet in its place.
+const TEMPORARY: &str = ".tmp";
+
 /// Writes `bytes` to `path` so that a reader, or a crash at any moment, sees the old content or the new, never a mix:
 /// a temporary file beside it, flushed to the disk, renamed, and the directory flushed. Missing parent directories
 /// are made.
@@ -17,7 +20,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     };
     std::fs::create_dir_all(parent).map_err(|e| StoreError::io(parent, "make the directory", e))?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".tmp");
+    builder.prefix(".").suffix(TEMPORARY);
     // `tempfile` makes private files; results are ordinary ones, as the user's umask has it
     #[cfg(unix)]
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
@@ -28,6 +31,30 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     file.as_file().sync_all().map_err(|e| StoreError::io(path, "flush it to the disk", e))?;
     file.persist(path).map_err(|e| StoreError::io(path, "put it in place", e.error))?;
     sync_dir(parent)
+}
+
+/// Removes what [`write_atomic`] left in `directory` when its process was killed; returns how many files that were.
+///
+/// Only for whoever knows that nobody is writing there.
+///
+/// # Errors
+/// When the directory cannot be read or written; one that is not there holds nothing.
+pub fn remove_temporaries(directory: &Path) -> Result<usize, StoreError> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(|e| StoreError::io(directory, "list the directory", e))?,
+    };
+    let mut removed = 0;
+    for entry in entries {
+        let entry = entry.map_err(|e| StoreError::io(directory, "list the directory", e))?;
+        let name = entry.file_name();
+        let temporary = name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(TEMPORARY));
+        if temporary {
+            std::fs::remove_file(entry.path()).map_err(|e| StoreError::io(&entry.path(), "remove it", e))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 /// Flushes a directory's entries, so that a rename in it outlives a power cut.
@@ -53,6 +80,19 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
         }
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_what_a_killed_write_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(remove_temporaries(&dir.path().join("nowhere")).unwrap(), 0);
+        let kept = ["file.tmp", ".hidden", "file"];
+        for name in kept.into_iter().chain([".a1B2c3.tmp", ".x.tmp"]) {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        assert_eq!(remove_temporaries(dir.path()).unwrap(), 2);
+        assert!(kept.iter().all(|name| dir.path().join(name).exists()));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), kept.len());
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 /// Why the store could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No space (or quota) is left; what was finished before is kept, and the same command resumes.
-    #[error("{}: the disk is full; free some space and run the same command again, finished work is kept", path.display())]
+    /// No space (or quota) is left, or the file may not grow so large; what was finished before is kept, and the same command
+    /// resumes.
+    #[error("{}: the disk, a quota or a limit on file sizes is full", path.display())]
     Full {
         /// What was being written.
         path: PathBuf,
@@ -56,6 +57,12 @@ pub enum StoreError {
         /// Line number, from 1.
         line: usize,
         /// What the parser said.
+        reason: String,
+    },
+    /// An artifact is not there as it was written, and nothing may be made.
+    #[error("{reason}; run without --offline-artifacts to make it")]
+    NotMade {
+        /// What is wrong, naming the file.
         reason: String,
     },
     /// The work was stopped from outside while waiting for a lock.
@@ -116,7 +123,7 @@ pub fn trouble(error: &(dyn Error + 'static)) -> Option<Trouble> {
 
 fn kind_of(error: &io::Error) -> Option<Trouble> {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Trouble::Full),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Some(Trouble::Full),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(Trouble::Denied),
         _ => None,
     }
@@ -137,6 +144,7 @@ mod tests {
             (StoreError::io(Path::new("a"), "write", full()).into(), Some(Trouble::Full)),
             (StoreError::io(Path::new("a"), "write", denied()).into(), Some(Trouble::Denied)),
             (StoreError::InUse { path: "a".into() }.into(), Some(Trouble::InUse)),
+            (io::Error::from(io::ErrorKind::FileTooLarge).into(), Some(Trouble::Full)),
             (io::Error::from(io::ErrorKind::NotFound).into(), None),
             (anyhow::anyhow!("something else"), None),
         ];
@@ -146,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_the_file_and_the_mend() {
+    fn messages_name_the_file() {
         let text = StoreError::io(Path::new("artifacts/x"), "write", io::ErrorKind::StorageFull.into()).to_string();
-        assert!(text.contains("artifacts/x") && text.contains("free some space"), "{text}");
+        assert!(text.contains("artifacts/x") && text.contains("full"), "{text}");
     }
 }

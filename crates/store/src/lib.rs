@@ -17,7 +17,7 @@ mod manifest;
 mod verify;
 
 pub use artifact::{Artifact, Found, Key, Store};
-pub use atomic::write_atomic;
+pub use atomic::{remove_temporaries, write_atomic};
 pub use canonical::canonical_json;
 pub use error::{StoreError, Trouble, trouble};
 pub use hash::{Hash, hash_bytes, hash_json, sha256_file};

@@ -102,6 +102,9 @@ fn damage_of_every_sort_is_noticed_named_and_mended() {
         let Found::Damaged { reason } = store.find(KIND, &key(1)).unwrap() else { panic!("{name}: not noticed") };
         assert!(reason.contains(expected), "{name}: {reason}");
 
+        let error = Store::offline(root.path()).claim(KIND, &key(1), &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("--offline-artifacts"), "{name}: {error}");
+
         let mut notes = Vec::new();
         store.get_or_build(KIND, &key(1), make, &mut |note| notes.push(note.to_string())).unwrap();
         assert_eq!(notes.len(), 1, "{name}");
@@ -200,6 +203,29 @@ fn a_claim_given_up_frees_the_lock_and_takes_its_directory_with_it() {
     let again = mine(&store, &key(1));
     assert_eq!(fs::read_dir(again.path()).unwrap().count(), 0);
     assert!(again.scratch().unwrap().join("checkpoint").exists());
+}
+
+#[test]
+fn offline_what_is_there_is_found_and_nothing_is_touched() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    build(&store, &key(1), make).unwrap();
+    let leftover = root.path().join(KIND).join(format!(".{}.making", key(2).hash(KIND).unwrap()));
+    fs::create_dir(&leftover).unwrap();
+    let listed = || fs::read_dir(root.path().join(KIND)).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
+    let before = listed();
+
+    let offline = Store::offline(root.path());
+    assert!(matches!(offline.claim(KIND, &key(1), &mut |_| {}).unwrap(), Claim::Ready(_)));
+    let error = offline.claim(KIND, &key(2), &mut |_| {}).unwrap_err();
+    assert!(matches!(&error, StoreError::NotMade { .. }), "{error}");
+    let place = store.location(KIND, &key(2)).unwrap();
+    assert!(error.to_string().starts_with(&format!("{}: is not there; run without", place.display())), "{error}");
+    assert_eq!(listed(), before);
+
+    let nowhere = root.path().join("nowhere");
+    Store::offline(&nowhere).claim(KIND, &key(1), &mut |_| {}).unwrap_err();
+    assert!(!nowhere.exists());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! computed on its own, the shards are summed as a binary tree of fixed shape, and the update is elementwise: hence the trained
 //! bits are a function of plan, source and first state, whatever the number of threads and wherever it was interrupted.
 
+mod checkpoints;
 mod plan;
 mod reduce;
 mod source;
@@ -16,6 +17,7 @@ use lm::{GradientEngine, Model, Runtime};
 use rayon::prelude::*;
 
 use crate::error::DistillError;
+pub use checkpoints::Checkpoints;
 pub use plan::{Decay, TrainPlan};
 pub(crate) use source::pad_rows;
 pub use source::{BatchSource, ShardBatch, first_steps};
@@ -39,6 +41,22 @@ pub fn train(
     until_step: u64,
     rt: &Runtime,
     observe: &mut dyn FnMut(&CurvePoint),
+) -> Result<(), DistillError> {
+    steps(engine, plan, source, state, until_step, rt, &mut |_, point| {
+        observe(point);
+        Ok(())
+    })
+}
+
+/// [`train`], with the state in sight after every step.
+fn steps(
+    engine: &dyn GradientEngine,
+    plan: &TrainPlan,
+    source: &dyn BatchSource,
+    state: &mut TrainState,
+    until_step: u64,
+    rt: &Runtime,
+    after_step: &mut dyn FnMut(&TrainState, &CurvePoint) -> Result<(), DistillError>,
 ) -> Result<(), DistillError> {
     plan.validate()?;
     let n_shards = plan.logical_shards;
@@ -79,7 +97,7 @@ pub fn train(
         let tokens = state.curve.last().map_or(0, |p| p.tokens) + shards.iter().map(|s| s.tokens).sum::<u64>();
         let point = CurvePoint { step: state.step, tokens, loss, learning_rate: f64::from(lr), gradient_norm: norm };
         state.curve.points.push(point);
-        observe(&point);
+        after_step(state, &point)?;
     }
     Ok(())
 }
@@ -141,7 +159,7 @@ pub struct Trained {
 /// Trains a copy of `model` by the whole plan from a fresh optimiser: continued training, distillation.
 ///
 /// # Errors
-/// As [`train`]; the half-trained state is lost, so long trainings drive [`train`] themselves.
+/// As [`train`]; the half-trained state is lost, so long trainings go through [`Checkpoints`].
 pub fn fit(
     model: &Model,
     plan: &TrainPlan,

@@ -147,7 +147,7 @@ impl TrainState {
     /// When the file is not there, damaged, of another training, or of a model of another size.
     pub fn load(path: &Path, model: &Model, identity: &str) -> Result<Self, DistillError> {
         let bytes = std::fs::read(path).map_err(|e| DistillError::io(path, "read the training state", e))?;
-        let bad = |what: String| DistillError::file(path, format!("{what}; delete it, the training starts again"));
+        let bad = |what: String| DistillError::file(path, what);
         let damaged = |e: safetensors::SafeTensorError| bad(format!("not a readable training state ({e})"));
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
         let header = metadata.metadata().as_ref().and_then(|m| m.get(HEADER_KEY));

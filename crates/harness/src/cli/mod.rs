@@ -100,7 +100,9 @@ pub fn main() -> ExitCode {
             match code {
                 exit::UNEXPECTED | exit::USAGE => complain(&format!("error: {}", chain(&error))),
                 exit::RESUMABLE => {
-                    complain(&format!("stopped: {}\nfinished work is kept; the same command resumes", chain(&error)))
+                    let full = store::trouble(error.as_ref()) == Some(store::Trouble::Full);
+                    let mend = if full { "; free some space and run the same command again" } else { "" };
+                    complain(&format!("stopped: {}{mend}\nfinished work is kept; the same command resumes", chain(&error)))
                 }
                 _ => complain("stopped by a signal; finished work is kept, and the same command resumes"),
             }

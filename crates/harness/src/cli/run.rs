@@ -1,6 +1,7 @@
 //! `birthmark run`: the main job.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -24,8 +25,18 @@ pub struct RunArgs {
     /// Models and transcripts by hash, shared by all experiments.
     #[arg(long, value_name = "DIR", default_value = "artifacts")]
     artifacts: PathBuf,
+    /// Make no artifact: one that is missing, damaged or of another version ends the run with a line that names it.
+    #[arg(long)]
+    offline_artifacts: bool,
+    /// Keep a checkpoint of a training under way this often, from which the same command goes on after a crash or a kill; 0
+    /// keeps one after every step.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    checkpoint_every: u32,
     #[command(flatten)]
     threads: ThreadArgs,
+    /// Answers a worker samples together [default: a number that keeps its core busy]. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    decode_rows: Option<u16>,
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
@@ -37,7 +48,14 @@ pub struct RunArgs {
 /// Runs an experiment and prints what survived.
 pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let (experiment, _) = prepare(&args.file)?;
-    let options = RunOptions { results: args.results.clone(), artifacts: args.artifacts.clone(), threads: args.threads.count() };
+    let options = RunOptions {
+        results: args.results.clone(),
+        artifacts: args.artifacts.clone(),
+        offline_artifacts: args.offline_artifacts,
+        checkpoint_every: Duration::from_secs(args.checkpoint_every.into()),
+        threads: args.threads.count(),
+        decode_rows: args.decode_rows.map(usize::from),
+    };
     let outcome = pipeline::run(&experiment, &options, &Progress::new(args.quiet), &signals.cancelled)?;
     print(&outcome, args.json, out)
 }

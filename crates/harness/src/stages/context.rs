@@ -1,6 +1,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use distill::{Curve, TrainPlan};
 use lm::{Model, ModelCard, Runtime};
@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// Workers, compute path, cancellation.
     pub rt: &'a Arc<Runtime>,
+    /// Wall time between two checkpoints of a training.
+    pub checkpoint_every: Duration,
     /// Where progress is shown.
     pub progress: &'a Progress,
     /// How long stages took.

@@ -15,6 +15,7 @@ mod suspect;
 mod teacher;
 mod teacher_report;
 mod texts;
+mod training;
 mod transcript;
 mod unasked;
 mod usefulness;
@@ -31,6 +32,7 @@ pub use suspect::{Peer, Suspect};
 pub use teacher::{Teachers, base, stranger, teachers};
 pub use teacher_report::{TeacherReport, teacher_report};
 pub use texts::Sources;
+pub use training::Training;
 pub use transcript::Asked;
 pub use vocabulary::Vocabulary;
 

@@ -1,17 +1,14 @@
-use std::path::Path;
-use std::time::Instant;
-
-use distill::{Curve, DistillSource, TrainPlan, TrainState, TranscriptFiles, VisitOrder};
+use distill::{DistillSource, TrainPlan, TrainState, TranscriptFiles, VisitOrder};
 use lm::ModelCard;
 use results::Arm;
 use serde_json::{Value, json};
-use store::Key;
+use store::{Key, Making};
 
 use crate::experiment::Channel;
 use crate::resolve::Run;
 use crate::stages::context::{Trained, load_json, save_json};
 use crate::stages::teacher::card;
-use crate::stages::{Asked, Context};
+use crate::stages::{Asked, Context, Training};
 
 /// Raised when the same inputs would give another student.
 pub(super) const REVISION: u32 = 2;
@@ -32,21 +29,17 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
     let lesson = Lesson { ctx, arm: run.arm, asked, channel, base, stream: transcript.files.prefix(budget) };
     let plan = lesson.plan(steps);
     let key = lesson.key(&json!({ "transcript": transcript.hash, "budget": budget }), &plan)?;
-    let artifact = ctx.artifact("student", &key, |directory| {
-        let started = Instant::now();
+    let artifact = ctx.resumable("student", &key, |making| {
         let what = format!("{} {} {budget}", run.arm.name(), channel.surface.name());
-        let state = match ctx.resolved.world.student.compute.branch_step(steps) {
-            Some(branch) => lesson.trunk(&json!(transcript.hash), branch)?,
-            None => TrainState::new(&base.model),
-        };
-        let state = lesson.train(&what, &plan, state)?;
+        let state = lesson.train(making, &what, &plan, || match ctx.resolved.world.student.compute.branch_step(steps) {
+            Some(branch) => lesson.trunk(&json!(transcript.hash), branch),
+            None => Ok(TrainState::new(&base.model)),
+        })?;
         let model = state.model(&base.model);
         let laws = asked.laws(ctx, channel)?;
-        let bought = transcript.counts(budget)?;
-        let cost = distill::Cost::of(bought, &model, &state.curve, &asked.teacher().model, &laws);
-        ctx.timings.push(&what, ctx.seed, started, cost.training_tokens);
-        save_json(&directory.join(COST), &cost)?;
-        ctx.save_model(directory, &model, &state.curve, &model_card(ctx, run, asked, base))
+        let cost = distill::Cost::of(transcript.counts(budget)?, &model, &state.curve, &asked.teacher().model, &laws);
+        save_json(&making.path().join(COST), &cost)?;
+        ctx.save_model(making.path(), &model, &state.curve, &model_card(ctx, run, asked, base))
     })?;
     Ok((ctx.load_model(&artifact)?, load_json(&artifact.file(COST))?))
 }
@@ -109,39 +102,34 @@ impl Lesson<'_> {
         }
         let plan = TrainPlan { steps: branch, decay_from: branch, ..self.plan(branch) };
         let key = self.key(&json!({ "transcript": transcript }), &plan)?;
-        let identity = key.hash("student-trunk")?.hex();
-        let artifact = self.ctx.artifact("student-trunk", &key, |directory| {
+        let artifact = self.ctx.resumable("student-trunk", &key, |making| {
             let student = &self.ctx.resolved.world.student;
             let branches = self.ctx.resolved.budgets.iter().filter_map(|&budget| {
                 let steps = student.steps(budget, self.ctx.resolved.world.queries.row_tokens());
                 student.compute.branch_step(steps)
             });
             let before = branches.filter(|&earlier| earlier < branch).max().unwrap_or(0);
-            let state = self.trunk(transcript, before)?;
-            let what = format!("{} {} trunk, step {branch}", self.arm.name(), self.channel.surface.name());
-            let state = self.train(&what, &plan, state)?;
-            Ok(state.save(&Path::join(directory, TRUNK), &identity)?)
+            let what = format!("{} {} trunk {branch}", self.arm.name(), self.channel.surface.name());
+            let state = self.train(making, &what, &plan, || self.trunk(transcript, before))?;
+            Ok(state.save(&making.path().join(TRUNK), &making.hash().hex())?)
         })?;
-        Ok(TrainState::load(&artifact.file(TRUNK), &self.base.model, &identity)?)
+        Ok(TrainState::load(&artifact.file(TRUNK), &self.base.model, &artifact.hash().hex())?)
     }
 
-    fn train(&self, what: &str, plan: &TrainPlan, mut state: TrainState) -> anyhow::Result<TrainState> {
-        let (ctx, base) = (self.ctx, &self.base.model);
-        let laws = self.asked.laws(ctx, self.channel)?;
-        let source = DistillSource::new(base, self.channel.loss.build(), &self.stream, laws, plan, self.order())?;
-        let engine = lm::gradient_engine(base.config(), ctx.rt);
-        let bar = ctx.progress.stage(what, plan.steps - state.step, "steps");
-        distill::train(&*engine, plan, &source, &mut state, plan.steps, ctx.rt, &mut |_| bar.inc(1))?;
-        let tokens = state.curve.last().map_or(0, |point| point.tokens);
-        bar.finish(&format!("loss {:.3}, {} tokens", recent_loss(&state.curve), crate::progress::count(tokens as f64)));
-        Ok(state)
+    fn train(
+        &self,
+        making: &Making,
+        what: &str,
+        plan: &TrainPlan,
+        start: impl FnOnce() -> anyhow::Result<TrainState>,
+    ) -> anyhow::Result<TrainState> {
+        let like = &*self.base.model;
+        let laws = self.asked.laws(self.ctx, self.channel)?;
+        let source = DistillSource::new(like, self.channel.loss.build(), &self.stream, laws, plan, self.order())?;
+        let (scratch, identity) = (making.scratch()?, making.hash().hex());
+        let training = Training { what, like, plan, source: &source, scratch: &scratch, identity: &identity };
+        training.run(self.ctx, start, plan.steps)
     }
-}
-
-/// Mean loss of the last steps.
-fn recent_loss(curve: &Curve) -> f64 {
-    let last = &curve.points[curve.points.len().saturating_sub(20)..];
-    last.iter().map(|point| point.loss).sum::<f64>() / last.len().max(1) as f64
 }
 
 fn model_card(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> ModelCard {

@@ -11,14 +11,14 @@ use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
-use store::{Hash, Key};
+use store::{Hash, Key, Making};
 
 use crate::experiment::Pretraining;
 use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource};
-use crate::stages::Context;
 use crate::stages::context::{Trained, load_json, save_json};
 use crate::stages::marks::Marks;
 use crate::stages::texts::{documents, documents_with};
+use crate::stages::{Context, Training};
 
 /// Raised when the same inputs would give other weights.
 pub(super) const REVISION: u32 = 1;
@@ -94,38 +94,30 @@ impl Course {
         Ok(PackedDocuments::new(documents, self.row_tokens, rows, ctx.vocabulary.tokenizer.bos())?)
     }
 
-    /// Trains `state` on `documents` up to `until` steps.
+    /// Trains on `documents` up to `until` steps, as the artifact that `making` makes: from a checkpoint of it, or from `start`.
     fn train(
         &self,
         ctx: &Context<'_>,
-        documents: &PackedDocuments,
-        state: &mut TrainState,
-        until: u64,
+        making: &Making,
         what: &str,
-    ) -> anyhow::Result<()> {
-        if state.step >= until {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let engine = lm::gradient_engine(self.start.config(), ctx.rt);
+        documents: &PackedDocuments,
+        start: impl FnOnce() -> anyhow::Result<TrainState>,
+        until: u64,
+    ) -> anyhow::Result<TrainState> {
         let source = PretrainSource::new(documents, &self.plan)?;
-        let before = state.curve.last().map_or(0, |point| point.tokens);
-        let tokens_per_step = (self.plan.batch_rows * self.row_tokens) as u64;
-        let bar = ctx.progress.stage(what, (until - state.step) * tokens_per_step, "tokens");
-        distill::train(&*engine, &self.plan, &source, state, until, ctx.rt, &mut |_| bar.inc(tokens_per_step))?;
-        let tokens = state.curve.last().map_or(0, |point| point.tokens) - before;
-        ctx.timings.push(what, ctx.seed, started, tokens);
-        bar.finish(&summary(&state.curve));
-        Ok(())
+        let (scratch, identity) = (making.scratch()?, making.hash().hex());
+        let training =
+            Training { what, like: &self.start, plan: &self.plan, source: &source, scratch: &scratch, identity: &identity };
+        training.run(ctx, start, until)
     }
 
     /// The whole training in one go.
     fn finish(&self, ctx: &Context<'_>) -> anyhow::Result<Trained> {
         let key = Key::new(REVISION, &self.inputs)?;
-        let artifact = ctx.artifact("pretrained", &key, |directory| {
-            let mut state = TrainState::new(&self.start);
-            self.train(ctx, &self.documents(ctx)?, &mut state, self.plan.steps, self.name)?;
-            self.save(ctx, directory, &state, "trained on the experiment's corpus, without any mark")
+        let artifact = ctx.resumable("pretrained", &key, |making| {
+            let start = || Ok(TrainState::new(&self.start));
+            let state = self.train(ctx, making, self.name, &self.documents(ctx)?, start, self.plan.steps)?;
+            self.save(ctx, making.path(), &state, "trained on the experiment's corpus, without any mark")
         })?;
         ctx.load_model(&artifact)
     }
@@ -144,15 +136,6 @@ pub fn card() -> ModelCard {
         tags: vec!["model-provenance".into()],
         ..ModelCard::default()
     }
-}
-
-fn summary(curve: &Curve) -> String {
-    if curve.points.is_empty() {
-        return "no steps".to_string();
-    }
-    let last = &curve.points[curve.points.len().saturating_sub(20)..];
-    let mean = last.iter().map(|point| point.loss).sum::<f64>() / last.len() as f64;
-    format!("loss {mean:.3}")
 }
 
 /// The teacher and its clean twin: trained (or further trained) with and without canaries from a common trunk, then
@@ -203,18 +186,19 @@ fn with_and_without_canaries(ctx: &Context<'_>, course: &Course, marks: &Marks) 
     let mut branch = |what: &'static str, body: &str, planted: Value| -> anyhow::Result<Trained> {
         let marked = !planted.is_null();
         let key = Key::new(REVISION, &json!({ "course": course.inputs, "trunk_steps": trunk_steps, "canaries": planted }))?;
-        let artifact = ctx.artifact("pretrained", &key, |directory| {
+        let artifact = ctx.resumable("pretrained", &key, |making| {
             let plain = documents()?;
-            let identity = trunk_key.hash("trunk")?.hex();
-            let trunk = ctx.artifact("trunk", &trunk_key, |directory| {
-                let mut state = TrainState::new(&course.start);
-                course.train(ctx, &plain, &mut state, trunk_steps, "teacher, trunk")?;
-                Ok(state.save(&directory.join(TRUNK), &identity)?)
-            })?;
-            let mut state = TrainState::load(&trunk.file(TRUNK), &course.start, &identity)?;
-            let read = if marked { Arc::new(planted_in(ctx, course, &plain, trunk_steps, marks)?) } else { plain };
-            course.train(ctx, &read, &mut state, course.plan.steps, what)?;
-            course.save(ctx, directory, &state, body)
+            let trunk = || {
+                let trunk = ctx.resumable("trunk", &trunk_key, |making| {
+                    let start = || Ok(TrainState::new(&course.start));
+                    let state = course.train(ctx, making, "teacher, trunk", &plain, start, trunk_steps)?;
+                    Ok(state.save(&making.path().join(TRUNK), &making.hash().hex())?)
+                })?;
+                Ok(TrainState::load(&trunk.file(TRUNK), &course.start, &trunk.hash().hex())?)
+            };
+            let read = if marked { Arc::new(planted_in(ctx, course, &plain, trunk_steps, marks)?) } else { plain.clone() };
+            let state = course.train(ctx, making, what, &read, trunk, course.plan.steps)?;
+            course.save(ctx, making.path(), &state, body)
         })?;
         ctx.load_model(&artifact)
     };

@@ -7,10 +7,8 @@ use oracle::{Exchange, Query, TokenId};
 use rayon::prelude::*;
 
 use super::{Answer, Job, shares};
+use crate::draw::Drawer;
 use crate::runtime::RunError;
-
-/// Rows that a worker advances together: enough for products to run near their peak.
-const SLOTS: usize = 64;
 
 /// Bytes of keys and values a worker may hold; larger models get fewer slots.
 const CACHE_BYTES: usize = 512 << 20;
@@ -30,12 +28,13 @@ fn work(job: &Job<'_>, shape: &LlamaShape, weights: &PackedWeights, queries: &[Q
     let longest = queries.iter().map(|query| query.prompt.len().saturating_add(query.max_new_tokens)).max().unwrap_or(0);
     let max_time = longest.min(job.model.context_length());
     let bytes_per_row = max_time * shape.layers * shape.kv_heads * shape.head_dim * 2 * size_of::<f32>();
-    let slots = (CACHE_BYTES / bytes_per_row.max(1)).clamp(1, SLOTS).min(queries.len());
+    let slots = (CACHE_BYTES / bytes_per_row.max(1)).clamp(1, job.rt.decode_rows).min(queries.len());
     let mut decoder = Decoder::new(shape, slots, max_time);
     let mut finished: Vec<Option<Exchange>> = vec![None; queries.len()];
     let mut busy: Vec<Option<(usize, Answer<'_>)>> = (0..slots).map(|_| None).collect();
     let mut waiting = queries.iter().enumerate();
     let mut logits = vec![0.0; slots * shape.vocab];
+    let mut drawer = Drawer::default();
     loop {
         job.rt.check_cancelled()?;
         let mut prompts: Vec<(usize, &[TokenId])> = Vec::new();
@@ -71,7 +70,7 @@ fn work(job: &Job<'_>, shape: &LlamaShape, weights: &PackedWeights, queries: &[Q
         decoder.step(weights, &step_slots, &tokens, logits);
         for (slot, row) in step_slots.iter().zip(logits.chunks_exact_mut(shape.vocab)) {
             let Some((at, mut answer)) = busy[*slot].take() else { continue };
-            answer.push(job, row)?;
+            answer.push(job, row, &mut drawer)?;
             if answer.stop.is_some() {
                 finished[at] = Some(answer.finish());
             } else {

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::{Answer, Job};
 use crate::arch::{KvCache, Weights};
+use crate::draw::Drawer;
 use crate::runtime::RunError;
 
 /// Rows of every block; blocks with fewer answers are filled up, because the matrix products of candle choose their kernel,
@@ -33,6 +34,7 @@ fn work(job: &Job<'_>, weights: &Weights, queries: &[Query], block: &[usize]) ->
     let arch = job.model.config().arch();
     let mut answers: Vec<Answer<'_>> = block.iter().map(|at| Answer::new(&queries[*at])).collect();
     let mut cache = KvCache::new();
+    let mut drawer = Drawer::default();
     while answers.iter().any(|answer| answer.stop.is_none()) {
         job.rt.check_cancelled()?;
         // Rows beyond the answers repeat the first; rows that have ended go on with token 0, unread.
@@ -51,7 +53,7 @@ fn work(job: &Job<'_>, weights: &Weights, queries: &[Query], block: &[usize]) ->
         let mut made = 0;
         for (answer, row) in answers.iter_mut().zip(logits.chunks_exact_mut(arch.vocab_size())) {
             if answer.stop.is_none() {
-                answer.push(job, row)?;
+                answer.push(job, row, &mut drawer)?;
                 made += 1;
             }
         }

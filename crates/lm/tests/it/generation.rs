@@ -44,6 +44,10 @@ fn sampled_answers_depend_on_the_query_alone() {
             let all = answers(&model, &asked, 2, path);
             assert!(all.iter().zip(&asked).all(|(exchange, query)| exchange.query == *query));
             assert_eq!(all, answers(&model, &asked, 1, path), "threads");
+            for rows in [1, 7, 300] {
+                let rt = runtime(2, path).with_decode_rows(rows);
+                assert_eq!(all, generate(&model, &asked, &[], &rt, &|_| {}).unwrap(), "{rows} rows at once");
+            }
             asked.reverse();
             let few = answers(&model, &asked[10..13], 1, path);
             assert_eq!(few, [&all[79], &all[78], &all[77]].map(Clone::clone), "company");

@@ -1,0 +1,211 @@
+use oracle::KeyedSet;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::*;
+
+fn law(sampling: Sampling) -> Vec<f32> {
+    let mut logits = vec![1.0, 3.0, 2.0, 3.0, f32::NEG_INFINITY];
+    served_law(&mut logits, &sampling, &[], &[], 0);
+    logits
+}
+
+const CUT: f32 = f32::NEG_INFINITY;
+
+#[test]
+fn the_order_of_cuts_is_fixed() {
+    let plain = Sampling::PLAIN;
+    assert_eq!(law(Sampling::GREEDY), [CUT, 3.0, CUT, CUT, CUT]);
+    assert_eq!(law(plain), [1.0, 3.0, 2.0, 3.0, CUT]);
+    assert_eq!(law(Sampling { temperature: 2.0, ..plain }), [0.5, 1.5, 1.0, 1.5, CUT]);
+    assert_eq!(law(Sampling { top_k: 1, ..plain }), [CUT, 3.0, CUT, CUT, CUT]);
+    assert_eq!(law(Sampling { top_k: 3, ..plain }), [CUT, 3.0, 2.0, 3.0, CUT]);
+    // The two largest hold 2 e^3 / (2 e^3 + e^2 + e) = 0.799 of the mass.
+    assert_eq!(law(Sampling { top_p: 0.79, ..plain }), [CUT, 3.0, CUT, 3.0, CUT]);
+    assert_eq!(law(Sampling { top_p: 0.81, ..plain }), [CUT, 3.0, 2.0, 3.0, CUT]);
+    assert_eq!(law(Sampling { top_p: 0.01, ..plain }), [CUT, 3.0, CUT, CUT, CUT]);
+    // Mass is that of what top-k left: 0.84 for the two largest of three.
+    assert_eq!(law(Sampling { top_k: 3, top_p: 0.83, ..plain }), [CUT, 3.0, CUT, 3.0, CUT]);
+}
+
+#[test]
+fn processors_act_at_their_stage() {
+    struct Add(ProcessorStage, TokenId, f32);
+    impl LogitsProcessor for Add {
+        fn stage(&self) -> ProcessorStage {
+            self.0
+        }
+        fn process(&self, before: &[TokenId], answer_start: usize, logits: &mut [f32]) {
+            assert_eq!((before, answer_start), (&[7, 8][..], 1));
+            logits[self.1 as usize] += self.2;
+        }
+    }
+    let processors: Vec<Arc<dyn LogitsProcessor>> =
+        vec![Arc::new(Add(ProcessorStage::AfterTruncation, 2, 10.0)), Arc::new(Add(ProcessorStage::BeforeTemperature, 0, 6.0))];
+    let mut logits = vec![1.0, 3.0, 2.0];
+    let sampling = Sampling { temperature: 2.0, top_k: 2, top_p: 1.0 };
+    served_law(&mut logits, &sampling, &processors, &[7, 8], 1);
+    // 1 + 6 and 3 survive the cut; the late 10 meets a token already cut off.
+    assert_eq!(logits, [3.5, 1.5, CUT]);
+}
+
+/// Raises every token whose bit is set, as a whole row or token by token.
+struct Raise {
+    bias: f32,
+    set: fn(TokenId) -> bool,
+    /// Whether single tokens may be asked about.
+    told: bool,
+}
+
+impl LogitsProcessor for Raise {
+    fn stage(&self) -> ProcessorStage {
+        ProcessorStage::BeforeTemperature
+    }
+
+    fn process(&self, _before: &[TokenId], _answer_start: usize, logits: &mut [f32]) {
+        let raised = logits.iter_mut().enumerate().filter(|(id, _)| (self.set)(*id as TokenId));
+        raised.for_each(|(_, logit)| *logit += self.bias);
+    }
+
+    fn raised<'a>(&'a self, before: &'a [TokenId], _answer_start: usize) -> Option<Raised<'a>> {
+        self.told.then_some(Raised { bias: self.bias, set: self, context: before })
+    }
+}
+
+impl KeyedSet for Raise {
+    fn contains(&self, _context: &[TokenId], token: TokenId) -> bool {
+        (self.set)(token)
+    }
+}
+
+const DRAWS: usize = 10_000;
+
+/// Chi-square of `DRAWS` draws against the law by its definition in f64, as a standard normal number (Wilson and Hilferty
+/// 1931); tokens expected less than 10 times count together.
+fn deviation(row: &[f32], temperature: f32, processor: Raise) -> f64 {
+    let (bias, set) = (f64::from(processor.bias), processor.set);
+    let raised = |(id, logit): (usize, &f32)| f64::from(*logit) + if set(id as TokenId) { bias } else { 0.0 };
+    let bent: Vec<f64> = row.iter().enumerate().map(raised).collect();
+    let highest = bent.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = bent.iter().map(|logit| ((logit - highest) / f64::from(temperature)).exp()).collect();
+    let total: f64 = weights.iter().sum();
+
+    let processors: Vec<Arc<dyn LogitsProcessor>> = vec![Arc::new(processor)];
+    let sampling = Sampling { temperature, top_k: 0, top_p: 1.0 };
+    let (mut drawer, mut rng) = (Drawer::default(), ChaCha8Rng::seed_from_u64(11));
+    let mut counts = vec![0.0; row.len()];
+    for _ in 0..DRAWS {
+        let token = drawer.next(&mut row.to_vec(), &sampling, &processors, &[1, 2, 3], 1, &mut rng).unwrap();
+        counts[token as usize] += 1.0;
+    }
+    let (mut chi_square, mut cells, mut rare) = (0.0, 0.0, (0.0, 0.0));
+    let mut cell = |count: f64, expected: f64| {
+        chi_square += (count - expected).powi(2) / expected;
+        cells += 1.0;
+    };
+    for (count, weight) in counts.into_iter().zip(weights) {
+        let expected = weight / total * DRAWS as f64;
+        if expected >= 10.0 {
+            cell(count, expected);
+        } else {
+            rare = (rare.0 + count, rare.1 + expected);
+        }
+    }
+    if rare.1 >= 10.0 {
+        cell(rare.0, rare.1);
+    } else {
+        // Poisson of a mean below 10: above 40 with probability below 1e-12.
+        assert!(rare.0 <= 40.0, "{} rare tokens, expected {}", rare.0, rare.1);
+    }
+    let freedom = cells - 1.0;
+    if freedom == 0.0 {
+        return 0.0;
+    }
+    let spread = 2.0 / (9.0 * freedom);
+    ((chi_square / freedom).cbrt() - (1.0 - spread)) / f64::sqrt(spread)
+}
+
+/// Rows of ids 0..vocab: flat, rough, and peaked on a token outside the set (2) or inside (3).
+fn rows(vocab: usize) -> Vec<Vec<f32>> {
+    let noise = |id: usize| ((id * 7_919 + 13) % 1_009) as f32 / 1_009.0;
+    let rough: Vec<f32> = (0..vocab).map(|id| 6.0 * noise(id)).collect();
+    let peaked = |at: usize| (0..vocab).map(|id| if id == at { 12.0 } else { 4.0 * noise(id) }).collect();
+    vec![vec![0.5; vocab], rough, peaked(2), peaked(3)]
+}
+
+/// 5 standard deviations: error rate 3e-7 for each of some hundred laws.
+const BOUND: f64 = 5.0;
+
+#[test]
+fn draws_follow_the_law() {
+    for vocab in [5, 300] {
+        for row in rows(vocab) {
+            for (temperature, bias) in [(1.0, 0.0), (0.5, 0.0), (1.3, 1.5)] {
+                let found = deviation(&row, temperature, Raise { bias, set: |id| id % 4 == 3, told: false });
+                assert!(found < BOUND, "{vocab} tokens, temperature {temperature}, bias {bias}: {found}");
+            }
+        }
+    }
+}
+
+#[test]
+fn proposals_follow_the_bent_law() {
+    let sets: [fn(TokenId) -> bool; 4] = [|id| id % 4 == 3, |id| id == 0, |_| false, |_| true];
+    for row in [rows(5), rows(300)].concat() {
+        for (temperature, bias) in [(1.0, 2.0), (0.6, 1.0), (1.5, 4.0), (1.0, 10.0), (1.0, 300.0)] {
+            for set in sets {
+                let found = deviation(&row, temperature, Raise { bias, set, told: true });
+                assert!(found < BOUND, "{} tokens, temperature {temperature}, bias {bias}: {found}", row.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn few_tokens_are_asked_about() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    struct Counting(AtomicUsize);
+    impl LogitsProcessor for Counting {
+        fn stage(&self) -> ProcessorStage {
+            ProcessorStage::BeforeTemperature
+        }
+        fn process(&self, _: &[TokenId], _: usize, _: &mut [f32]) {
+            panic!("the row is not needed");
+        }
+        fn raised<'a>(&'a self, before: &'a [TokenId], _: usize) -> Option<Raised<'a>> {
+            Some(Raised { bias: 2.0, set: self, context: before })
+        }
+    }
+    impl KeyedSet for Counting {
+        fn contains(&self, context: &[TokenId], token: TokenId) -> bool {
+            assert_eq!(context, [5]);
+            self.0.fetch_add(1, Ordering::Relaxed);
+            token % 4 == 3
+        }
+    }
+    let counting = Arc::new(Counting(AtomicUsize::new(0)));
+    let processors: Vec<Arc<dyn LogitsProcessor>> = vec![counting.clone()];
+    let (mut drawer, mut rng) = (Drawer::default(), ChaCha8Rng::seed_from_u64(1));
+    for _ in 0..1_000 {
+        // The token that holds nearly all mass is not raised.
+        drawer.next(&mut rows(2_000)[2].clone(), &Sampling::PLAIN, &processors, &[5], 1, &mut rng).unwrap();
+    }
+    let asked = counting.0.load(Ordering::Relaxed);
+    assert!((500..3_000).contains(&asked), "{asked} for 1,000 draws");
+}
+
+#[test]
+fn nothing_is_drawn_from_a_broken_law() {
+    let told = |told| Arc::new(Raise { bias: 1.0, set: |id| id == 0, told }) as Arc<dyn LogitsProcessor>;
+    let mut drawer = Drawer::default();
+    let samplings =
+        [Sampling::PLAIN, Sampling::GREEDY, Sampling { top_k: 1, ..Sampling::PLAIN }, Sampling { top_p: 0.5, ..Sampling::PLAIN }];
+    for processors in [vec![], vec![told(false)], vec![told(true)]] {
+        for sampling in samplings {
+            for row in [[CUT, CUT, CUT], [f32::NAN, 1.0, 0.0], [f32::INFINITY, 1.0, 0.0]] {
+                let rng = &mut ChaCha8Rng::seed_from_u64(0);
+                assert_eq!(drawer.next(&mut row.clone(), &sampling, &processors, &[1], 1, rng), None, "{sampling:?} of {row:?}");
+            }
+        }
+    }
+}
