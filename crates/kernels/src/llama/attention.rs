@@ -6,7 +6,7 @@
 use crate::buffer::Buffer;
 use crate::matmul::{Into, Left, PANEL, panel_product, tile_rows};
 use crate::ops::HeadLayout;
-use crate::simd::{exp, load, store, vectorized};
+use crate::simd::{exp, load, store, transpose, vectorized};
 use pulp::Simd;
 
 /// Packed operands and scores of one head.
@@ -22,18 +22,15 @@ pub(crate) struct AttentionScratch {
     d_scores: Buffer,
 }
 
-/// Packs columns `from..from + d` of `time` rows of `source` (row length `width`) transposed: panels of `[d][PANEL]` over time.
-fn pack_columns(source: &[f32], width: usize, from: usize, d: usize, time: usize, packed: &mut [f32]) {
+/// Packs columns `from_column..from_column + d` of `time` rows of `source` (row length `width`) transposed: panels of `[d][PANEL]` over time.
+fn pack_columns(source: &[f32], width: usize, from_column: usize, d: usize, time: usize, packed: &mut [f32]) {
     for (j, panel) in packed[..time.next_multiple_of(PANEL) * d].chunks_exact_mut(PANEL * d).enumerate() {
-        for t in 0..PANEL {
-            if j * PANEL + t < time {
-                for (c, &value) in source[(j * PANEL + t) * width + from..][..d].iter().enumerate() {
-                    panel[c * PANEL + t] = value;
-                }
-            } else {
-                (0..d).for_each(|c| panel[c * PANEL + t] = 0.0);
-            }
+        let from = j * PANEL;
+        let valid = PANEL.min(time - from);
+        if valid < PANEL {
+            panel.fill(0.0);
         }
+        transpose(&source[from * width + from_column..], width, valid, d, panel, PANEL);
     }
 }
 

@@ -7,7 +7,7 @@
 use super::attention::softmax_padded;
 use crate::buffer::Buffer;
 use crate::ops::HeadLayout;
-use crate::simd::{load, store, store_part, vectorized};
+use crate::simd::{load, prefetch, store, store_part, vectorized};
 use pulp::Simd;
 
 /// Tokens per block: the widest vector.
@@ -73,6 +73,7 @@ impl Cache {
 }
 
 /// Adds `sum over i < n of scalars[h][i] * vectors[h][i * stride..]` to `sums[h]`, NV adjacent vectors each: one chain per element, in order of i.
+/// What lies `ahead` floats further is prefetched.
 ///
 /// # Safety
 /// Each of `scalars` is valid for `n` reads, each of `vectors` for NV vectors at each of `n` places `stride` apart.
@@ -83,6 +84,7 @@ unsafe fn chains<S: Simd, const NV: usize>(
     scalars: &[*const f32; HEADS],
     vectors: &[*const f32; HEADS],
     stride: usize,
+    ahead: usize,
     sums: &mut [[S::f32s; NV]; HEADS],
 ) {
     let mut at = 0;
@@ -91,6 +93,7 @@ unsafe fn chains<S: Simd, const NV: usize>(
             // SAFETY: the caller's ranges.
             unsafe {
                 let x = simd.splat_f32s(*scalars[h].add(i));
+                prefetch(vectors[h].wrapping_add(at + ahead));
                 for v in 0..NV {
                     sums[h][v] = simd.mul_add_f32s(x, load::<S>(vectors[h].add(at + v * S::F32_LANES)), sums[h][v]);
                 }
@@ -104,8 +107,8 @@ unsafe fn chains<S: Simd, const NV: usize>(
 struct Token<'a> {
     /// The slot's blocks.
     blocks: &'a [f32],
-    /// The blocks the next token will read, as many or fewer: fetched meanwhile.
-    next: &'a [f32],
+    /// Floats (wrapping) from these blocks to those the next token will read: fetched meanwhile.
+    ahead: usize,
     /// Its place: keys `0..=t` are seen.
     t: usize,
 }
@@ -137,7 +140,7 @@ fn attend<S: Simd>(
         let columns: [*const f32; HEADS] = std::array::from_fn(|h| keys[kv(h) * d * BLOCK + j % BLOCK..].as_ptr());
         let mut sums = [[simd.splat_f32s(0.0)]; HEADS];
         // SAFETY: d queries a head, and d rows of BLOCK keys, of which one vector is read.
-        unsafe { chains(simd, d, &query, &columns, BLOCK, &mut sums) };
+        unsafe { chains(simd, d, &query, &columns, BLOCK, token.ahead, &mut sums) };
         for (scores, [sum]) in scores.chunks_exact_mut(capacity).zip(sums) {
             let to = &mut scores[j..j + lanes];
             // SAFETY: `to` is one vector long.
@@ -160,7 +163,7 @@ fn attend<S: Simd>(
                     let values: [*const f32; HEADS] =
                         std::array::from_fn(|h| block[keys_len + kv(h) * stride + column..].as_ptr());
                     // SAFETY: the tokens of this block up to t; their values are padded to whole vectors (`stride`).
-                    unsafe { chains(simd, BLOCK.min(t + 1 - index * BLOCK), &weights, &values, row_len, &mut sums) };
+                    unsafe { chains(simd, BLOCK.min(t + 1 - index * BLOCK), &weights, &values, row_len, token.ahead, &mut sums) };
                 }
                 for ((to, sums), &factor) in out.chunks_exact_mut(d).zip(sums).zip(&factors) {
                     let factor = simd.splat_f32s(factor);
@@ -178,7 +181,6 @@ fn attend<S: Simd>(
         }
         if column + lanes < d { columns!(2) } else { columns!(1) }
     }
-    let _ = token.next;
 }
 
 vectorized! {
@@ -199,8 +201,9 @@ vectorized! {
         for (row, (((&slot, &t), qkv), out)) in rows.zip(out.chunks_exact_mut(out_width)).enumerate() {
             cache.append(slot, t, qkv);
             let cache = &*cache;
-            let next = slots.get(row + 1).map_or(0..0, |&next| if next == slot { 0..0 } else { next * slot_len..(next + 1) * slot_len });
-            let token = Token { blocks: &cache.blocks.all()[slot * slot_len..][..slot_len], next: &cache.blocks.all()[next], t };
+            let next = slots.get(row + 1).unwrap_or(&slot);
+            let ahead = (next * slot_len).wrapping_sub(slot * slot_len);
+            let token = Token { blocks: &cache.blocks.all()[slot * slot_len..][..slot_len], ahead, t };
             for first in (0..layout.heads).step_by(HEADS) {
                 let n = HEADS.min(layout.heads - first);
                 let part = first * d..(first + n) * d;
