@@ -70,16 +70,16 @@ fn the_schema_is_the_committed_one() {
 
 #[test]
 fn every_experiment_is_valid_and_estimated() {
-    for file in experiments("experiments").into_iter().chain(experiments("experiments/ci")) {
+    for file in ["experiments", "experiments/ci", "experiments/scale"].into_iter().flat_map(experiments) {
         if fs::read_to_string(&file).unwrap().contains("../shared") && shared(&file.display().to_string()).is_none() {
             continue;
         }
-        let shown = birthmark(&["check", text(&file)]).expect_code(0);
+        let shown = birthmark(&["check", text(&file), "--quick"]).expect_code(0);
         for part in ["is valid", "queries", "training tokens", "disk", "time"] {
             assert!(shown.stdout.contains(part), "no `{part}` in\n{}", shown.stdout);
         }
         assert!(shown.stderr.is_empty(), "{}", shown.stderr);
-        let json = birthmark(&["check", text(&file), "--json", "--threads", "2"]).expect_code(0).json_lines();
+        let json = birthmark(&["check", text(&file), "--quick", "--json", "--threads", "2"]).expect_code(0).json_lines();
         let [line] = &json[..] else { panic!("{} lines", json.len()) };
         for key in ["queries", "prompt_tokens", "answer_tokens", "distillation_tokens", "disk_bytes", "seconds"] {
             assert!(line["estimate"][key].as_f64().is_some_and(|n| n > 0.0), "{}: {key} in {line}", file.display());
@@ -88,7 +88,7 @@ fn every_experiment_is_valid_and_estimated() {
 }
 
 #[test]
-fn check_loads_no_weights() {
+fn a_quick_check_loads_no_weights() {
     let dir = tempfile::tempdir().unwrap();
     let model = dir.path().join("model");
     copy(tiny_model(), &model);
@@ -106,7 +106,7 @@ fn check_loads_no_weights() {
     let smoke = without(smoke, "[marks.canary", "[[marks.probes]]").replace("canaries_after_tokens = 8_000\n", "");
     let smoke = without(smoke, "[marks.implant]", "[queries]").replace("grammar = \"datasets/quickstart.toml\"", &grammar);
     fs::write(&file, smoke).unwrap();
-    let mut args = vec!["check", text(&file)];
+    let mut args = vec!["check", text(&file), "--quick"];
     args.extend(sets.iter().flat_map(|set| ["--set", set]));
     assert!(birthmark(&args).expect_code(0).stdout.contains("is valid"));
     assert!(!dir.path().join("artifacts").exists() && !dir.path().join("results").exists());

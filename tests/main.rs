@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_model;
 mod cli;
 mod durability;
+mod estimate;
 mod experiments;
 mod floors;
 mod full_disk;

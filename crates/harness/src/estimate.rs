@@ -1,13 +1,16 @@
-//! What an experiment will cost, from its numbers alone.
+//! What an experiment will cost: counts from its numbers alone; time, disk and memory from assumed rates, or from those that a
+//! rehearsal measured on this machine.
 //!
-//! Counts of queries and tokens are exact up to answers that end early; operations follow the 6 N and 2 N rules; seconds
-//! assume stated rates, so that a reader can put in his own.
+//! Counts of queries and tokens are exact up to answers that end early; operations follow the 6 N and 2 N rules.
 
-use oracle::Access;
-use results::Arm;
+mod counts;
+mod rehearsed;
+
+use oracle::Surface;
 use serde::Serialize;
 
-use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
+use crate::rehearsal::Rehearsal;
+use crate::resolve::Resolved;
 use crate::shapes::Shapes;
 
 /// Assumed training rate of one thread, in operations per second (6 N per token): what the quickstart reached on
@@ -16,10 +19,6 @@ pub const TRAIN_FLOP_PER_SECOND: f64 = 40e9;
 /// Assumed rate of one thread when it generates or scores, in operations per second (2 N per token);
 /// likewise, tests included.
 pub const FORWARD_FLOP_PER_SECOND: f64 = 20e9;
-/// Bytes of a stored answer or prompt token, index and seed included, after compression.
-const BYTES_PER_TOKEN: f64 = 3.0;
-/// Bytes of a stored parameter: weights only, `f32`.
-const BYTES_PER_PARAMETER: f64 = 4.0;
 
 /// What an experiment will cost, all seeds together.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -32,7 +31,7 @@ pub struct Estimate {
     pub queries: u64,
     /// Prompt tokens of these queries.
     pub prompt_tokens: u64,
-    /// Answer tokens, at most.
+    /// Answer tokens: at most, or as many as the corpus' own texts would hold when it was rehearsed.
     pub answer_tokens: u64,
     /// Tokens that suspects generate for audits, at most; what each mark asks besides is not counted.
     pub audit_tokens: u64,
@@ -46,71 +45,100 @@ pub struct Estimate {
     pub forward_flop: f64,
     /// Bytes kept on disk.
     pub disk_bytes: f64,
-    /// Seconds on `threads` threads at the assumed rates.
+    /// Largest memory of the process; known from a rehearsal only.
+    pub memory_bytes: Option<f64>,
+    /// Seconds on `threads` threads.
     pub seconds: f64,
+    /// Where the seconds go.
+    pub stages: Stages,
     /// Threads assumed.
     pub threads: usize,
+    /// Whether rates were measured here rather than assumed.
+    pub rehearsed: bool,
 }
 
-/// What `resolved` will cost on `threads` threads.
-pub fn estimate(resolved: &Resolved, shapes: &Shapes, threads: usize) -> Estimate {
-    let world = &resolved.world;
-    let seeds = resolved.seeds.len() as u64;
-    let mut total = Estimate { threads, ..Estimate::default() };
-    let (teacher, stranger, student) = (&shapes.teacher, &shapes.stranger, &shapes.student);
-    let mut models = 0.0;
+/// Seconds by stage.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Stages {
+    /// Teachers, clean twins, strangers, bases, and whatever is planted in them.
+    pub models: f64,
+    /// Transcripts.
+    pub asking: f64,
+    /// Students, controls, rivals.
+    pub students: f64,
+    /// Marks, fidelity, usefulness.
+    pub measuring: f64,
+    /// Everything else, which hardly grows.
+    pub other: f64,
+}
 
-    // teachers, once per seed; the clean twin shares the trunk before the first canary
-    let planted_after = world.marks.canaries_after_tokens;
-    let twice = |tokens: u64| tokens + planted_after.map_or(0, |after| tokens.saturating_sub(after));
-    let mut train = |tokens: u64, config: &lm::ModelConfig| {
-        total.pretraining_tokens += seeds * tokens;
-        total.train_flop += (seeds * tokens) as f64 * config.flops_per_token_train();
-        models += seeds as f64 * config.n_params() as f64;
-    };
-    match &world.teacher {
-        TeacherSource::Train(plan) => train(twice(plan.tokens), teacher),
-        TeacherSource::Open { continued: Some(plan), .. } => train(twice(plan.tokens), teacher),
-        TeacherSource::Open { continued: None, .. } => {}
+impl Stages {
+    fn total(&self) -> f64 {
+        self.models + self.asking + self.students + self.measuring + self.other
     }
-    if let ModelSource::Train(plan) = &world.stranger {
-        train(plan.tokens, stranger);
-    }
-    if let BaseSource::Train(plan) = &world.base {
-        train(plan.tokens, student);
-    }
+}
 
-    // transcripts: marked teacher, clean twin and stranger answer the same prompts; surfaces that draw alike share one
-    let mut ways_to_draw: Vec<bool> = resolved.channels.iter().map(|c| c.surface == oracle::Surface::GreedyText).collect();
-    ways_to_draw.sort_unstable();
-    ways_to_draw.dedup();
-    let asked = seeds * resolved.largest_budget() * 3 * ways_to_draw.len() as u64;
-    let (prompt, answer) = (world.queries.prompt_tokens as u64, world.queries.max_new_tokens as u64);
-    total.queries = asked;
-    total.prompt_tokens = asked * prompt;
-    total.answer_tokens = asked * answer;
-    total.forward_flop += (asked * (prompt + answer)) as f64 * teacher.flops_per_token_forward();
-
-    for run in resolved.runs() {
-        total.suspects += 1;
-        let audited = if matches!(run.arm, Arm::Teacher | Arm::Stranger) { teacher } else { student };
-        let audit = world.audit.prompts * (world.audit.prompt_tokens + world.audit.max_new_tokens) as u64;
-        total.audit_tokens += world.audit.prompts * world.audit.max_new_tokens as u64;
-        total.forward_flop += audit as f64 * audited.flops_per_token_forward();
-        if let (Some(channel), Some(steps)) = (&run.channel, run.steps) {
-            let tokens = steps * world.student.batch_rows as u64 * (prompt + answer);
-            total.distilled += 1;
-            total.distillation_tokens += tokens;
-            total.train_flop += tokens as f64 * student.flops_per_token_train();
-            models += student.n_params() as f64;
-            if channel.loss.build().needs() > Access::Text {
-                // laws are not stored: the trainer scores stored tokens through the teacher again
-                total.forward_flop += tokens as f64 * teacher.flops_per_token_forward();
-            }
+/// What `resolved` will cost on `threads` threads, at assumed rates or those of `rehearsal`.
+pub fn estimate(resolved: &Resolved, shapes: &Shapes, threads: usize, rehearsal: Option<&Rehearsal>) -> Estimate {
+    let mut total = counts::count(resolved, shapes, rehearsal.map(|rehearsal| rehearsal.took.answer_tokens));
+    total.threads = threads;
+    match rehearsal {
+        Some(rehearsal) => {
+            total.stages = rehearsed::stages(resolved, rehearsal);
+            total.memory_bytes = rehearsed::memory(resolved, &total, rehearsal);
+            total.rehearsed = true;
+        }
+        None => {
+            let rate = threads.max(1) as f64;
+            total.stages.models = total.train_flop / (TRAIN_FLOP_PER_SECOND * rate);
+            total.stages.asking = total.forward_flop / (FORWARD_FLOP_PER_SECOND * rate);
         }
     }
-    total.disk_bytes = BYTES_PER_TOKEN * (total.prompt_tokens + total.answer_tokens) as f64 + BYTES_PER_PARAMETER * models;
-    let rate = threads.max(1) as f64;
-    total.seconds = total.train_flop / (TRAIN_FLOP_PER_SECOND * rate) + total.forward_flop / (FORWARD_FLOP_PER_SECOND * rate);
+    total.seconds = total.stages.total();
+    total.disk_bytes = disk(resolved, shapes, &total, rehearsal);
     total
+}
+
+/// Assumed bytes of a query in a transcript beside its tokens.
+const QUERY_BYTES: f64 = 12.0;
+/// Assumed bytes of a token in a transcript, after compression.
+const TOKEN_BYTES: f64 = 1.0;
+/// Assumed bytes of a model artifact beside its weights: configuration, card, manifest; and of each token of its tokenizer.
+const MODEL_EXTRAS: (f64, f64) = (6e3, 50.0);
+/// Bytes of a point of a loss curve on disk, and how many points are kept at most.
+const CURVE: (f64, f64) = (130.0, 4096.0);
+/// Bytes of the records of a suspect, of its measurement artifact and of its share of the report.
+const SUSPECT_BYTES: f64 = 64e3;
+/// Bytes of a report whatever it shows.
+const REPORT_BYTES: f64 = 60e3;
+
+fn disk(resolved: &Resolved, shapes: &Shapes, total: &Estimate, rehearsal: Option<&Rehearsal>) -> f64 {
+    let per_query = rehearsal.map(|rehearsal| rehearsal.took.bytes_per_query);
+    let tokens = (total.prompt_tokens + total.answer_tokens) as f64;
+    let transcripts = per_query
+        .map_or(TOKEN_BYTES * tokens + QUERY_BYTES * total.queries as f64, |bytes| bytes * total.queries as f64)
+        + SHARD_BYTES * (total.queries as f64 / resolved.world.queries.shard_queries as f64).ceil();
+    let assumed = MODEL_EXTRAS.0 + MODEL_EXTRAS.1 * shapes.student.vocab_size() as f64;
+    let weights = 4.0 * shapes.student.n_params() as f64;
+    let extras = rehearsal.map_or(assumed, |rehearsal| rehearsal.took.student_bytes as f64 - weights);
+    let curve = |steps: f64| CURVE.0 * steps.min(CURVE.1);
+    let mut models = 0.0;
+    for (params, steps, kept) in counts::trained_models(resolved, shapes) {
+        models += match kept {
+            counts::Kept::Model => 4.0 * params + curve(steps) + extras,
+            counts::Kept::State => 12.0 * params + 40.0 * steps,
+        };
+    }
+    transcripts + models + SUSPECT_BYTES * total.suspects as f64 + REPORT_BYTES
+}
+
+/// Bytes of a shard beside its exchanges: counts, manifest, the Parquet footer.
+const SHARD_BYTES: f64 = 4e3;
+
+/// Tokens of each law a surface reports, where a trainer keeps them.
+fn law_size(surface: &Surface) -> Option<f64> {
+    match surface {
+        Surface::TopLogprobs { k, .. } => Some(*k as f64),
+        _ => None,
+    }
 }

@@ -23,13 +23,31 @@ pub const RESUMABLE: u8 = 75;
 #[error("{0}")]
 pub struct UsageError(pub String);
 
+/// Work that was not begun because the disk would not hold it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{}: about {} MB are needed and {} MB are free; free some space and run the same command again, or name another place \
+     (--artifacts), or begin all the same (--no-disk-check)",
+    place.display(),
+    needed / 1_000_000,
+    free / 1_000_000
+)]
+pub struct NoRoom {
+    /// Where artifacts would lie.
+    pub place: std::path::PathBuf,
+    /// Bytes needed, estimated.
+    pub needed: u64,
+    /// Bytes free.
+    pub free: u64,
+}
+
 /// The exit code for an error that reached the top; `signal` is the signal that asked to stop, if one did.
 pub fn code(error: &anyhow::Error, signal: Option<u8>) -> u8 {
     let stopped = store::trouble(error.as_ref()) == Some(Trouble::Cancelled) || error.chain().any(is_cancelled);
     if let Some(signal) = signal.filter(|_| stopped) {
         return 128 + signal;
     }
-    if stopped {
+    if stopped || error.is::<NoRoom>() {
         return RESUMABLE;
     }
     match store::trouble(error.as_ref()) {

@@ -12,6 +12,7 @@ pub mod experiment;
 pub mod load;
 pub mod pipeline;
 pub mod progress;
+pub mod rehearsal;
 pub mod resolve;
 pub mod schema;
 pub mod secret;

@@ -1,5 +1,6 @@
-//! `birthmark check`: everything that can be known before the first token.
+//! `birthmark check`: everything that can be known before the work is begun.
 
+use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
@@ -7,7 +8,9 @@ use super::output::Output;
 use super::run::prepare;
 use super::{FileArgs, ThreadArgs};
 use crate::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, TRAIN_FLOP_PER_SECOND, estimate};
+use crate::exit::Signals;
 use crate::progress::{count, duration};
+use crate::rehearsal;
 use crate::resolve::Resolved;
 
 /// What to check.
@@ -17,6 +20,9 @@ pub struct CheckArgs {
     file: FileArgs,
     #[command(flatten)]
     threads: ThreadArgs,
+    /// Assume rates instead of rehearsing a little of every stage on this machine.
+    #[arg(long)]
+    quick: bool,
     /// Print one JSON object instead of lines.
     #[arg(long)]
     json: bool,
@@ -33,9 +39,15 @@ struct Checked<'a> {
 }
 
 /// Validates an experiment, expands its grid and estimates its cost.
-pub fn check(args: &CheckArgs, out: &mut Output) -> anyhow::Result<()> {
+pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let (experiment, shapes) = prepare(&args.file)?;
-    let estimate = estimate(&experiment, &shapes, args.threads.count());
+    let threads = args.threads.count();
+    let rehearsal = if args.quick {
+        None
+    } else {
+        Some(rehearsal::run(&experiment, threads, &signals.cancelled).context("rehearsing it (--quick does without)")?)
+    };
+    let estimate = estimate(&experiment, &shapes, threads, rehearsal.as_ref());
     let hash = experiment.hash()?;
     if args.json {
         return out.json(&Checked {
@@ -71,16 +83,38 @@ fn grid(experiment: &Resolved, out: &mut Output) -> anyhow::Result<()> {
 
 fn costs(estimate: &Estimate, out: &mut Output) -> anyhow::Result<()> {
     let count = |n: u64| count(n as f64);
-    let answers = format!("{} prompt and at most {} answer tokens", count(estimate.prompt_tokens), count(estimate.answer_tokens));
+    let most = if estimate.rehearsed { "about" } else { "at most" };
+    let answers = format!("{} prompt and {most} {} answer tokens", count(estimate.prompt_tokens), count(estimate.answer_tokens));
     out.pair("queries", format!("{} over marked, clean and independent teacher: {answers}", count(estimate.queries)))?;
     let (before, after) = (count(estimate.pretraining_tokens), count(estimate.distillation_tokens));
     out.pair("training tokens", format!("{before} before distillation, {after} in {} students", estimate.distilled))?;
     out.pair("audit tokens", format!("at most {}, besides what single marks ask", count(estimate.audit_tokens)))?;
     out.pair("training FLOP", format!("{:.2e} (6 N per token)", estimate.train_flop))?;
     out.pair("forward FLOP", format!("{:.2e} (2 N per token)", estimate.forward_flop))?;
-    out.pair("disk", format!("about {:.1} MB", estimate.disk_bytes / 1e6))?;
-    let (train, forward) = (TRAIN_FLOP_PER_SECOND / 1e9, FORWARD_FLOP_PER_SECOND / 1e9);
-    let rates =
-        format!("{} thread(s), each assumed to train at {train:.0} and generate at {forward:.0} GFLOP/s", estimate.threads);
-    out.pair("time", format!("about {} on {rates}", duration(estimate.seconds)))
+    out.pair("disk", format!("about {} MB", count_of(estimate.disk_bytes / 1e6)))?;
+    if let Some(bytes) = estimate.memory_bytes {
+        out.pair("memory", format!("about {} MB at most", count_of(bytes / 1e6)))?;
+    }
+    let threads = estimate.threads;
+    if !estimate.rehearsed {
+        let (train, forward) = (TRAIN_FLOP_PER_SECOND / 1e9, FORWARD_FLOP_PER_SECOND / 1e9);
+        let rates = format!("{threads} thread(s), each assumed to train at {train:.0} and generate at {forward:.0} GFLOP/s");
+        return out.pair("time", format!("about {} on {rates}", duration(estimate.seconds)));
+    }
+    let stages = &estimate.stages;
+    let parts = [
+        ("models", stages.models),
+        ("asking", stages.asking),
+        ("students", stages.students),
+        ("measuring", stages.measuring),
+        ("other", stages.other),
+    ];
+    let parts: Vec<String> = parts.into_iter().map(|(name, seconds)| format!("{name} {}", duration(seconds))).collect();
+    let whole = duration(estimate.seconds);
+    out.pair("time", format!("about {whole} on {threads} thread(s), as rehearsed here: {}", parts.join(", ")))
+}
+
+/// A number of megabytes for people: whole, and as many digits as are known.
+fn count_of(megabytes: f64) -> String {
+    if megabytes < 100.0 { format!("{megabytes:.1}") } else { format!("{megabytes:.0}") }
 }

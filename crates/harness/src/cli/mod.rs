@@ -31,7 +31,7 @@ pub struct Cli {
 enum Command {
     /// Run an experiment file; finished work is found, not redone.
     Run(run::RunArgs),
-    /// Validate an experiment file, expand its grid and estimate its cost; loads no weights.
+    /// Validate an experiment file, expand its grid, and rehearse a little of it to estimate time, memory and disk.
     Check(check::CheckArgs),
     /// Make summary, figures and table again from the records in a results directory.
     Report(report::ReportArgs),
@@ -130,7 +130,7 @@ fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {
     let mut out = Output::stdout();
     match command {
         Command::Run(args) => run::run(&args, signals, &mut out)?,
-        Command::Check(args) => check::check(&args, &mut out)?,
+        Command::Check(args) => check::check(&args, signals, &mut out)?,
         Command::Report(args) => report::report(&args, &mut out)?,
         Command::List(args) => list::list(&args, &mut out)?,
         Command::Model(command) => model::model(&command, signals, &mut out)?,

@@ -1,13 +1,14 @@
 //! `birthmark run`: the main job.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::output::Output;
 use super::{FileArgs, ThreadArgs};
-use crate::exit::Signals;
+use crate::estimate::estimate;
+use crate::exit::{NoRoom, Signals};
 use crate::load;
 use crate::pipeline::{self, Outcome, RunOptions};
 use crate::progress::Progress;
@@ -34,6 +35,9 @@ pub struct RunArgs {
     checkpoint_every: u32,
     #[command(flatten)]
     threads: ThreadArgs,
+    /// Begin although the disk seems too small.
+    #[arg(long)]
+    no_disk_check: bool,
     /// Answers a worker samples together [default: a number that keeps its core busy]. Results do not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     decode_rows: Option<u16>,
@@ -47,7 +51,10 @@ pub struct RunArgs {
 
 /// Runs an experiment and prints what survived.
 pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let (experiment, _) = prepare(&args.file)?;
+    let (experiment, shapes) = prepare(&args.file)?;
+    if !args.no_disk_check && !args.offline_artifacts {
+        refuse_without_room(&experiment, &shapes, args)?;
+    }
     let options = RunOptions {
         results: args.results.clone(),
         artifacts: args.artifacts.clone(),
@@ -58,6 +65,21 @@ pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Resul
     };
     let outcome = pipeline::run(&experiment, &options, &Progress::new(args.quiet), &signals.cancelled)?;
     print(&outcome, args.json, out)
+}
+
+/// Refuses an experiment that was never begun when its artifacts would not fit: better now than in the last hour. Of one that
+/// was begun, nobody knows how much is there already.
+fn refuse_without_room(experiment: &Resolved, shapes: &Shapes, args: &RunArgs) -> anyhow::Result<()> {
+    let begun = args.results.join(&experiment.name).join(experiment.hash()?.short()).join("timings.jsonl");
+    let existing = args.artifacts.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let Some(place) = existing.into_iter().find(|path| path.exists()).filter(|_| !begun.exists()) else { return Ok(()) };
+    // a system that does not say is no reason to stop
+    let Ok(free) = fs4::available_space(place) else { return Ok(()) };
+    let needed = estimate(experiment, shapes, args.threads.count(), None).disk_bytes as u64;
+    if free < needed {
+        return Err(NoRoom { place: args.artifacts.clone(), needed, free }.into());
+    }
+    Ok(())
 }
 
 /// Reads, validates and looks up an experiment file, shapes of its models included.

@@ -76,7 +76,7 @@ pub struct Trained {
 }
 
 /// File of an artifact that holds a training's loss curve.
-const CURVE: &str = "curve.json";
+pub(super) const CURVE: &str = "curve.json";
 /// Points it is thinned to: a training of half a million steps needs no more to be drawn.
 const CURVE_POINTS: usize = 4096;
 

@@ -2,6 +2,7 @@ use distill::Curve;
 use results::{Arm, LossSeries, Record};
 use serde_json::{Value, json};
 
+use crate::resolve::Run;
 use crate::stages::{
     Asked, Audit, Context, Identity, Marks, Negative, Peer, Suspect, Trained, base, distil, measure, stranger, teacher_report,
     teachers,
@@ -32,16 +33,16 @@ pub fn repeat(
 ) -> anyhow::Result<Repetition> {
     let resolved = ctx.resolved;
     let marks = Marks::build(ctx)?;
-    let mut audit_models = Models::make(ctx, &marks)?;
-    let suspects = audit_models.suspects(ctx)?;
-    let audit = audit_models.audit(ctx, &marks, &suspects)?;
+    let models = Models::make(ctx, &marks)?;
+    let suspects = models.suspects(ctx)?;
+    let audit = models.audit(ctx, &marks, &suspects)?;
 
     let mut records = Vec::new();
     let mut samples = Vec::new();
     for suspect in &suspects {
         let mut measured = measure(ctx, suspect, &marks, &audit)?;
         if suspect.run.arm == Arm::Teacher {
-            let (metrics, texts) = teacher_report(ctx, &audit_models.teachers, suspect, &audit)?;
+            let (metrics, texts) = teacher_report(ctx, &models.teachers, suspect, &audit)?;
             measured.extend(metrics);
             samples = texts;
         }
@@ -49,15 +50,15 @@ pub fn repeat(
         found(&named)?;
         records.extend(named);
     }
-    Ok(Repetition { records, curves: audit_models.curves(&suspects), samples })
+    Ok(Repetition { records, curves: models.curves(&suspects), samples })
 }
 
 /// The models students come from.
-struct Models {
-    teachers: crate::stages::Teachers,
+pub(super) struct Models {
+    pub(super) teachers: crate::stages::Teachers,
     stranger: Trained,
-    base: Trained,
-    marked: Asked,
+    pub(super) base: Trained,
+    pub(super) marked: Asked,
     clean: Asked,
     rival: Asked,
     /// Names the watermark on the served teacher.
@@ -65,7 +66,7 @@ struct Models {
 }
 
 impl Models {
-    fn make(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Self> {
+    pub(super) fn make(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Self> {
         let config = &ctx.resolved.world.marks;
         let teachers = teachers(ctx, marks)?;
         let stranger = stranger(ctx)?;
@@ -85,32 +86,34 @@ impl Models {
 
     /// Every suspect of the grid, distilled where it must be.
     fn suspects(&self, ctx: &Context<'_>) -> anyhow::Result<Vec<Suspect>> {
-        let mut suspects = Vec::new();
-        for run in ctx.resolved.runs().into_iter().filter(|run| run.seed == ctx.seed) {
-            let (trained, cost) = match run.arm {
-                Arm::Teacher => (self.teachers.marked.clone(), None),
-                Arm::CleanTeacher => (self.teachers.clean.clone(), None),
-                Arm::Stranger => (self.stranger.clone(), None),
-                Arm::Base => (self.base.clone(), None),
-                Arm::Student | Arm::Control | Arm::Rival => {
-                    let asked = match run.arm {
-                        Arm::Control => &self.clean,
-                        Arm::Rival => &self.rival,
-                        _ => &self.marked,
-                    };
-                    let (trained, cost) = distil(ctx, &run, asked, &self.base)?;
-                    (trained, Some(cost))
-                }
-            };
-            let is_teacher = run.arm == Arm::Teacher;
-            let processors = if is_teacher { self.marked.processors().to_vec() } else { Vec::new() };
-            let bend = if is_teacher { self.bend.clone() } else { Value::Null };
-            suspects.push(Suspect { run, trained, processors, bend, cost });
-        }
-        Ok(suspects)
+        let runs = ctx.resolved.runs().into_iter().filter(|run| run.seed == ctx.seed);
+        runs.map(|run| self.suspect(ctx, run)).collect()
     }
 
-    fn audit(&mut self, ctx: &Context<'_>, marks: &Marks, suspects: &[Suspect]) -> anyhow::Result<Audit> {
+    /// The suspect at this place of the grid.
+    pub(super) fn suspect(&self, ctx: &Context<'_>, run: Run) -> anyhow::Result<Suspect> {
+        let (trained, cost) = match run.arm {
+            Arm::Teacher => (self.teachers.marked.clone(), None),
+            Arm::CleanTeacher => (self.teachers.clean.clone(), None),
+            Arm::Stranger => (self.stranger.clone(), None),
+            Arm::Base => (self.base.clone(), None),
+            Arm::Student | Arm::Control | Arm::Rival => {
+                let asked = match run.arm {
+                    Arm::Control => &self.clean,
+                    Arm::Rival => &self.rival,
+                    _ => &self.marked,
+                };
+                let (trained, cost) = distil(ctx, &run, asked, &self.base)?;
+                (trained, Some(cost))
+            }
+        };
+        let is_teacher = run.arm == Arm::Teacher;
+        let processors = if is_teacher { self.marked.processors().to_vec() } else { Vec::new() };
+        let bend = if is_teacher { self.bend.clone() } else { Value::Null };
+        Ok(Suspect { run, trained, processors, bend, cost })
+    }
+
+    pub(super) fn audit(&self, ctx: &Context<'_>, marks: &Marks, suspects: &[Suspect]) -> anyhow::Result<Audit> {
         let context = suspects.iter().map(|suspect| suspect.trained.model.context_length()).min().unwrap_or(0);
         let mut audit = Audit::new(ctx, marks, &self.teachers.marked, context)?;
         for suspect in suspects {

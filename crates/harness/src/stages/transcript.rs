@@ -144,9 +144,8 @@ impl Asked {
                 answered.into_iter().map(|(first, making, shard)| Ok((first, write(making, &shard, vocab_size)?))).collect()
             });
             for range in distill::shards(n, ctx.resolved.world.queries.shard_queries) {
-                ctx.rt.check_cancelled()?;
                 let queries = json!({ "stream": stream, "first": range.start, "queries": range.end - range.start });
-                let making = match ctx.store.claim(KIND, &Key::new(REVISION, &queries)?, &mut |text| ctx.progress.note(text))? {
+                let making = match ctx.claim(KIND, &Key::new(REVISION, &queries)?)? {
                     Claim::Ready(artifact) => {
                         shards.insert(range.start, artifact);
                         continue;
@@ -199,7 +198,7 @@ fn label(channel: &Channel) -> String {
 }
 
 /// Queries of the stream: openings of corpus texts, each with a random stream of its own.
-pub fn queries_in(ctx: &Context<'_>, range: Range<u64>) -> anyhow::Result<Vec<Query>> {
+pub(super) fn queries_in(ctx: &Context<'_>, range: Range<u64>) -> anyhow::Result<Vec<Query>> {
     let asking = &ctx.resolved.world.queries;
     prompts(ctx, "queries", Split::Prompts, range, asking.prompt_tokens, asking.max_new_tokens, asking.sampling)
 }

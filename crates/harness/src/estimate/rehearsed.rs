@@ -1,0 +1,113 @@
+use results::Arm;
+
+use super::counts::{own_steps, ways_to_draw};
+use super::{Estimate, Stages, law_size};
+use crate::experiment::Channel;
+use crate::rehearsal::Rehearsal;
+use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
+
+/// Bytes of an exchange in memory beside its tokens.
+const EXCHANGE_BYTES: f64 = 232.0;
+/// Shards in memory at once: three being read; or one being answered with its queries, and one being written.
+const SHARDS: f64 = 3.0;
+/// Bytes of a token of a training's documents in memory, the packed and the planted copy included.
+const DOCUMENT_TOKEN_BYTES: f64 = 16.0;
+/// Most bytes of laws that each teacher keeps for each surface (`distill::TopLaws`).
+const LAWS_BYTES: f64 = 192.0 * 1024.0 * 1024.0;
+
+/// Seconds by stage, from what each stage took in a rehearsal.
+pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
+    let seeds = resolved.seeds.len() as f64;
+    let (world, took) = (&resolved.world, &rehearsal.took);
+    let largest = resolved.largest_budget() as f64;
+    let mut stages = Stages::default();
+    let rate = |(seconds, n): (f64, u64)| seconds / n.max(1) as f64;
+
+    let trained = |starts: &str, without: &str| {
+        let of = |name: &str| name.starts_with(starts) && (without.is_empty() || !name.contains(without));
+        let found = took.trainings.iter().filter(|(name, ..)| of(name));
+        found.fold((0.0, 0), |(seconds, tokens), (_, s, t)| (seconds + s, tokens + t))
+    };
+    let after = world.marks.canaries_after_tokens.filter(|_| world.marks.canary.is_some());
+    let twice = |tokens: u64| (tokens + after.map_or(0, |after| tokens.saturating_sub(after))) as f64;
+    let (teacher, implanting) = (rate(trained("teacher", "implanting")), trained("teacher, implanting", ""));
+    let read = rate(took.reading);
+    match &world.teacher {
+        TeacherSource::Train(plan) => stages.models += twice(plan.tokens) * teacher + plan.tokens as f64 * read,
+        TeacherSource::Open { continued: Some(plan), .. } => {
+            stages.models += twice(plan.tokens) * teacher + plan.tokens as f64 * read;
+        }
+        TeacherSource::Open { continued: None, .. } => {}
+    }
+    if let ModelSource::Train(plan) = &world.stranger {
+        stages.models += plan.tokens as f64 * (rate(trained("stranger", "")) + read);
+    }
+    if let BaseSource::Train(plan) = &world.base {
+        stages.models += plan.tokens as f64 * (rate(trained("base", "")) + read);
+    }
+    if let (Some(full), Some(short)) = (&world.marks.implant, &rehearsal.scaled.world.marks.implant) {
+        // when all items are answered is not known before; half of the steps allowed is a guess
+        stages.models += implanting.0 * (0.5 * full.max_steps as f64 / short.max_steps.max(1) as f64).max(1.0);
+    }
+
+    let answers = 3.0 * ways_to_draw(resolved) as f64 * largest * took.answer_tokens;
+    stages.asking = answers * rate(took.asking);
+    // prompts are drawn again to keep audit and neutral questions apart from them
+    stages.asking += 2.0 * largest * rate(took.prompts);
+
+    let (prompt, answer) = (world.queries.prompt_tokens as f64, took.answer_tokens);
+    for (channel, [fresh, known]) in resolved.channels.iter().zip(&took.students) {
+        let (fresh, known) = (rate(*fresh), rate(*known));
+        let mut shown = std::collections::BTreeMap::new();
+        for run in resolved.runs().into_iter().filter(|run| run.seed == resolved.seeds[0]) {
+            let (Some(its), Some(steps), Some(budget)) = (&run.channel, run.steps, run.budget) else { continue };
+            if its != channel {
+                continue;
+            }
+            let rows = (own_steps(resolved, run.arm, steps) * world.student.batch_rows as u64) as f64;
+            // only rows that this teacher's laws were not yet shown for, and that fit, are scored
+            let already = shown.entry(run.arm.name()).or_insert(0.0);
+            let distinct = rows.min(budget as f64);
+            let new = if distinct > kept_laws(channel, answer) { rows } else { (distinct - *already).max(0.0) };
+            *already = distinct.max(*already);
+            stages.students += (prompt + answer - 1.0) * (rows * known + new * (fresh - known).max(0.0));
+        }
+    }
+
+    let suspects = resolved.runs().into_iter().filter(|run| run.seed == resolved.seeds[0]);
+    stages.measuring =
+        suspects.map(|run| took.measuring[usize::from(!matches!(run.arm, Arm::Teacher | Arm::Stranger))]).sum::<f64>();
+    let read_again = if let TeacherSource::Train(plan) = &world.teacher { plan.tokens as f64 * read } else { 0.0 };
+    stages.other = took.once_seconds + took.report_seconds + read_again;
+    for part in [&mut stages.models, &mut stages.asking, &mut stages.students, &mut stages.measuring, &mut stages.other] {
+        *part *= seeds;
+    }
+    stages
+}
+
+/// Exchanges whose laws a teacher keeps.
+fn kept_laws(channel: &Channel, answer: f64) -> f64 {
+    law_size(&channel.surface).map_or(f64::INFINITY, |k| LAWS_BYTES / (8.0 * k * answer.max(1.0)))
+}
+
+/// Largest memory: what the rehearsal needed, and what grows with the work until it is full.
+pub(super) fn memory(resolved: &Resolved, total: &Estimate, rehearsal: &Rehearsal) -> Option<f64> {
+    let world = &resolved.world;
+    let exchange = EXCHANGE_BYTES + 4.0 * (total.prompt_tokens + total.answer_tokens) as f64 / total.queries.max(1) as f64;
+    let shard = |resolved: &Resolved| resolved.world.queries.shard_queries.min(resolved.largest_budget()) as f64;
+    let shards = SHARDS * exchange * (shard(resolved) - shard(&rehearsal.scaled));
+    let pretraining = match &world.teacher {
+        TeacherSource::Train(plan) => plan.tokens,
+        TeacherSource::Open { continued, .. } => continued.as_ref().map_or(0, |plan| plan.tokens),
+    };
+    let documents = DOCUMENT_TOKEN_BYTES * pretraining as f64;
+    let largest = resolved.largest_budget() as f64;
+    let laws: f64 = resolved
+        .channels
+        .iter()
+        .filter_map(|channel| Some(law_size(&channel.surface)? * 8.0 * rehearsal.took.answer_tokens * largest))
+        // of three teachers each
+        .map(|bytes| 3.0 * bytes.min(LAWS_BYTES))
+        .sum();
+    Some(rehearsal.peak_bytes? + shards + documents.max(laws))
+}

@@ -1,0 +1,139 @@
+use std::path::Path;
+use std::time::Instant;
+
+use corpus::Split;
+use distill::write_parquet;
+use oracle::{Codec, Exchange, Query, Stop};
+use results::Arm;
+
+use crate::resolve::Run;
+use crate::stages::context::CURVE;
+use crate::stages::repetition::Models;
+use crate::stages::texts::documents;
+use crate::stages::transcript::queries_in;
+use crate::stages::{Context, Marks, Suspect, Timing, distil, measure, teacher_report};
+
+/// Texts of the corpus from which the length of answers and the size of a transcript are read off.
+const TEXTS: u64 = 4096;
+
+/// What a little of every stage took.
+#[derive(Debug, Clone)]
+pub struct Rehearsed {
+    /// Wall time of everything that is done once however much is asked or trained: tokenizer, neutral questions, audit.
+    pub once_seconds: f64,
+    /// Every training but those of students, by the name of its model: seconds and tokens.
+    pub trainings: Vec<(String, f64, u64)>,
+    /// Asking: seconds and answer tokens.
+    pub asking: (f64, u64),
+    /// Drawing prompts: seconds and prompts.
+    pub prompts: (f64, u64),
+    /// Reading documents for a training: seconds and tokens.
+    pub reading: (f64, u64),
+    /// By channel: seconds and tokens of a student to whom every law was new, and of one whose laws were known.
+    pub students: Vec<[(f64, u64); 2]>,
+    /// Wall time of all measurements of the teacher, and of the base.
+    pub measuring: [f64; 2],
+    /// Wall time of what is said of the teacher alone.
+    pub report_seconds: f64,
+    /// Mean answer of the corpus itself, tokens: what a teacher that models it answers.
+    pub answer_tokens: f64,
+    /// Bytes of the corpus' own openings and continuations as a transcript, per query.
+    pub bytes_per_query: f64,
+    /// Bytes of a student's artifact, its loss curve left out.
+    pub student_bytes: u64,
+}
+
+/// Does a little of every stage of a scaled-down experiment that has two budgets, in an empty store, and takes the time.
+///
+/// # Errors
+/// As the stages.
+pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
+    let started = Instant::now();
+    let marks = Marks::build(ctx)?;
+    let once_before = started.elapsed().as_secs_f64();
+    let models = Models::make(ctx, &marks)?;
+    let trainings = ctx.timings.take().into_iter().map(|t| (t.stage, t.wall_seconds, t.tokens)).collect();
+
+    let mut students = Vec::new();
+    let mut asking = (0.0, 0);
+    let mut student_bytes = 0;
+    for channel in &ctx.resolved.channels {
+        let mut timed = Vec::new();
+        for &budget in &ctx.resolved.budgets {
+            let run = ctx.resolved.distilled(ctx.seed, Arm::Student, channel, budget);
+            let (student, _) = distil(ctx, &run, &models.marked, &models.base)?;
+            let (asked, trained): (Vec<Timing>, Vec<Timing>) =
+                ctx.timings.take().into_iter().partition(|timing| timing.stage.starts_with("asking"));
+            asking = asked.iter().fold(asking, |(seconds, tokens), t| (seconds + t.wall_seconds, tokens + t.tokens));
+            timed.push(trained.iter().fold((0.0, 0), |(seconds, tokens), t| (seconds + t.wall_seconds, tokens + t.tokens)));
+            student_bytes = bytes_in(&ctx.store.root().join("student").join(student.hash.hex()), CURVE)?;
+        }
+        let [fresh, known] = timed[..] else { anyhow::bail!("a rehearsal has two budgets") };
+        students.push([fresh, known]);
+    }
+
+    let runs = [Arm::Teacher, Arm::Base].map(|arm| Run { seed: ctx.seed, arm, channel: None, budget: None, steps: None });
+    let suspects: Vec<Suspect> = runs.into_iter().map(|run| models.suspect(ctx, run)).collect::<anyhow::Result<_>>()?;
+    let before = Instant::now();
+    let audit = models.audit(ctx, &marks, &suspects)?;
+    let once_seconds = once_before + before.elapsed().as_secs_f64();
+    let mut measuring = [0.0; 2];
+    for (seconds, suspect) in measuring.iter_mut().zip(&suspects) {
+        let before = Instant::now();
+        measure(ctx, suspect, &marks, &audit)?;
+        *seconds = before.elapsed().as_secs_f64();
+    }
+    let before = Instant::now();
+    teacher_report(ctx, &models.teachers, &suspects[0], &audit)?;
+    let report_seconds = before.elapsed().as_secs_f64();
+
+    let before = Instant::now();
+    let queries = queries_in(ctx, 0..TEXTS)?;
+    let prompts = (before.elapsed().as_secs_f64(), TEXTS);
+    let before = Instant::now();
+    let texts = ctx.sources.of(ctx.seed_for("teacher documents"))?;
+    let read = documents(&*texts, Split::Train, TEXTS, usize::MAX, ctx.vocabulary, ctx.rt);
+    let reading = (before.elapsed().as_secs_f64(), read.iter().map(|document| document.len() as u64).sum());
+    let exchanges = of_the_corpus(ctx, queries)?;
+    let answered: usize = exchanges.iter().map(|exchange| exchange.answer.len()).sum();
+    let file = ctx.store.root().join("corpus.parquet");
+    write_parquet(&file, &exchanges, ctx.vocabulary.tokenizer.vocab_size())?;
+    let bytes = std::fs::metadata(&file)?.len();
+    Ok(Rehearsed {
+        once_seconds,
+        trainings,
+        asking,
+        prompts,
+        reading,
+        students,
+        measuring,
+        report_seconds,
+        answer_tokens: answered as f64 / TEXTS as f64,
+        bytes_per_query: bytes as f64 / TEXTS as f64,
+        student_bytes,
+    })
+}
+
+/// What the corpus itself says after each of `queries`.
+fn of_the_corpus(ctx: &Context<'_>, queries: Vec<Query>) -> anyhow::Result<Vec<Exchange>> {
+    let texts = ctx.sources.of(ctx.seed_for("queries"))?;
+    let answered = |query: Query| {
+        let ids = ctx.vocabulary.document(&texts.document(Split::Prompts, query.index));
+        let answer: Vec<_> = ids.into_iter().skip(query.prompt.len()).take(query.max_new_tokens).collect();
+        let stop = if answer.len() < query.max_new_tokens { Stop::EndToken } else { Stop::Length };
+        Exchange { query, answer, stop }
+    };
+    Ok(queries.into_iter().map(answered).collect())
+}
+
+/// Bytes of all files of a directory but the one called `left_out`.
+fn bytes_in(directory: &Path, left_out: &str) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name() != left_out {
+            sum += entry.metadata()?.len();
+        }
+    }
+    Ok(sum)
+}
