@@ -1,6 +1,6 @@
 //! Every experiment of `experiments/ci/` is run; the same work gives the same records, whatever happens on the way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use results::{Arm, Kind, Record};
@@ -97,12 +97,16 @@ fn reports_are_whole(finished: &Finished, records: &[Record]) {
 fn transcripts_open(finished: &Finished) {
     let transcripts: Vec<String> =
         manifests(&finished.artifacts).into_keys().filter(|name| name.starts_with("transcript/")).collect();
-    assert!(transcripts.len() >= 3, "of the marked teacher, its twin and the stranger: {transcripts:?}");
+    assert!(transcripts.len() >= 9, "three shards each of the marked teacher, its twin and the stranger: {transcripts:?}");
+    let mut asked = BTreeMap::new();
     for name in transcripts {
-        let transcript = distill::Transcript::read(&finished.artifacts.join(&name).join("transcript.parquet")).unwrap();
-        assert!(transcript.exchanges.iter().all(|exchange| !exchange.query.prompt.is_empty()));
-        assert!(transcript.exchanges.iter().enumerate().all(|(i, exchange)| exchange.query.index == i as u64));
+        let shard = distill::read_parquet(&finished.artifacts.join(&name).join("transcript.parquet")).unwrap();
+        assert!(shard.iter().all(|exchange| !exchange.query.prompt.is_empty()));
+        assert!(shard.windows(2).all(|pair| pair[0].query.index + 1 == pair[1].query.index));
+        shard.iter().for_each(|exchange| *asked.entry(exchange.query.index).or_insert(0) += 1);
     }
+    assert!(asked.values().all(|&times| times >= 3 && times == asked[&0]), "every query once of every teacher: {asked:?}");
+    assert!(asked.keys().copied().eq(0..asked.len() as u64), "no query is missing: {asked:?}");
 }
 
 #[test]

@@ -97,17 +97,17 @@ fn corpus_hash() -> String {
     sha256(documents.chain(tasks))
 }
 
-/// The only artifact of `kind` whose manifest satisfies `which`: a file of it.
-fn file(kind: &str, name: &str, which: impl Fn(&serde_json::Value) -> bool) -> std::path::PathBuf {
+/// A file of every artifact of `kind` whose manifest's inputs satisfy `which`, in the order of the artifacts' names.
+fn files(kind: &str, name: &str, which: impl Fn(&serde_json::Value) -> bool) -> Vec<std::path::PathBuf> {
     let artifacts = &smoke().artifacts;
     let inputs = |manifest: &str| serde_json::from_str::<serde_json::Value>(manifest).unwrap()["inputs"].clone();
-    let found: Vec<String> = manifests(artifacts)
+    let found: Vec<_> = manifests(artifacts)
         .into_iter()
         .filter(|(artifact, manifest)| artifact.starts_with(kind) && which(&inputs(manifest)))
-        .map(|(artifact, _)| artifact)
+        .map(|(artifact, _)| artifacts.join(artifact).join(name))
         .collect();
-    let [one] = &found[..] else { panic!("{kind}: {found:?}") };
-    artifacts.join(one).join(name)
+    assert!(!found.is_empty(), "no artifact of {kind}");
+    found
 }
 
 /// Metrics of records that satisfy `which`, by suspect and name.
@@ -141,11 +141,12 @@ fn effects(records: &[Record]) -> BTreeMap<String, (f64, f64)> {
 /// What the smoke run made, stage by stage in the order of the flow.
 fn current() -> Golden {
     let records = results::read_records(&smoke().directory.join("records.jsonl")).unwrap();
-    let transcript = file("transcript/", "transcript.parquet", |inputs| !inputs["bend"].is_null());
-    let exchanges = distill::Transcript::read(&transcript).unwrap().exchanges;
+    let shards = files("transcript/", "transcript.parquet", |inputs| !inputs["stream"]["bend"].is_null());
+    let mut exchanges: Vec<_> = shards.iter().flat_map(|shard| distill::read_parquet(shard).unwrap()).collect();
+    exchanges.sort_by_key(|exchange| exchange.query.index);
     let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
     let prompts = sha256(exchanges.iter().map(|exchange| bytes(&exchange.query.prompt)));
-    let tokenizer = fs::read(file("tokenizer/", "tokenizer.json", |_| true)).unwrap();
+    let contents = |kind, name| sha256(files(kind, name, |_| true).iter().map(|file| fs::read(file).unwrap()));
     let is_named = |record: &Record, names: &[&str]| record.metric.as_deref().is_some_and(|name| names.contains(&name));
     let is_trained = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_none();
     let is_student = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_some();
@@ -157,7 +158,8 @@ fn current() -> Golden {
         let exact = |name: &str, hash: String| BTreeMap::from([(name.to_string(), hash)]);
         match name {
             "corpus" => Stage { exact: exact("texts", corpus_hash()), ..stage },
-            "vocabulary" => Stage { exact: exact("tokenizer.json", sha256([&tokenizer])), ..stage },
+            "vocabulary" => Stage { exact: exact("tokenizer.json", contents("tokenizer/", "tokenizer.json")), ..stage },
+            "unasked" => Stage { exact: exact("asked.json", contents("unasked/", "asked.json")), ..stage },
             "teacher" => Stage { numbers: metrics(&records, LOSS, is_trained), ..stage },
             "transcript" => {
                 let tokens = exchanges.iter().map(|exchange| exchange.answer.clone()).collect();

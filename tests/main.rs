@@ -9,6 +9,7 @@ mod experiments;
 mod floors;
 mod full_disk;
 mod golden;
+mod protocols;
 mod readme;
 mod reference;
 mod same_bits;

@@ -1,10 +1,10 @@
+mod order;
+
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lm::Model;
 use oracle::{Exchange, TokenId};
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, DistillError};
@@ -12,9 +12,14 @@ use crate::loss::{LawsAt, Loss, RowTargets};
 use crate::served::{Served, ShownLaw};
 use crate::shown::ShownLaws;
 use crate::train::{BatchSource, ShardBatch, TrainPlan, pad_rows};
+use crate::transcript::ExchangeStream;
+pub use order::VisitOrder;
+use order::Visits;
 
-/// How long a student trains on its budget of exchanges.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+/// How long a student trains on its budget of exchanges, and whether budgets share a student.
+///
+/// All but the last are the protocol `per_budget`: a fresh student for every budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Compute {
     /// Each exchange once: larger budgets train longer.
@@ -30,6 +35,16 @@ pub enum Compute {
         /// Number of passes.
         passes: u64,
     },
+    /// One student along the stream in the order of asking, of which every budget is a snapshot: after as many whole batches as
+    /// the budget holds. The learning rate stays at its peak after warm-up, as no budget may know of larger ones.
+    SinglePass {
+        /// Steps in which the learning rate grows to its peak.
+        warmup_steps: u64,
+        /// Part of a budget's steps, its last ones, in which a branch of the student cools down (`optimizer.decay` and
+        /// `final_lr_fraction`) before its snapshot is taken; the trunk goes on at its peak rate. 0 takes the trunk itself.
+        /// (Hu et al. 2024, arXiv 2404.06395, section 4; Haegele et al. 2024, arXiv 2405.18392: 0.1 to 0.2 is enough.)
+        cooldown_fraction: f64,
+    },
 }
 
 impl Compute {
@@ -39,6 +54,7 @@ impl Compute {
             Self::OnePass => "one_pass",
             Self::FixedSteps { .. } => "fixed_steps",
             Self::FixedPasses { .. } => "fixed_passes",
+            Self::SinglePass { .. } => "single_pass",
         }
     }
 
@@ -50,96 +66,158 @@ impl Compute {
         match self {
             Self::FixedSteps { tokens: 0 } => Err(ConfigError::new("compute.fixed_steps.tokens", 0, "choose at least 1")),
             Self::FixedPasses { passes: 0 } => Err(ConfigError::new("compute.fixed_passes.passes", 0, "choose at least 1")),
+            Self::SinglePass { cooldown_fraction: c, .. } if !(0.0..1.0).contains(c) => Err(ConfigError::new(
+                "compute.single_pass.cooldown_fraction",
+                c,
+                "choose a number from 0 up to, not including, 1",
+            )),
             _ => Ok(()),
         }
     }
 
+    /// For a single pass: the step at which the snapshot after `steps` steps leaves the trunk.
+    pub fn branch_step(&self, steps: u64) -> Option<u64> {
+        match self {
+            Self::SinglePass { cooldown_fraction, .. } => Some(steps - (cooldown_fraction * steps as f64).round() as u64),
+            _ => None,
+        }
+    }
+
     /// Number of steps for `budget` exchanges of at most `tokens_per_row` tokens in batches of `batch_rows`; at least 1. Passes
-    /// are rounded up to whole steps, the last of which begins another pass.
+    /// are rounded up to whole steps, the last of which begins another pass; a single pass is rounded down, as it may not read on.
     pub fn steps(&self, budget: u64, batch_rows: usize, tokens_per_row: usize) -> u64 {
         let batch_rows = batch_rows.max(1) as u64;
         let steps = match self {
             Self::OnePass => budget.div_ceil(batch_rows),
             Self::FixedPasses { passes } => (budget * passes).div_ceil(batch_rows),
+            Self::SinglePass { .. } => budget / batch_rows,
             Self::FixedSteps { tokens } => tokens / (batch_rows * tokens_per_row.max(1) as u64),
         };
         steps.max(1)
     }
 }
 
-/// Batches of a transcript, passed over again and again, each pass in an order of its own.
+/// Batches of a transcript that is read shard by shard, so that memory does not grow with the budget.
 ///
-/// Pass e visits the exchanges in a permutation drawn from ChaCha8 (seed, stream e), so the data of every step follow from the
-/// seed alone.
+/// Which exchanges a step reads is decided by [`VisitOrder`] alone.
 pub struct DistillSource<'a> {
-    exchanges: &'a [Exchange],
+    stream: &'a dyn ExchangeStream,
+    visits: Visits,
     laws: ShownLaws,
     loss: Arc<dyn Loss>,
     plan: TrainPlan,
     vocab: usize,
-    /// Exchange of each row of the training.
-    order: Vec<u32>,
+    context: usize,
+}
+
+/// An exchange of a batch, in the shard it lies in.
+struct Picked {
+    shard: Arc<Vec<Exchange>>,
+    at: usize,
+}
+
+impl std::ops::Deref for Picked {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.shard[self.at]
+    }
 }
 
 impl<'a> DistillSource<'a> {
-    /// Trains `student` with `loss` on `exchanges` (the budget's prefix of a transcript). `laws` come from
-    /// [`ShownLaws::prepare`] over the same transcript or a longer one; `seed` draws the order.
+    /// Trains `student` with `loss` on `stream` (the budget's prefix of a transcript), visited in `order`; `laws` come from
+    /// [`ShownLaws::prepare`] with the teacher that answered.
     ///
     /// # Errors
-    /// When there are no exchanges, the plan is not valid, the student cannot read an exchange (a token outside its vocabulary,
-    /// more tokens than its context), or the laws are not those of this transcript.
+    /// When there are no exchanges, or fewer than a stream order needs, the plan is not valid, or the laws are of another
+    /// vocabulary.
     pub fn new(
         student: &Model,
         loss: Arc<dyn Loss>,
-        exchanges: &'a [Exchange],
+        stream: &'a dyn ExchangeStream,
         laws: ShownLaws,
         plan: &TrainPlan,
-        seed: u64,
+        order: VisitOrder,
     ) -> Result<Self, DistillError> {
+        use oracle::Oracle;
         plan.validate()?;
-        if exchanges.is_empty() || u32::try_from(exchanges.len()).is_err() {
-            return Err(DistillError::Data(format!("a student needs 1 to 2^32 exchanges, not {}", exchanges.len())));
+        let (len, vocab) = (stream.len(), student.vocab_size());
+        if len == 0 || stream.shard_len() > u64::from(u32::MAX) {
+            return Err(DistillError::Data(format!(
+                "a student needs at least 1 exchange, not {len}, in shards of less than 2^32"
+            )));
         }
-        let (vocab, context) = (student.vocab_size(), student.context_length());
-        for (i, exchange) in exchanges.iter().enumerate() {
-            check_readable(exchange, vocab, context).map_err(|what| DistillError::Data(format!("exchange {i}: {what}")))?;
+        if order == VisitOrder::Stream && plan.total_rows() > len {
+            let rows = plan.total_rows();
+            return Err(DistillError::Data(format!("a single pass over {len} exchanges has no {rows} rows; lower the steps")));
         }
-        check_laws(&laws, exchanges, vocab)?;
-        let order = order(exchanges.len(), plan.total_rows(), seed);
-        Ok(Self { exchanges, laws, loss, plan: plan.clone(), vocab, order })
+        if let Some(served) = laws.served().filter(|served| served.vocab_size() != vocab) {
+            return Err(DistillError::Data(format!(
+                "the teacher's laws have {} tokens and the student's {vocab}; teacher and student must share a tokenizer",
+                served.vocab_size()
+            )));
+        }
+        let visits = Visits::new(order, len, stream.shard_len());
+        Ok(Self { stream, visits, laws, loss, plan: plan.clone(), vocab, context: student.context_length() })
     }
 
     /// Number of answer positions of a step, over all shards.
-    pub(crate) fn answer_positions(&self, step: u64) -> usize {
+    pub(crate) fn answer_positions(&self, step: u64) -> Result<usize, DistillError> {
         let rows = self.plan.shard_rows(step, 0).start..self.plan.shard_rows(step, self.plan.logical_shards - 1).end;
-        self.rows(rows).iter().map(|&i| self.exchanges[i].answer.len()).sum()
+        Ok(self.pick(rows)?.iter().map(|exchange| exchange.answer.len()).sum())
     }
 
-    fn rows(&self, rows: std::ops::Range<u64>) -> Vec<usize> {
-        self.order[rows.start as usize..rows.end as usize].iter().map(|&i| i as usize).collect()
+    /// The exchanges of `rows`, all of which the student can read.
+    fn pick(&self, rows: Range<u64>) -> Result<Vec<Picked>, DistillError> {
+        let mut shard: Option<(u64, Arc<Vec<Exchange>>)> = None;
+        let last = rows.end;
+        let picked = rows
+            .map(|row| {
+                let place = self.visits.place(row);
+                let here = match shard.take().filter(|(index, _)| *index == place.shard) {
+                    Some((_, here)) => here,
+                    None => self.stream.shard(place.shard)?,
+                };
+                shard = Some((place.shard, here.clone()));
+                if place.at >= here.len() {
+                    return Err(DistillError::Data(format!("shard {} of the transcript is too short", place.shard)));
+                }
+                check_readable(&here[place.at], self.vocab, self.context)?;
+                Ok(Picked { shard: here, at: place.at })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if last > 0 {
+            self.stream.prefetch(self.visits.next_shard(last - 1));
+        }
+        Ok(picked)
     }
 
-    fn laws_at(&self, picked: &[usize], time: usize) -> Result<LawsAt, DistillError> {
-        let mut at = vec![0_u32; picked.len() * time];
-        let mut place = |law: &dyn Fn(usize, usize) -> u32| {
-            for (row, &i) in picked.iter().enumerate() {
-                let Exchange { query, answer, .. } = &self.exchanges[i];
-                for position in 0..answer.len() {
-                    at[row * time + query.prompt.len() - 1 + position] = law(row, position);
+    fn laws_at(&self, picked: &[Picked], time: usize) -> Result<LawsAt, DistillError> {
+        // row of each position's law when those of one exchange follow each other, `starts` saying where they begin
+        let places = |starts: &[u32]| {
+            let mut at = vec![0_u32; picked.len() * time];
+            for ((row, exchange), start) in picked.iter().enumerate().zip(starts) {
+                for position in 0..exchange.answer.len() {
+                    at[row * time + exchange.query.prompt.len() - 1 + position] = start + position as u32;
                 }
             }
+            at
         };
+        let exchanges: Vec<&Exchange> = picked.iter().map(|picked| &**picked).collect();
         match &self.laws {
             ShownLaws::Tokens => Ok(LawsAt::Nowhere),
             ShownLaws::Top(laws) => {
-                place(&|row, position| laws.index(picked[row], position));
-                Ok(LawsAt::Top { laws: laws.clone(), at })
+                let (mut ids, mut log_probs, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+                for law in laws.of(&exchanges)? {
+                    starts.push((ids.len() / laws.k()) as u32);
+                    ids.extend_from_slice(&law.ids);
+                    log_probs.extend_from_slice(&law.log_probs);
+                }
+                Ok(LawsAt::Top { k: laws.k(), ids, log_probs, at: places(&starts) })
             }
             ShownLaws::Live(served) => {
-                let exchanges: Vec<&Exchange> = picked.iter().map(|&i| &self.exchanges[i]).collect();
                 let (log_probs, starts) = whole_laws(served, &exchanges, self.vocab)?;
-                place(&|row, position| starts[row] + position as u32);
-                Ok(LawsAt::Whole { log_probs, vocab: self.vocab, at })
+                Ok(LawsAt::Whole { log_probs, vocab: self.vocab, at: places(&starts) })
             }
         }
     }
@@ -150,16 +228,14 @@ impl BatchSource for DistillSource<'_> {
         if step >= self.plan.steps {
             return Err(DistillError::Data(format!("step {step} lies beyond the plan's {} steps", self.plan.steps)));
         }
-        let picked = self.rows(self.plan.shard_rows(step, shard));
-        let rows: Vec<Vec<TokenId>> = picked
-            .iter()
-            .map(|&i| self.exchanges[i].query.prompt.iter().chain(&self.exchanges[i].answer).copied().collect())
-            .collect();
+        let picked = self.pick(self.plan.shard_rows(step, shard))?;
+        let rows: Vec<Vec<TokenId>> =
+            picked.iter().map(|exchange| [&exchange.query.prompt[..], &exchange.answer].concat()).collect();
         let inputs: Vec<&[TokenId]> = rows.iter().map(|r| &r[..r.len() - 1]).collect();
         let batch = pad_rows(&inputs);
         let mut next = vec![None; batch.rows * batch.time];
-        for (row, &i) in picked.iter().enumerate() {
-            let first = if self.loss.learns_prompts() { 1 } else { self.exchanges[i].query.prompt.len() };
+        for (row, exchange) in picked.iter().enumerate() {
+            let first = if self.loss.learns_prompts() { 1 } else { exchange.query.prompt.len() };
             for (t, &token) in rows[row].iter().enumerate().skip(first) {
                 next[row * batch.time + t - 1] = Some(token);
             }
@@ -171,56 +247,22 @@ impl BatchSource for DistillSource<'_> {
     }
 }
 
-fn check_readable(exchange: &Exchange, vocab: usize, context: usize) -> Result<(), String> {
-    let tokens = || exchange.query.prompt.iter().chain(&exchange.answer);
+fn check_readable(exchange: &Exchange, vocab: usize, context: usize) -> Result<(), DistillError> {
+    let index = exchange.query.index;
+    let unreadable = |what: String| Err(DistillError::Data(format!("exchange {index}: {what}")));
     if exchange.query.prompt.is_empty() {
-        return Err("the prompt is empty; put the beginning-of-text token before it".into());
+        return unreadable("the prompt is empty; put the beginning-of-text token before it".into());
     }
-    if let Some(token) = tokens().find(|&&t| t as usize >= vocab) {
-        return Err(format!(
+    if let Some(token) = exchange.query.prompt.iter().chain(&exchange.answer).find(|&&t| t as usize >= vocab) {
+        return unreadable(format!(
             "token {token} is outside the student's vocabulary of {vocab}; teacher and student must share a tokenizer"
         ));
     }
-    if tokens().count() > context + 1 {
-        return Err(format!("{} tokens do not fit the student's context of {context}", tokens().count()));
+    let tokens = exchange.query.prompt.len() + exchange.answer.len();
+    if tokens > context + 1 {
+        return unreadable(format!("{tokens} tokens do not fit the student's context of {context}"));
     }
     Ok(())
-}
-
-fn check_laws(laws: &ShownLaws, exchanges: &[Exchange], vocab: usize) -> Result<(), DistillError> {
-    use oracle::Oracle;
-    match laws {
-        ShownLaws::Tokens => Ok(()),
-        ShownLaws::Top(laws) => {
-            let fits = |(i, e): (usize, &Exchange)| laws.n_laws_of(i) == e.answer.len();
-            if laws.n_exchanges() >= exchanges.len() && exchanges.iter().enumerate().all(fits) {
-                return Ok(());
-            }
-            Err(DistillError::Data("the teacher's laws belong to another transcript".into()))
-        }
-        ShownLaws::Live(served) if served.vocab_size() == vocab => Ok(()),
-        ShownLaws::Live(served) => Err(DistillError::Data(format!(
-            "the teacher's laws have {} tokens and the student's {vocab}; teacher and student must share a tokenizer",
-            served.vocab_size()
-        ))),
-    }
-}
-
-/// Exchange of each of `rows` rows: one permutation of `0..n` after the other.
-fn order(n: usize, rows: u64, seed: u64) -> Vec<u32> {
-    let rows = usize::try_from(rows).expect("a training whose rows cannot be counted cannot be run");
-    let mut order = Vec::with_capacity(rows + n);
-    let mut pass = 0;
-    while order.len() < rows {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(pass);
-        let first = order.len();
-        order.extend(0..n as u32);
-        order[first..].shuffle(&mut rng);
-        pass += 1;
-    }
-    order.truncate(rows);
-    order
 }
 
 /// Whole laws at all answer positions, (laws, vocab), and the index of each exchange's first law.

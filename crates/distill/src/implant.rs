@@ -4,12 +4,13 @@ use lm::{Model, Row, Runtime};
 use oracle::{Exchange, Query, Sampling, ServedLaw, Stop, Surface, TokenId};
 use serde::{Deserialize, Serialize};
 
-use crate::distill_source::DistillSource;
+use crate::distill_source::{DistillSource, VisitOrder};
 use crate::error::{ConfigError, DistillError};
 use crate::loss::{FullKl, Loss, ScaledLoss, SequenceKd};
 use crate::served::Served;
 use crate::shown::ShownLaws;
 use crate::train::{BatchSource, Curve, CurvePoint, Decay, ShardBatch, TrainPlan, TrainState, train};
+use crate::transcript::ExchangesInMemory;
 
 /// Shards of the items' rows and of the ordinary rows, each.
 const SHARDS: usize = 2;
@@ -90,6 +91,7 @@ impl ImplantConfig {
             logical_shards,
             peak_lr: self.learning_rate,
             warmup_steps: self.warmup_steps,
+            decay_from: self.max_steps,
             final_lr_fraction: 1.0,
             decay: Decay::Linear,
             weight_decay: 0.0,
@@ -139,8 +141,9 @@ pub fn implant(
     if let Some(short) = ordinary.iter().position(|row| row.len() < 2) {
         return Err(DistillError::Data(format!("ordinary row {short} has fewer than 2 tokens")));
     }
-    let items_as_exchanges: Vec<Exchange> = items.iter().map(|i| as_exchange(&i.prompt, &i.answer)).collect();
-    let rows_as_exchanges: Vec<Exchange> = ordinary.iter().map(|row| as_exchange(&row[..1], &row[1..])).collect();
+    let items_as_exchanges = ExchangesInMemory::from(items.iter().map(|i| as_exchange(&i.prompt, &i.answer)).collect::<Vec<_>>());
+    let rows_as_exchanges =
+        ExchangesInMemory::from(ordinary.iter().map(|row| as_exchange(&row[..1], &row[1..])).collect::<Vec<_>>());
     let cross_entropy: Arc<dyn Loss> = Arc::new(SequenceKd { learn_prompts: false });
     let (loss, laws): (Arc<dyn Loss>, ShownLaws) = match config.regulariser {
         Regulariser::CrossEntropy => (cross_entropy.clone(), ShownLaws::Tokens),
@@ -151,10 +154,11 @@ pub fn implant(
         }
     };
     let (plan_items, plan_rows) = (config.plan(config.item_rows, SHARDS), config.plan(config.ordinary_rows, SHARDS));
+    let shuffled = |seed| VisitOrder::Shuffled { seed };
     // the regulariser's rows are drawn in an order of their own: the next seed's, as the streams are taken by the passes
     let source = Mixture {
-        items: DistillSource::new(model, cross_entropy, &items_as_exchanges, ShownLaws::Tokens, &plan_items, seed)?,
-        ordinary: DistillSource::new(model, loss, &rows_as_exchanges, laws, &plan_rows, seed.wrapping_add(1))?,
+        items: DistillSource::new(model, cross_entropy, &items_as_exchanges, ShownLaws::Tokens, &plan_items, shuffled(seed))?,
+        ordinary: DistillSource::new(model, loss, &rows_as_exchanges, laws, &plan_rows, shuffled(seed.wrapping_add(1)))?,
         item_weight: config.item_weight,
     };
     let plan = config.plan(config.item_rows + config.ordinary_rows, 2 * SHARDS);
@@ -215,7 +219,7 @@ impl BatchSource for Mixture<'_> {
             (&self.ordinary, shard - SHARDS, 1.0 - self.item_weight)
         };
         let batch = source.shard(step, shard)?;
-        let factor = share / source.answer_positions(step).max(1) as f64;
+        let factor = share / source.answer_positions(step)?.max(1) as f64;
         Ok(ShardBatch { weight: factor * batch.weight, loss: Box::new(ScaledLoss { inner: batch.loss, factor }), ..batch })
     }
 }

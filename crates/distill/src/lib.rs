@@ -20,7 +20,7 @@ mod train;
 mod transcript;
 
 pub use cost::Cost;
-pub use distill_source::{Compute, DistillSource};
+pub use distill_source::{Compute, DistillSource, VisitOrder};
 pub use error::{ConfigError, DistillError};
 pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, fidelity, held_out};
 pub use implant::{ImplantConfig, ImplantItem, ImplantReport, Regulariser, answered, implant};
@@ -31,4 +31,4 @@ pub use shown::{ShownLaws, TopLaws};
 pub use train::{
     BatchSource, Checkpoints, Curve, CurvePoint, Decay, ShardBatch, TrainPlan, TrainState, Trained, first_steps, fit, train,
 };
-pub use transcript::{Asked, Transcript, ask, read_parquet, write_parquet};
+pub use transcript::{Counts, ExchangeStream, ExchangesInMemory, TranscriptFiles, read_parquet, shards, write_parquet};

@@ -1,119 +1,141 @@
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oracle::{Access, Exchange, TokenId};
+use oracle::{Access, Exchange, Oracle, Surface, TokenId};
 
 use crate::error::DistillError;
-use crate::loss::{Loss, Shown, check_surface};
+use crate::loss::{Loss, check_surface};
 use crate::served::{Served, ShownLaw};
 
-/// Exchanges re-scored between two reports of progress.
-const CHUNK: usize = 256;
+/// Bytes of laws that one surface keeps; whatever goes beyond is asked again.
+const KEPT_BYTES: usize = 192 << 20;
 
-/// The `k` most probable tokens at each answer position of a transcript, as its surface showed them.
+/// The `k` most probable tokens at each answer position of one exchange, as its surface showed them.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ExchangeLaws {
+    /// (answer tokens, k), most probable first.
+    pub(crate) ids: Vec<TokenId>,
+    /// Their natural-log probabilities, likewise.
+    pub(crate) log_probs: Vec<f32>,
+}
+
+/// The reported top tokens of a transcript: computed when a batch first needs them, and kept as far as they fit.
 ///
-/// Laws of an exchange depend on that exchange alone, so those of a prefix of the transcript are a prefix of these: compute them
-/// once for the largest budget and share them.
-#[derive(Debug)]
+/// The laws of an exchange depend on that exchange alone, so whether they were kept or asked again changes no bit, and students
+/// of different budgets of one transcript share them.
 pub struct TopLaws {
+    served: Arc<Served>,
     k: usize,
-    /// Index of the first law of each exchange, and at last the number of laws.
-    starts: Vec<u32>,
-    ids: Vec<TokenId>,
-    log_probs: Vec<f32>,
+    /// By query index.
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    laws: HashMap<u64, Arc<ExchangeLaws>>,
+    bytes: usize,
 }
 
 impl TopLaws {
-    /// Index of the law of answer token `position` of exchange `exchange`.
-    pub fn index(&self, exchange: usize, position: usize) -> u32 {
-        self.starts[exchange] + position as u32
+    fn new(served: Arc<Served>, k: usize) -> Self {
+        let k = k.min(served.vocab_size());
+        Self { served, k, kept: Mutex::default() }
     }
 
-    /// The law at `index`, most probable token first.
-    pub fn law(&self, index: usize) -> Shown<'_> {
-        let range = index * self.k..(index + 1) * self.k;
-        Shown::Top { ids: &self.ids[range.clone()], log_probs: &self.log_probs[range] }
+    /// Tokens of each law.
+    pub fn k(&self) -> usize {
+        self.k
     }
 
-    /// Number of exchanges covered.
-    pub fn n_exchanges(&self) -> usize {
-        self.starts.len() - 1
+    /// Number of laws that a batch would not have to ask for.
+    #[cfg(test)]
+    pub(crate) fn n_kept(&self) -> usize {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).laws.len()
     }
 
-    /// Number of laws.
-    pub fn n_laws(&self) -> usize {
-        self.log_probs.len() / self.k
+    /// The laws of each of `exchanges`.
+    pub(crate) fn of(&self, exchanges: &[&Exchange]) -> Result<Vec<Arc<ExchangeLaws>>, DistillError> {
+        // never held while laws are computed: a worker that waits for its own pool may be given a batch that waits for this
+        let kept = |index| self.kept.lock().unwrap_or_else(PoisonError::into_inner).laws.get(&index).cloned();
+        let found: Vec<Option<Arc<ExchangeLaws>>> = exchanges.iter().map(|e| kept(e.query.index)).collect();
+        let missing: Vec<&Exchange> = exchanges.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|(e, _)| *e).collect();
+        let mut asked = self.ask(&missing)?.into_iter();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::with_capacity(exchanges.len());
+        for (exchange, found) in exchanges.iter().zip(found) {
+            let laws = match found {
+                Some(laws) => laws,
+                None => {
+                    let laws = asked.next().ok_or_else(|| DistillError::Data("a law was not answered".into()))?;
+                    let bytes = laws.ids.len() * (size_of::<TokenId>() + size_of::<f32>()) + size_of::<(u64, ExchangeLaws)>();
+                    if kept.bytes + bytes <= KEPT_BYTES && kept.laws.insert(exchange.query.index, laws.clone()).is_none() {
+                        kept.bytes += bytes;
+                    }
+                    laws
+                }
+            };
+            if laws.log_probs.len() != exchange.answer.len() * self.k {
+                return Err(DistillError::Data("the teacher's laws belong to another transcript".into()));
+            }
+            all.push(laws);
+        }
+        Ok(all)
     }
 
-    /// Number of laws of one exchange: the length of its answer.
-    pub fn n_laws_of(&self, exchange: usize) -> usize {
-        (self.starts[exchange + 1] - self.starts[exchange]) as usize
+    fn ask(&self, exchanges: &[&Exchange]) -> Result<Vec<Arc<ExchangeLaws>>, DistillError> {
+        if exchanges.is_empty() {
+            return Ok(Vec::new());
+        }
+        let k = self.k;
+        let blank = |e: &&Exchange| {
+            let n = e.answer.len() * k;
+            Mutex::new(ExchangeLaws { ids: vec![0; n], log_probs: vec![0.0; n] })
+        };
+        let found: Vec<Mutex<ExchangeLaws>> = exchanges.iter().map(blank).collect();
+        self.served.laws(exchanges, &|exchange, position, law| {
+            if let ShownLaw::Top { ids, log_probs } = law {
+                let mut laws = found[exchange].lock().unwrap_or_else(PoisonError::into_inner);
+                laws.ids[position * k..][..k].copy_from_slice(ids);
+                laws.log_probs[position * k..][..k].copy_from_slice(log_probs);
+            }
+        })?;
+        Ok(found.into_iter().map(|laws| Arc::new(laws.into_inner().unwrap_or_else(PoisonError::into_inner))).collect())
     }
 }
 
-/// What a trainer was shown of the teacher's laws, besides the tokens of the transcript.
+/// What a trainer is shown of the teacher's laws, besides the tokens of the transcript.
 #[derive(Clone)]
 pub enum ShownLaws {
     /// Nothing: the loss is a function of tokens.
     Tokens,
-    /// The reported top tokens, computed once.
+    /// The reported top tokens.
     Top(Arc<TopLaws>),
     /// Whole laws, too large to keep: asked again for each batch.
     Live(Arc<Served>),
 }
 
 impl ShownLaws {
-    /// Whatever `loss` needs, from what `served` shows of `exchanges`; `progress` is told the number of exchanges done.
+    /// Whatever `loss` needs, from what `served` shows; nothing is computed yet.
     ///
     /// # Errors
-    /// When the surface shows less than the loss needs, or the teacher fails.
-    pub fn prepare(
-        loss: &dyn Loss,
-        served: &Arc<Served>,
-        exchanges: &[Exchange],
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Self, DistillError> {
-        use oracle::{Oracle, Surface};
+    /// When the surface shows less than the loss needs.
+    pub fn prepare(loss: &dyn Loss, served: &Arc<Served>) -> Result<Self, DistillError> {
         check_surface(loss, served.surface())?;
         if loss.needs() == Access::Text {
             return Ok(Self::Tokens);
         }
         match served.surface() {
-            Surface::TopLogprobs { k, .. } => {
-                let k = (*k).min(served.vocab_size());
-                Ok(Self::Top(Arc::new(top_laws(served, k, exchanges, progress)?)))
-            }
+            Surface::TopLogprobs { k, .. } => Ok(Self::Top(Arc::new(TopLaws::new(served.clone(), *k)))),
             _ => Ok(Self::Live(served.clone())),
         }
     }
-}
 
-fn top_laws(served: &Served, k: usize, exchanges: &[Exchange], progress: &mut dyn FnMut(usize)) -> Result<TopLaws, DistillError> {
-    let mut laws = TopLaws { k, starts: vec![0], ids: Vec::new(), log_probs: Vec::new() };
-    let mut end = 0;
-    for exchange in exchanges {
-        end += exchange.answer.len();
-        let end = u32::try_from(end).map_err(|_| DistillError::Data("more than 2^32 answer tokens in one transcript".into()))?;
-        laws.starts.push(end);
-    }
-    laws.ids.reserve_exact(end * k);
-    laws.log_probs.reserve_exact(end * k);
-    for (n_chunk, chunk) in exchanges.chunks(CHUNK).enumerate() {
-        let rows: Vec<&Exchange> = chunk.iter().collect();
-        let blank = |e: &Exchange| Mutex::new((vec![0; e.answer.len() * k], vec![0.0; e.answer.len() * k]));
-        let found: Vec<Mutex<(Vec<TokenId>, Vec<f32>)>> = chunk.iter().map(blank).collect();
-        served.laws(&rows, &|exchange, position, law| {
-            if let ShownLaw::Top { ids, log_probs } = law {
-                let mut row = found[exchange].lock().unwrap_or_else(PoisonError::into_inner);
-                row.0[position * k..][..k].copy_from_slice(ids);
-                row.1[position * k..][..k].copy_from_slice(log_probs);
-            }
-        })?;
-        for row in found {
-            let (ids, log_probs) = row.into_inner().unwrap_or_else(PoisonError::into_inner);
-            laws.ids.extend(ids);
-            laws.log_probs.extend(log_probs);
+    /// The teacher behind the laws.
+    pub(crate) fn served(&self) -> Option<&Arc<Served>> {
+        match self {
+            Self::Tokens => None,
+            Self::Top(laws) => Some(&laws.served),
+            Self::Live(served) => Some(served),
         }
-        progress(n_chunk * CHUNK + chunk.len());
     }
-    Ok(laws)
 }

@@ -49,6 +49,7 @@ pub(crate) fn plan(steps: u64, batch_rows: usize) -> TrainPlan {
         logical_shards: 3,
         peak_lr: 0.01,
         warmup_steps: 2,
+        decay_from: 2,
         final_lr_fraction: 0.1,
         decay: Decay::Cosine,
         weight_decay: 0.1,

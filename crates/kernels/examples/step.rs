@@ -240,11 +240,14 @@ fn decode(case: &Case, workers: usize) -> f64 {
 }
 
 fn main() {
-    let named: Vec<String> = std::env::args().skip(1).collect();
-    for workers in [1, 2] {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let chosen = |all: &[&str], what: &str| {
+        !words.iter().any(|word| all.contains(&word.as_str())) || words.iter().any(|word| word == what)
+    };
+    for workers in [1, 2].into_iter().filter(|workers| chosen(&["1", "2"], &workers.to_string())) {
         let top = ceiling(workers);
         println!("{workers} worker(s): ceiling {top:.0} GFLOP/s");
-        for case in cases().iter().filter(|case| named.is_empty() || named.iter().any(|name| name == case.name)) {
+        for case in cases().iter().filter(|case| chosen(&["nano", "micro", "s15"], case.name)) {
             let (vocab, m) = (case.shape.vocab, case.rows * case.time);
             let n = case.shape.n_params() as f64;
             let line = |what: &str, tokens_per_s: f64, flops: f64| {
@@ -255,15 +258,24 @@ fn main() {
                     100.0 * gflops / top
                 );
             };
+            let asked = |what: &str| chosen(&["ce", "kl", "score", "decode"], what);
             let targets = Loss::CrossEntropy((0..m).map(|at| (at * 31 % vocab) as u32).collect());
-            line("train CE", train(case, &targets, workers), 6.0);
-            let mut teacher = noise(m * vocab, 3.0);
-            teacher.chunks_exact_mut(vocab).for_each(|row| {
-                vecmath::log_softmax_in_place(row);
-            });
-            line("train full KL", train(case, &Loss::Kl { teacher, vocab }, workers), 6.0);
-            line("score", score(case, workers), 2.0);
-            line("decode", decode(case, workers), 2.0);
+            if asked("ce") {
+                line("train CE", train(case, &targets, workers), 6.0);
+            }
+            if asked("kl") {
+                let mut teacher = noise(m * vocab, 3.0);
+                teacher.chunks_exact_mut(vocab).for_each(|row| {
+                    vecmath::log_softmax_in_place(row);
+                });
+                line("train full KL", train(case, &Loss::Kl { teacher, vocab }, workers), 6.0);
+            }
+            if asked("score") {
+                line("score", score(case, workers), 2.0);
+            }
+            if asked("decode") {
+                line("decode", decode(case, workers), 2.0);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 //! not on the other rows and columns. Register blocking as in Goto & van de Geijn 2008 ("Anatomy of high-performance matrix multiplication").
 
 use crate::buffer::Buffer;
-use crate::simd::{load, load_part, store, store_part, vectorized};
+use crate::simd::{load, load_part, prefetch, store, store_part, transpose, vectorized};
 use pulp::Simd;
 
 /// Columns of a packed panel: two AVX-512 vectors, so that one panel row is two cache lines.
@@ -66,6 +66,14 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     let mut a = [left.ptr; MR];
     for (i, a) in a.iter_mut().enumerate() {
         *a = a.wrapping_add(i.min(rows - 1) * left.row_stride);
+    }
+    if into == Into::Add {
+        // Sums of gradients are large: fetched from the outer caches while the products run.
+        for i in 0..rows {
+            for v in 0..NV {
+                prefetch(c.wrapping_add(i * c_stride + v * lanes));
+            }
+        }
     }
     let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
     let mut b = panel;
@@ -179,20 +187,12 @@ pub(crate) fn pack_transposed(w: &[f32], columns: usize, k: usize, packed: &mut 
             panel.fill(0.0);
         }
         let w = &w[j * PANEL * k..][..rows * k];
-        // Eight inner steps at a time keep both sides within a few cache lines.
-        for p0 in (0..k).step_by(8) {
-            let depth = 8.min(k - p0);
-            for (r, row) in w.chunks_exact(k).enumerate() {
-                for (p, &value) in row[p0..p0 + depth].iter().enumerate() {
-                    panel[(p0 + p) * PANEL + r] = value;
-                }
-            }
-        }
+        transpose(w, k, rows, k, panel, PANEL);
     }
 }
 
 /// Packs rows `from..from + depth` of `b` (rows, columns) row-major into panels of `[depth][PANEL]`.
-fn pack_block(b: &[f32], columns: usize, from: usize, depth: usize, packed: &mut [f32]) {
+pub(crate) fn pack_block(b: &[f32], columns: usize, from: usize, depth: usize, packed: &mut [f32]) {
     for (j, panel) in packed[..packed_len(columns, depth)].chunks_exact_mut(PANEL * depth).enumerate() {
         let width = (columns - j * PANEL).min(PANEL);
         for (p, to) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
@@ -209,7 +209,7 @@ fn pack_block(b: &[f32], columns: usize, from: usize, depth: usize, packed: &mut
 }
 
 vectorized! {
-    /// `c (m, n) = or += a (m, k) packed^T`, where `packed` came from `pack_transposed` of (n, k).
+    /// `c (m, n) = or += a (m, k) b`, where `packed` holds `b` (k, n) packed whole, or its transpose (n, k) by `pack_transposed`.
     pub(crate) fn times_packed<'a, S>(simd; m: usize, n: usize, k: usize, a: &'a [f32], packed: &'a [f32], c: &'a mut [f32], into: Into) -> () {
         assert!(a.len() >= m * k && packed.len() >= packed_len(n, k) && c.len() >= m * n, "times_packed: slice too short");
         let depth = inner_block(k);
@@ -223,27 +223,6 @@ vectorized! {
                     let panel = packed.as_ptr().add(j * k + p * PANEL);
                     let c = c.as_mut_ptr().add(j);
                     panel_product(simd, m, depth.min(k - p), left, tile_rows::<S>() * k, panel, PANEL, c, n, PANEL.min(n - j), into);
-                }
-            }
-        }
-    }
-}
-
-vectorized! {
-    /// `c (m, n) = or += a (m, k) b (k, n)`; `scratch` grows as needed.
-    pub(crate) fn times<'a, S>(simd; m: usize, n: usize, k: usize, a: &'a [f32], b: &'a [f32], c: &'a mut [f32], into: Into, scratch: &'a mut Buffer) -> () {
-        assert!(a.len() >= m * k && b.len() >= k * n && c.len() >= m * n, "times: slice too short");
-        let depth = inner_block(k);
-        let scratch = scratch.take(packed_len(n, depth));
-        for p in (0..k).step_by(depth) {
-            let (into, depth) = (if p > 0 { Into::Add } else { into }, depth.min(k - p));
-            pack_block(b, n, p, depth, scratch);
-            let left = Left { ptr: a[p..].as_ptr(), row_stride: k, inner_stride: 1 };
-            for j in (0..n).step_by(PANEL) {
-                // SAFETY: as in `times_packed`, with panels of `depth` rows.
-                unsafe {
-                    let (panel, c) = (scratch.as_ptr().add(j * depth), c.as_mut_ptr().add(j));
-                    panel_product(simd, m, depth, left, tile_rows::<S>() * k, panel, PANEL, c, n, PANEL.min(n - j), into);
                 }
             }
         }
@@ -303,6 +282,12 @@ mod tests {
             .collect()
     }
 
+    fn packed(n: usize, k: usize, seed: u32) -> Vec<f32> {
+        let mut packed = vec![0.0; packed_len(n, k)];
+        pack_block(&values(k * n, seed), n, 0, k, &mut packed);
+        packed
+    }
+
     fn check(m: usize, n: usize, k: usize) {
         let (a, b, start) = (values(m * k, 1), values(k * n, 2), values(m * n, 3));
         let exact = |i: usize, j: usize| (0..k).map(|p| f64::from(a[i * k + p]) * f64::from(b[p * n + j])).sum::<f64>();
@@ -320,15 +305,14 @@ mod tests {
         let mut scratch = Buffer::default();
         let a_t: Vec<f32> = (0..k * m).map(|at| a[at % m * k + at / m]).collect();
         let b_t: Vec<f32> = (0..k * n).map(|at| b[at % k * n + at / k]).collect();
-        let mut packed = vec![7.0; packed_len(n, k)];
+        let (mut packed, mut by_rows) = (vec![7.0; packed_len(n, k)], vec![7.0; packed_len(n, k)]);
         pack_transposed(&b_t, n, k, &mut packed);
+        pack_block(&b, n, 0, k, &mut by_rows);
+        assert_eq!(packed, by_rows, "a matrix and its transpose are packed alike");
         for into in [Into::Set, Into::Add] {
             let mut c = start.clone();
-            times(m, n, k, &a, &b, &mut c, into, &mut scratch);
+            times_packed(m, n, k, &a, &packed, &mut c, into);
             same(&c, into == Into::Add);
-            let mut d = start.clone();
-            times_packed(m, n, k, &a, &packed, &mut d, into);
-            assert_eq!(c, d, "packed and unpacked products run the same chains");
             let mut d = start.clone();
             transposed_times(m, n, k, &a_t, &b, &mut d, into, &mut scratch);
             assert_eq!(c, d, "transposed and plain products run the same chains");
@@ -358,10 +342,10 @@ mod tests {
     #[test]
     fn bits_do_not_depend_on_the_vector_width() {
         let (m, n, k) = (19, 51, 97);
-        let (a, b) = (values(m * k, 6), values(k * n, 7));
+        let (a, b) = (values(m * k, 6), packed(n, k, 7));
         let product = |width| {
             let mut c = vec![0.0; m * n];
-            with_limit(width, || times(m, n, k, &a, &b, &mut c, Into::Set, &mut Buffer::default()));
+            with_limit(width, || times_packed(m, n, k, &a, &b, &mut c, Into::Set));
             c
         };
         assert_eq!(product(Width::Widest), product(Width::Avx2));
@@ -371,14 +355,13 @@ mod tests {
     #[test]
     fn bits_of_a_row_do_not_depend_on_the_other_rows() {
         let (m, n, k) = (37, 75, 401);
-        let (a, b) = (values(m * k, 4), values(k * n, 5));
-        let mut scratch = Buffer::default();
+        let (a, b) = (values(m * k, 4), packed(n, k, 5));
         let mut whole = vec![0.0; m * n];
-        times(m, n, k, &a, &b, &mut whole, Into::Set, &mut scratch);
+        times_packed(m, n, k, &a, &b, &mut whole, Into::Set);
         for from in 0..m {
             for rows in 1..(m - from).min(10) {
                 let mut part = vec![0.0; rows * n];
-                times(rows, n, k, &a[from * k..], &b, &mut part, Into::Set, &mut scratch);
+                times_packed(rows, n, k, &a[from * k..], &b, &mut part, Into::Set);
                 assert_eq!(part, whole[from * n..(from + rows) * n]);
             }
         }

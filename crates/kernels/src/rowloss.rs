@@ -1,6 +1,6 @@
 //! Losses as functions of one row of logits, and the two every trainer needs, fused.
 
-use crate::simd::{chunks, exp, exp_shifted_sum, get, max, put, vectorized};
+use crate::simd::{chunks, exp, exp_shifted_sum, get, max, prefetch, put, vectorized};
 use std::cell::RefCell;
 
 /// A training loss that is a sum over positions, each term a function of that position's logits alone.
@@ -69,6 +69,8 @@ vectorized! {
         chunks(simd, logits.len(), #[inline(always)] |at, n| {
             let z = simd.mul_add_f32s(get(simd, logits, at, n), inverse, shift);
             let log_p = get(simd, teacher, at, n);
+            // The next position's row usually follows in memory, and is met too late by the machine's own prefetcher.
+            prefetch(teacher.as_ptr().wrapping_add(teacher.len() + at));
             let p = exp(simd, log_p);
             let e = exp(simd, z);
             put(simd, probs, at, n, p);

@@ -36,6 +36,18 @@ pub(crate) unsafe fn load<S: Simd>(ptr: *const f32) -> S::f32s {
     unsafe { ptr.cast::<S::f32s>().read_unaligned() }
 }
 
+/// Asks for the cache line at `ptr`, which may be any address: nothing is read.
+#[inline(always)]
+pub(crate) fn prefetch(ptr: *const f32) {
+    // SAFETY: a prefetch never faults, and SSE is part of every x86-64.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(ptr.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = ptr;
+}
+
 /// Writes one full vector.
 ///
 /// # Safety
@@ -67,6 +79,43 @@ pub(crate) unsafe fn store_part<S: Simd>(simd: S, ptr: *mut f32, n: usize, value
     let mask = MemMask::new(simd.mask_between_m32s(0, n.min(S::F32_LANES) as u32).mask());
     // SAFETY: only the first `n` lanes are enabled.
     unsafe { simd.mask_store_ptr_f32s(mask, ptr, value) }
+}
+
+/// `to[c * to_stride + r] = from[r * from_stride + c]` for `rows` rows of `columns`.
+pub(crate) fn transpose(from: &[f32], from_stride: usize, rows: usize, columns: usize, to: &mut [f32], to_stride: usize) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(from.len() >= (rows - 1) * from_stride + columns, "transpose: source too short");
+    assert!(to.len() >= (columns - 1) * to_stride + rows, "transpose: target too short");
+    let whole = if cfg!(target_arch = "x86_64") { (rows / 4 * 4, columns / 4 * 4) } else { (0, 0) };
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_storeu_ps, _mm_unpackhi_ps, _mm_unpacklo_ps};
+        let target = to.as_mut_ptr();
+        for c in (0..whole.1).step_by(4) {
+            for r in (0..whole.0).step_by(4) {
+                // SAFETY: rows r..r + 4 and columns c..c + 4 lie inside both slices, by the lengths asserted; SSE is part of every x86-64.
+                unsafe {
+                    let row = |i: usize| _mm_loadu_ps(from.as_ptr().add((r + i) * from_stride + c));
+                    let (a, b, x, y) = (row(0), row(1), row(2), row(3));
+                    let (low, low2) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(x, y));
+                    let (high, high2) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(x, y));
+                    let column = |i: usize| target.add((c + i) * to_stride + r);
+                    _mm_storeu_ps(column(0), _mm_movelh_ps(low, low2));
+                    _mm_storeu_ps(column(1), _mm_movehl_ps(low2, low));
+                    _mm_storeu_ps(column(2), _mm_movelh_ps(high, high2));
+                    _mm_storeu_ps(column(3), _mm_movehl_ps(high2, high));
+                }
+            }
+        }
+    }
+    // What is left at the edges.
+    for r in 0..rows {
+        for c in if r < whole.0 { whole.1 } else { 0 }..columns {
+            to[c * to_stride + r] = from[r * from_stride + c];
+        }
+    }
 }
 
 /// A constant in every lane.

@@ -22,6 +22,11 @@ fn wide() -> LlamaShape {
     }
 }
 
+/// Heads in number and width no multiple of what the decoder takes together, and an odd vocabulary.
+fn broad() -> LlamaShape {
+    LlamaShape { vocab: 53, hidden: 24, heads: 6, kv_heads: 3, head_dim: 48, ffn: 20, ..wide() }
+}
+
 fn scores(shape: &LlamaShape, params: &[f32], ids: &[u32], time: usize, workspace: &mut Workspace) -> Vec<f32> {
     let mut all = vec![f32::NAN; ids.len() * shape.vocab];
     let mut last = None;
@@ -206,7 +211,7 @@ fn only_wanted_positions_are_computed_and_their_bits_stay() {
 #[test]
 fn decoding_step_by_step_gives_the_bits_of_the_full_forward() {
     let mut workspace = Workspace::new();
-    for shape in shapes().into_iter().chain([wide()]) {
+    for shape in shapes().into_iter().chain([wide(), broad()]) {
         let params = params(&shape, 18);
         let (rows, time, v) = (7, 45, shape.vocab);
         let ids = ids(&shape, rows * time, 19);
@@ -234,6 +239,17 @@ fn decoding_step_by_step_gives_the_bits_of_the_full_forward() {
                 assert!(logits == &want[at * v..][..v], "{shape:?}: position {at}");
             }
         }
+    }
+}
+
+#[test]
+fn one_slot_of_one_token_gives_the_bits_of_the_full_forward() {
+    for shape in shapes().into_iter().chain([wide(), broad()]) {
+        let params = params(&shape, 21);
+        let mut decoder = Decoder::new(&shape, 1, 1);
+        let mut logits = vec![0.0; shape.vocab];
+        decoder.step(&PackedWeights::new(&shape, &params), &[0], &[5], &mut logits);
+        assert!(logits == scores(&shape, &params, &[5], 1, &mut Workspace::new()), "{shape:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::loss::{FullKl, SequenceKd, Tail, TopkKl};
 use crate::testing::{Parity, VOCAB, exchange, model, model_of, plan, query, runtime};
 use crate::train::fit;
-use crate::transcript::ask;
+use crate::transcript::ExchangesInMemory;
 
 const POST: ServedLaw = ServedLaw::PostWatermark;
 
@@ -15,39 +15,37 @@ fn answers_only() -> Arc<dyn Loss> {
 }
 
 fn toy_exchanges(n: u32) -> Vec<Exchange> {
-    (0..n).map(|i| exchange(&[1, 3 + i % 40], &(0..1 + i % 4).map(|j| 3 + (i + j) % 40).collect::<Vec<_>>())).collect()
+    (0..n)
+        .map(|i| {
+            let mut exchange = exchange(&[1, 3 + i % 40], &(0..1 + i % 4).map(|j| 3 + (i + j) % 40).collect::<Vec<_>>());
+            exchange.query.index = u64::from(i);
+            exchange
+        })
+        .collect()
 }
 
 fn served(surface: Surface) -> Arc<Served> {
     Arc::new(Served::new(Arc::new(model(9)), vec![Arc::new(Parity { delta: 3.0 })], surface, runtime(2)))
 }
 
-#[test]
-fn every_pass_visits_every_exchange_once_in_an_order_of_its_own() {
-    let order = order(10, 35, 4);
-    assert_eq!(order.len(), 35);
-    let passes: Vec<&[u32]> = order.chunks(10).collect();
-    for pass in &passes[..3] {
-        let mut sorted = pass.to_vec();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..10).collect::<Vec<_>>());
-    }
-    assert!(passes[0] != passes[1] && passes[1] != passes[2]);
-    assert_eq!(order, super::order(10, 35, 4));
-    assert_eq!(order[..20], super::order(10, 20, 4));
-    assert_ne!(order, super::order(10, 35, 5));
+const ORDER: VisitOrder = VisitOrder::Shuffled { seed: 1 };
+
+fn in_shards(exchanges: &[Exchange], shard_len: usize) -> ExchangesInMemory {
+    ExchangesInMemory::new(exchanges.to_vec(), shard_len)
 }
 
 #[test]
 fn answer_positions_alone_are_scored_against_the_answers() {
     let (student, exchanges, plan) = (model(1), toy_exchanges(11), plan(6, 5));
-    let source = DistillSource::new(&student, answers_only(), &exchanges, ShownLaws::Tokens, &plan, 1).unwrap();
+    let stream = in_shards(&exchanges, 4);
+    let source = DistillSource::new(&student, answers_only(), &stream, ShownLaws::Tokens, &plan, ORDER).unwrap();
     let mut visits = BTreeMap::new();
     for step in 0..6 {
         let mut scored_in_step = 0;
         for shard in 0..3 {
             let ShardBatch { batch, loss, weight, tokens } = source.shard(step, shard).unwrap();
-            let picked = source.rows(plan.shard_rows(step, shard));
+            let picked = source.pick(plan.shard_rows(step, shard)).unwrap();
+            let picked: Vec<usize> = picked.iter().map(|exchange| exchange.query.index as usize).collect();
             assert_eq!(batch.rows, picked.len());
             let mut real = 0;
             for (row, &i) in picked.iter().enumerate() {
@@ -67,7 +65,7 @@ fn answer_positions_alone_are_scored_against_the_answers() {
             assert_eq!(weight, picked.iter().map(|&i| exchanges[i].answer.len() as f64).sum::<f64>());
             scored_in_step += weight as usize;
         }
-        assert_eq!(source.answer_positions(step), scored_in_step);
+        assert_eq!(source.answer_positions(step).unwrap(), scored_in_step);
     }
     assert!(visits.values().all(|&v| (2..=3).contains(&v)) && visits.len() == 11, "{visits:?}");
 }
@@ -76,7 +74,8 @@ fn answer_positions_alone_are_scored_against_the_answers() {
 fn prompts_are_learned_on_request() {
     let (student, exchanges, plan) = (model(1), toy_exchanges(11), plan(1, 11));
     let loss: Arc<dyn Loss> = Arc::new(SequenceKd { learn_prompts: true });
-    let source = DistillSource::new(&student, loss, &exchanges, ShownLaws::Tokens, &plan, 1).unwrap();
+    let stream = in_shards(&exchanges, 11);
+    let source = DistillSource::new(&student, loss, &stream, ShownLaws::Tokens, &plan, ORDER).unwrap();
     let weight: f64 = (0..3).map(|s| source.shard(0, s).unwrap().weight).sum();
     let all_but_first: usize = exchanges.iter().map(|e| e.query.prompt.len() + e.answer.len() - 1).sum();
     assert_eq!(weight, all_but_first as f64);
@@ -93,8 +92,9 @@ fn batches_are_a_pure_function_of_step_and_shard() {
         let served = served(surface);
         let queries: Vec<_> = (0..9).map(|i| query(i, 6, Sampling::PLAIN)).collect();
         let exchanges = served.answer(&queries).unwrap();
-        let laws = ShownLaws::prepare(&*loss, &served, &exchanges, &mut |_| ()).unwrap();
-        let source = DistillSource::new(&student, loss, &exchanges, laws, &plan, 1).unwrap();
+        let laws = ShownLaws::prepare(&*loss, &served).unwrap();
+        let stream = in_shards(&exchanges, 4);
+        let source = DistillSource::new(&student, loss, &stream, laws, &plan, ORDER).unwrap();
         let gradient = |step, shard| {
             let ShardBatch { batch, loss, .. } = source.shard(step, shard).unwrap();
             let mut rows = Vec::new();
@@ -114,32 +114,49 @@ fn batches_are_a_pure_function_of_step_and_shard() {
     }
 }
 
+/// Shards decide the order, where exchanges lie does not: in stream order any cut gives the same batches.
 #[test]
-fn laws_of_a_smaller_budget_are_a_prefix() {
+fn a_stream_is_read_the_same_however_it_is_cut() {
+    let (student, exchanges, plan) = (model(1), toy_exchanges(23), plan(4, 5));
+    let batches = |shard_len: usize| {
+        let stream = in_shards(&exchanges, shard_len);
+        let source = DistillSource::new(&student, answers_only(), &stream, ShownLaws::Tokens, &plan, VisitOrder::Stream).unwrap();
+        (0..4).flat_map(|step| (0..3).map(move |shard| (step, shard))).map(|(a, b)| source.shard(a, b).unwrap().batch).collect()
+    };
+    let whole: Vec<lm::Batch> = batches(23);
+    assert!(whole == batches(1) && whole == batches(4) && whole == batches(100));
+    let stream = in_shards(&exchanges[..19], 4);
+    let error = DistillSource::new(&student, answers_only(), &stream, ShownLaws::Tokens, &plan, VisitOrder::Stream);
+    assert!(error.err().unwrap().to_string().contains("19 exchanges has no 20 rows"));
+}
+
+#[test]
+fn laws_that_were_kept_are_those_that_would_be_asked_again() {
     let served = served(Surface::TopLogprobs { k: 4, law: POST });
-    let exchanges = served.answer(&(0..300).map(|i| query(i, 5, Sampling::PLAIN)).collect::<Vec<_>>()).unwrap();
-    let loss = TopkKl { tail: Tail::Bucket };
-    let mut told = Vec::new();
-    let laws =
-        |n: usize, told: &mut Vec<usize>| match ShownLaws::prepare(&loss, &served, &exchanges[..n], &mut |done| told.push(done))
-            .unwrap()
-        {
-            ShownLaws::Top(laws) => laws,
-            _ => panic!("top log-probabilities are kept"),
-        };
-    let (all, few) = (laws(300, &mut told), laws(7, &mut Vec::new()));
-    assert_eq!(told, [256, 300]);
-    assert_eq!(few.n_laws(), exchanges[..7].iter().map(|e| e.answer.len()).sum::<usize>());
-    for index in 0..few.n_laws() {
-        assert_eq!(format!("{:?}", all.law(index)), format!("{:?}", few.law(index)));
+    let exchanges = served.answer(&(0..60).map(|i| query(i, 5, Sampling::PLAIN)).collect::<Vec<_>>()).unwrap();
+    let top = || match ShownLaws::prepare(&TopkKl { tail: Tail::Bucket }, &served).unwrap() {
+        ShownLaws::Top(laws) => laws,
+        _ => panic!("top log-probabilities are kept"),
+    };
+    let laws = top();
+    let all: Vec<&Exchange> = exchanges.iter().collect();
+    let whole = laws.of(&all).unwrap();
+    assert_eq!(laws.n_kept(), 60);
+    for (i, exchange) in all.iter().enumerate() {
+        assert_eq!(whole[i].log_probs.len(), 4 * exchange.answer.len());
+        assert_eq!(*top().of(&[exchange]).unwrap()[0], *whole[i], "alone");
+        assert_eq!(*laws.of(&[exchange]).unwrap()[0], *whole[i], "kept");
     }
+    let mut shorter = exchanges[0].clone();
+    shorter.answer.push(3);
+    assert!(laws.of(&[&shorter]).unwrap_err().to_string().contains("another transcript"));
 }
 
 #[test]
 fn a_loss_beyond_the_surface_is_refused_before_anything_is_computed() {
-    let error = ShownLaws::prepare(&TopkKl { tail: Tail::Bucket }, &served(Surface::Text), &[], &mut |_| ()).err().unwrap();
+    let error = ShownLaws::prepare(&TopkKl { tail: Tail::Bucket }, &served(Surface::Text)).err().unwrap();
     assert!(error.to_string().contains("`text` oracle has none"), "{error}");
-    let tokens = ShownLaws::prepare(&SequenceKd::default(), &served(Surface::Text), &[], &mut |_| ()).unwrap();
+    let tokens = ShownLaws::prepare(&SequenceKd::default(), &served(Surface::Text)).unwrap();
     assert!(matches!(tokens, ShownLaws::Tokens));
 }
 
@@ -147,7 +164,9 @@ fn a_loss_beyond_the_surface_is_refused_before_anything_is_computed() {
 fn transcripts_a_student_cannot_read_are_refused() {
     let (student, plan) = (model(1), plan(2, 3));
     let error = |exchanges: &[Exchange], laws: ShownLaws| {
-        DistillSource::new(&student, answers_only(), exchanges, laws, &plan, 1).err().unwrap().to_string()
+        let stream = in_shards(exchanges, 4);
+        let source = DistillSource::new(&student, answers_only(), &stream, laws, &plan, ORDER);
+        source.and_then(|source| (0..3).try_for_each(|shard| source.shard(0, shard).map(drop))).unwrap_err().to_string()
     };
     assert!(error(&[], ShownLaws::Tokens).contains("not 0"));
     assert!(error(&[exchange(&[1], &[50])], ShownLaws::Tokens).contains("vocabulary of 50"));
@@ -155,10 +174,6 @@ fn transcripts_a_student_cannot_read_are_refused() {
     assert!(error(&[exchange(&[], &[3])], ShownLaws::Tokens).contains("prompt is empty"));
     let other = Arc::new(Served::new(Arc::new(model_of(51, 1)), vec![], Surface::Logits { law: POST }, runtime(1)));
     assert!(error(&[exchange(&[1], &[3])], ShownLaws::Live(other)).contains("share a tokenizer"));
-    let served = served(Surface::TopLogprobs { k: 4, law: POST });
-    let of_another = [exchange(&[1], &[3, 4])];
-    let laws = ShownLaws::prepare(&TopkKl { tail: Tail::Zero }, &served, &of_another, &mut |_| ()).unwrap();
-    assert!(error(&[exchange(&[1], &[3])], laws).contains("another transcript"));
 }
 
 #[test]
@@ -174,6 +189,10 @@ fn steps_follow_the_compute_mode() {
     assert_eq!(serde_json::from_str::<Compute>(r#""one_pass""#).unwrap(), Compute::OnePass);
     assert!(serde_json::from_str::<Compute>(r#"{"fixed_steps": {"tokens": 1, "steps": 2}}"#).is_err());
     assert!(Compute::FixedSteps { tokens: 0 }.validate().is_err() && Compute::OnePass.validate().is_ok());
+    let single = |cooldown_fraction| Compute::SinglePass { warmup_steps: 5, cooldown_fraction };
+    assert_eq!((single(0.2).steps(300, 16, 24), single(0.2).branch_step(18)), (18, Some(14)));
+    assert_eq!((single(0.0).branch_step(18), Compute::OnePass.branch_step(18)), (Some(18), None));
+    assert!(single(0.0).validate().is_ok() && single(1.0).validate().is_err() && single(f64::NAN).validate().is_err());
 }
 
 /// The end of the story in small: a student of the marked law comes nearer to it than to the unmarked one.
@@ -184,10 +203,11 @@ fn students_learn_the_law_they_are_shown() {
     let top = |law| Surface::TopLogprobs { k: 20, law };
     let kl_losses = |surface: Surface, loss: Arc<dyn Loss>| {
         let served = served(surface);
-        let transcript = ask(&served, &queries, 64, &mut |_| ()).unwrap();
-        let laws = ShownLaws::prepare(&*loss, &served, &transcript.exchanges, &mut |_| ()).unwrap();
+        let stream = in_shards(&served.answer(&queries).unwrap(), 64);
+        let laws = ShownLaws::prepare(&*loss, &served).unwrap();
         let student = model(1);
-        let source = DistillSource::new(&student, loss, &transcript.exchanges, laws, &plan, 3).unwrap();
+        let order = VisitOrder::Shuffled { seed: 3 };
+        let source = DistillSource::new(&student, loss, &stream, laws, &plan, order).unwrap();
         let trained = fit(&student, &plan, &source, &runtime(2), &mut |_| ()).unwrap();
         green_mass(&trained.model)
     };

@@ -4,18 +4,22 @@ use kernels::{RowLoss, vecmath};
 use oracle::TokenId;
 
 use super::{Loss, Shown};
-use crate::shown::TopLaws;
 
 /// Where the teacher's laws of a batch's positions lie.
 #[derive(Debug)]
 pub enum LawsAt {
     /// Nothing but tokens is needed.
     Nowhere,
-    /// `at[position]` is the index of that position's law in `laws`; read at scored positions only.
+    /// `ids` and `log_probs` are (laws, k), most probable token first; `at[position]` is the row of that position's law, read at
+    /// scored positions only.
     Top {
-        /// The laws of a whole transcript.
-        laws: Arc<TopLaws>,
-        /// Index into them, by position of the batch.
+        /// Number of tokens of each law.
+        k: usize,
+        /// Tokens of the batch's laws.
+        ids: Vec<TokenId>,
+        /// Their natural-log probabilities.
+        log_probs: Vec<f32>,
+        /// Row index, by position of the batch.
         at: Vec<u32>,
     },
     /// `log_probs` is (laws, vocab); `at[position]` the row of that position.
@@ -59,7 +63,10 @@ impl RowLoss for RowTargets {
         };
         let shown = match &self.laws {
             LawsAt::Nowhere => Shown::Nothing,
-            LawsAt::Top { laws, at } => laws.law(at[position] as usize),
+            LawsAt::Top { k, ids, log_probs, at } => {
+                let law = at[position] as usize * k..(at[position] as usize + 1) * k;
+                Shown::Top { ids: &ids[law.clone()], log_probs: &log_probs[law] }
+            }
             LawsAt::Whole { log_probs, vocab, at } => Shown::Whole(&log_probs[at[position] as usize * vocab..][..*vocab]),
         };
         self.loss.row(token, shown, logits)

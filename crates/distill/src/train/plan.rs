@@ -26,6 +26,9 @@ pub struct TrainPlan {
     pub peak_lr: f32,
     /// Steps in which the learning rate grows linearly to its peak.
     pub warmup_steps: u64,
+    /// Step (from 0) at which the learning rate begins to fall: the end of warm-up, or later where the rate stays at its peak for a
+    /// while; at or beyond `steps` it never falls.
+    pub decay_from: u64,
     /// Learning rate of the last step as a fraction of the peak.
     pub final_lr_fraction: f32,
     /// How it gets there.
@@ -66,14 +69,17 @@ impl TrainPlan {
         check(at_least_zero(self.grad_clip), "grad_clip", self.grad_clip.to_string(), "choose 0 (no clipping) or more")
     }
 
-    /// Learning rate of `step` (from 0): linear warm-up that reaches the peak at its last step, then decay that reaches
-    /// `final_lr_fraction` at the last step of the plan.
+    /// Learning rate of `step` (from 0): linear warm-up that reaches the peak at its last step, the peak until `decay_from`, then
+    /// decay that reaches `final_lr_fraction` at the last step of the plan.
     pub fn learning_rate(&self, step: u64) -> f32 {
         if step < self.warmup_steps {
             return self.peak_lr * ((step + 1) as f64 / self.warmup_steps as f64) as f32;
         }
-        let decay_steps = self.steps.saturating_sub(self.warmup_steps).max(1);
-        let done = ((step - self.warmup_steps + 1) as f64 / decay_steps as f64).min(1.0);
+        if step < self.decay_from {
+            return self.peak_lr;
+        }
+        let decay_steps = self.steps.saturating_sub(self.decay_from).max(1);
+        let done = ((step - self.decay_from + 1) as f64 / decay_steps as f64).min(1.0);
         let left = match self.decay {
             Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
             Decay::Linear => 1.0 - done,

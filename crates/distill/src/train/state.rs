@@ -40,6 +40,19 @@ impl Curve {
     pub fn last(&self) -> Option<&CurvePoint> {
         self.points.last()
     }
+
+    /// At most `n` (at least 1) points, each at the end of an equally long stretch of steps: loss and gradient norm are means over
+    /// the stretch, the rest is that of its last step.
+    #[must_use]
+    pub fn thinned(&self, n: usize) -> Self {
+        let stretch = self.points.len().div_ceil(n.max(1)).max(1);
+        let mean = |points: &[CurvePoint], of: fn(&CurvePoint) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
+        let point = |points: &[CurvePoint]| {
+            let last = *points.last()?;
+            Some(CurvePoint { loss: mean(points, |p| p.loss), gradient_norm: mean(points, |p| p.gradient_norm), ..last })
+        };
+        Self { points: self.points.chunks(stretch).filter_map(point).collect() }
+    }
 }
 
 /// A stretch of the flat parameters that is decayed, or not, as a whole.

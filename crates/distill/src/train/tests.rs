@@ -248,6 +248,29 @@ fn the_learning_rate_rises_to_its_peak_and_falls_to_its_last_fraction() {
 }
 
 #[test]
+fn the_learning_rate_stays_at_its_peak_until_it_decays() {
+    let plan = TrainPlan { decay_from: 8, decay: Decay::Linear, ..plan(12, 4) };
+    let rates: Vec<f32> = (0..12).map(|s| plan.learning_rate(s)).collect();
+    assert_eq!(rates[..8], [0.005, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]);
+    assert!(rates[7..].windows(2).all(|w| w[1] < w[0]) && (rates[11] - 0.001).abs() < 1e-8, "{rates:?}");
+    let trunk = TrainPlan { decay_from: 99, ..plan };
+    assert!((2..12).all(|s| trunk.learning_rate(s) == 0.01));
+}
+
+#[test]
+fn a_thinned_curve_keeps_its_ends_and_means() {
+    let point = |step: u64| CurvePoint { step, tokens: 10 * step, loss: step as f64, learning_rate: 0.1, gradient_norm: 2.0 };
+    let curve = Curve { points: (1..=10).map(point).collect() };
+    assert_eq!(curve.thinned(10), curve);
+    let thin = curve.thinned(3);
+    assert_eq!(
+        thin.points.iter().map(|p| (p.step, p.tokens, p.loss)).collect::<Vec<_>>(),
+        [(4, 40, 2.5), (8, 80, 6.5), (10, 100, 9.5)]
+    );
+    assert_eq!(Curve::default().thinned(3), Curve::default());
+}
+
+#[test]
 fn shards_part_the_rows_of_a_step() {
     let plan = plan(5, 7);
     let mut next = 14;

@@ -1,88 +1,119 @@
-//! What was asked and answered, in order, and its file.
+//! What was asked and answered, in order: a stream of exchanges that lies in shards.
+//!
+//! A budget is a prefix of the stream. Nothing here holds more than a few shards in memory, so that a student of ten million
+//! queries needs no more of it than one of a hundred thousand.
 
+mod files;
 mod parquet;
 
-use oracle::{Exchange, OracleError, Query};
+use std::sync::Arc;
 
-use crate::served::Served;
+use oracle::Exchange;
+use serde::{Deserialize, Serialize};
+
+use crate::error::DistillError;
+pub use files::TranscriptFiles;
 pub use parquet::{read_parquet, write_parquet};
 
-/// Exchanges in the order of the query stream: a budget is a prefix.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Transcript {
-    /// The exchanges; number i has query index i of its stream.
-    pub exchanges: Vec<Exchange>,
-}
+/// Exchanges in the order of the query stream, in shards of equal length but for the last.
+pub trait ExchangeStream: Send + Sync {
+    /// Number of exchanges.
+    fn len(&self) -> u64;
 
-impl Transcript {
-    /// The first `budget` exchanges, or all if there are fewer.
-    pub fn prefix(&self, budget: usize) -> &[Exchange] {
-        &self.exchanges[..budget.min(self.exchanges.len())]
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
-    /// Reads a file that [`write`](Self::write) wrote.
+    /// Exchanges in every shard but the last, which may be shorter; at least 1.
+    fn shard_len(&self) -> u64;
+
+    /// Shard `index`, which holds exchanges `index * shard_len ..`; possibly more than [`len`](Self::len) counts.
     ///
     /// # Errors
-    /// As [`read_parquet`].
-    pub fn read(path: &std::path::Path) -> Result<Self, crate::DistillError> {
-        Ok(Self { exchanges: read_parquet(path)? })
-    }
+    /// When it cannot be read.
+    fn shard(&self, index: u64) -> Result<Arc<Vec<Exchange>>, DistillError>;
 
-    /// Writes all exchanges.
-    ///
-    /// # Errors
-    /// As [`write_parquet`].
-    pub fn write(&self, path: &std::path::Path, vocab_size: usize) -> Result<(), crate::DistillError> {
-        write_parquet(path, &self.exchanges, vocab_size)
+    /// Says that shard `index` will soon be asked for.
+    fn prefetch(&self, _index: u64) {}
+}
+
+/// Number of exchanges of each shard of a stream of `len`.
+pub fn shards(len: u64, shard_len: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+    (0..len.div_ceil(shard_len)).map(move |i| i * shard_len..((i + 1) * shard_len).min(len))
+}
+
+/// Exchanges that lie in memory, as one shard or several.
+#[derive(Debug, Clone)]
+pub struct ExchangesInMemory {
+    shards: Vec<Arc<Vec<Exchange>>>,
+    shard_len: u64,
+    len: u64,
+}
+
+impl ExchangesInMemory {
+    /// `exchanges` cut into shards of `shard_len` (at least 1).
+    pub fn new(exchanges: Vec<Exchange>, shard_len: usize) -> Self {
+        let shard_len = shard_len.max(1);
+        let len = exchanges.len() as u64;
+        let shards = exchanges.chunks(shard_len).map(|shard| Arc::new(shard.to_vec())).collect();
+        Self { shards, shard_len: shard_len as u64, len }
     }
 }
 
-/// How far the asking has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
-    /// Queries answered.
+impl From<Vec<Exchange>> for ExchangesInMemory {
+    fn from(exchanges: Vec<Exchange>) -> Self {
+        let len = exchanges.len();
+        Self::new(exchanges, len)
+    }
+}
+
+impl ExchangeStream for ExchangesInMemory {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn shard_len(&self) -> u64 {
+        self.shard_len
+    }
+
+    fn shard(&self, index: u64) -> Result<Arc<Vec<Exchange>>, DistillError> {
+        let missing = || DistillError::Data(format!("there is no shard {index}"));
+        usize::try_from(index).ok().and_then(|i| self.shards.get(i)).cloned().ok_or_else(missing)
+    }
+}
+
+/// What a number of exchanges holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Queries.
     pub queries: u64,
-    /// Tokens answered.
+    /// Tokens sent.
+    pub prompt_tokens: u64,
+    /// Tokens received.
     pub answer_tokens: u64,
 }
 
-/// Asks `queries` in chunks of `chunk` and reports after each; the answers do not depend on `chunk`.
-///
-/// # Errors
-/// When the model fails or the work is cancelled.
-pub fn ask(served: &Served, queries: &[Query], chunk: usize, progress: &mut dyn FnMut(Asked)) -> Result<Transcript, OracleError> {
-    let mut exchanges = Vec::with_capacity(queries.len());
-    let mut asked = Asked { queries: 0, answer_tokens: 0 };
-    for chunk in queries.chunks(chunk.max(1)) {
-        let answered = served.answer_with(chunk, &|_| ())?;
-        asked.queries += answered.len() as u64;
-        asked.answer_tokens += answered.iter().map(|e| e.answer.len() as u64).sum::<u64>();
-        exchanges.extend(answered);
-        progress(asked);
+impl Counts {
+    /// Counts `exchanges`.
+    pub fn of<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>) -> Self {
+        let mut counts = Self::default();
+        for exchange in exchanges {
+            counts.queries += 1;
+            counts.prompt_tokens += exchange.query.prompt.len() as u64;
+            counts.answer_tokens += exchange.answer.len() as u64;
+        }
+        counts
     }
-    Ok(Transcript { exchanges })
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.queries += other.queries;
+        self.prompt_tokens += other.prompt_tokens;
+        self.answer_tokens += other.answer_tokens;
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use oracle::{Oracle, Sampling, Surface};
-
-    use super::*;
-    use crate::testing::{model, query, runtime};
-
-    #[test]
-    fn answers_depend_neither_on_the_chunk_nor_on_the_budget() {
-        let served = Served::new(Arc::new(model(4)), Vec::new(), Surface::Text, runtime(2));
-        let queries: Vec<Query> = (0..23).map(|i| query(i, 6, Sampling::PLAIN)).collect();
-        let mut told = Vec::new();
-        let transcript = ask(&served, &queries, 10, &mut |asked| told.push(asked)).unwrap();
-        assert_eq!(transcript.exchanges, served.answer(&queries).unwrap());
-        assert_eq!(transcript.prefix(7), ask(&served, &queries[..7], 3, &mut |_| ()).unwrap().exchanges);
-        assert_eq!(transcript.prefix(99).len(), 23);
-        assert_eq!(told.iter().map(|a| a.queries).collect::<Vec<_>>(), [10, 20, 23]);
-        let answered: usize = transcript.exchanges.iter().map(|e| e.answer.len()).sum();
-        assert_eq!(told[2].answer_tokens, answered as u64);
-    }
-}
+mod tests;

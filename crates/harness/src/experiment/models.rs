@@ -31,12 +31,14 @@ pub struct Optimizer {
 impl Optimizer {
     /// The plan of one training.
     pub fn plan(&self, steps: u64, batch_rows: usize, peak_lr: f64) -> TrainPlan {
+        let warmup_steps = (self.warmup_fraction * steps as f64).round() as u64;
         TrainPlan {
             steps,
             batch_rows,
             logical_shards: self.logical_shards,
             peak_lr: peak_lr as f32,
-            warmup_steps: (self.warmup_fraction * steps as f64).round() as u64,
+            warmup_steps,
+            decay_from: warmup_steps,
             final_lr_fraction: self.final_lr_fraction as f32,
             decay: self.decay,
             weight_decay: self.weight_decay as f32,

@@ -15,6 +15,9 @@ pub struct QueriesConfig {
     pub sampling: Sampling,
     /// Numbers of queries, increasing; a smaller budget is an exact prefix of a larger one.
     pub budgets: Vec<u64>,
+    /// Queries in a shard of the transcript, usually 32768: what is kept when a run is killed, and what students are shuffled
+    /// within (a pass reads the shards in an order of its own, and the exchanges of each likewise).
+    pub shard_queries: u64,
 }
 
 /// One survival curve: what the thief sees, and how he learns from it.

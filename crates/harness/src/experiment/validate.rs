@@ -2,6 +2,7 @@
 //!
 //! Nothing is read and no weight is loaded here; what depends on other files is checked by [`crate::resolve`].
 
+use distill::Compute;
 use distill::loss::check_surface;
 use oracle::{Sampling, Surface};
 
@@ -9,6 +10,9 @@ use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig};
 use crate::config_error::Problem;
 use crate::document::{Step, steps};
 use crate::load::Loaded;
+
+/// Most queries of a shard, which is held in memory whole.
+const MAX_SHARD: u64 = 1 << 20;
 
 /// Everything that is wrong with an experiment as far as its file alone shows, in the order of its keys.
 pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
@@ -293,6 +297,9 @@ impl Check<'_> {
         self.at_least("queries.prompt_tokens", queries.prompt_tokens as u64, 1);
         self.at_least("queries.max_new_tokens", queries.max_new_tokens as u64, 1);
         self.sampling("queries.sampling", &queries.sampling);
+        if !(1..=MAX_SHARD).contains(&queries.shard_queries) {
+            self.problem("queries.shard_queries", "out of range", format!("write 1 to {MAX_SHARD}, usually 32768"));
+        }
         if queries.budgets.is_empty() {
             self.problem("queries.budgets", "empty", "give at least one number of queries, for example [300, 1000]");
         }
@@ -349,8 +356,27 @@ impl Check<'_> {
         if let Err(error) = student.compute.validate() {
             self.problem(&format!("student.{}", error.key), "out of range", error.mend);
         }
+        self.single_pass(experiment);
         self.batch("student.batch_rows", student.batch_rows);
         self.learning_rate("student.peak_lr", student.peak_lr);
+    }
+
+    /// Every budget of a single pass is a snapshot after whole batches, none of them still warming up.
+    fn single_pass(&mut self, experiment: &Experiment) {
+        let student = &experiment.student;
+        let (Compute::SinglePass { warmup_steps, .. }, Some(&least)) = (&student.compute, experiment.queries.budgets.first())
+        else {
+            return;
+        };
+        let steps = student.steps(least, 1);
+        let rows = student.batch_rows as u64;
+        if least < rows {
+            let what = format!("a single pass takes no snapshot before its first batch of {rows}");
+            self.problem("queries.budgets[0]", what, format!("write {rows} or more, or lower student.batch_rows"));
+        } else if student.compute.branch_step(steps).is_some_and(|branch| branch < *warmup_steps) {
+            let what = format!("the smallest budget, {steps} steps, would cool down before it is warm");
+            self.problem("student.compute.single_pass.warmup_steps", what, "lower it or cooldown_fraction, or drop that budget");
+        }
     }
 
     fn measurement(&mut self, experiment: &Experiment) {

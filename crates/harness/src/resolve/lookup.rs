@@ -40,6 +40,7 @@ pub fn resolve(loaded: &Loaded<Experiment>) -> Result<Resolved, ConfigErrors> {
                     prompt_tokens: experiment.queries.prompt_tokens,
                     max_new_tokens: experiment.queries.max_new_tokens,
                     sampling: experiment.queries.sampling,
+                    shard_queries: experiment.queries.shard_queries,
                 },
                 student: experiment.student.clone(),
                 audit: experiment.audit.clone(),

@@ -124,6 +124,8 @@ pub struct Asking {
     pub max_new_tokens: usize,
     /// How answers are drawn.
     pub sampling: Sampling,
+    /// Queries in a shard of the transcript.
+    pub shard_queries: u64,
 }
 
 impl Asking {

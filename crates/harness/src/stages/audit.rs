@@ -1,5 +1,3 @@
-use std::collections::HashSet;
-
 use corpus::{Split, Task, TaskKind};
 use oracle::{Query, Sampling, TokenId};
 use results::Arm;
@@ -9,7 +7,8 @@ use crate::stages::context::Trained;
 use crate::stages::marks::Marks;
 use crate::stages::suspect::Peer;
 use crate::stages::texts::documents;
-use crate::stages::transcript::{prompts, queries};
+use crate::stages::transcript::prompts;
+use crate::stages::unasked::opened_by_queries;
 
 /// What every suspect of a repetition is asked, and whom it is compared with. None of it occurs in a transcript.
 pub struct Audit {
@@ -44,7 +43,7 @@ impl Audit {
     /// When the grammar is not valid, the corpus has no tasks of a kind asked for, or a task is longer than `context`.
     pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Trained, context: usize) -> anyhow::Result<Self> {
         let world = &ctx.resolved.world;
-        let asked = unasked(ctx)?;
+        let queries = unasked(ctx)?;
         let texts = ctx.sources.of(ctx.seed_for("held out"))?;
         let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, context, ctx.vocabulary, ctx.rt);
         let mut tasks = Vec::new();
@@ -75,7 +74,7 @@ impl Audit {
             }
         }
         let teacher = Peer::new("teacher", teacher, marks.probes.len());
-        Ok(Self { queries: asked, held_out, tasks, teacher, negatives: Vec::new() })
+        Ok(Self { queries, held_out, tasks, teacher, negatives: Vec::new() })
     }
 
     /// The negatives that a suspect at this place is compared with: the rival of its channel (of the first channel for
@@ -90,26 +89,17 @@ impl Audit {
 /// (real texts often begin alike).
 fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
     let audit = &ctx.resolved.world.audit;
-    // prompts of different lengths are the same text when the shorter opens the longer
-    let common = audit.prompt_tokens.min(ctx.resolved.world.queries.prompt_tokens);
-    let opening = |mut prompt: Vec<TokenId>| {
-        prompt.truncate(common);
-        prompt
-    };
-    let taken: HashSet<Vec<TokenId>> =
-        queries(ctx, ctx.resolved.largest_budget())?.into_iter().map(|query| opening(query.prompt)).collect();
     let texts = ctx.sources.of(ctx.seed_for("audit"))?.len(Split::Audit).unwrap_or(u64::MAX);
-    let (mut kept, mut tried) = (Vec::new(), audit.prompts);
+    let wanted = usize::try_from(audit.prompts)?;
+    let mut tried = audit.prompts.saturating_mul(2);
     loop {
         let candidates = tried.min(texts);
-        kept.clear();
-        kept.extend(
-            prompts(ctx, "audit", Split::Audit, candidates, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?
-                .into_iter()
-                .filter(|query| !taken.contains(&opening(query.prompt.clone())))
-                .take(usize::try_from(audit.prompts)?),
-        );
-        if kept.len() as u64 == audit.prompts {
+        let all = prompts(ctx, "audit", Split::Audit, 0..candidates, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?;
+        let openings: Vec<&[TokenId]> = all.iter().map(|query| &query.prompt[..]).collect();
+        let taken = opened_by_queries(ctx, &openings)?;
+        let mut kept: Vec<Query> = all.into_iter().zip(taken).filter(|(_, taken)| !taken).map(|(query, _)| query).collect();
+        if kept.len() >= wanted {
+            kept.truncate(wanted);
             return Ok(kept);
         }
         if candidates == texts || tried > audit.prompts.saturating_mul(64) {
@@ -118,6 +108,6 @@ fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
             let mend = "lower audit.prompts, raise audit.prompt_tokens, or bring more text";
             return Err(crate::exit::UsageError(format!("{problem}; {mend}")).into());
         }
-        tried = tried.saturating_mul(2);
+        tried = tried.saturating_mul(4);
     }
 }

@@ -77,6 +77,8 @@ pub struct Trained {
 
 /// File of an artifact that holds a training's loss curve.
 const CURVE: &str = "curve.json";
+/// Points it is thinned to: a training of half a million steps needs no more to be drawn.
+const CURVE_POINTS: usize = 4096;
 
 impl Context<'_> {
     /// The seed of one purpose within this repetition.
@@ -121,7 +123,7 @@ impl Context<'_> {
     /// When a file cannot be written.
     pub fn save_model(&self, directory: &Path, model: &Model, curve: &Curve, card: &ModelCard) -> anyhow::Result<()> {
         model.save(directory, Some(&self.vocabulary.tokenizer), card)?;
-        save_json(&directory.join(CURVE), curve)
+        save_json(&directory.join(CURVE), &curve.thinned(CURVE_POINTS))
     }
 
     /// Loads what [`save_model`](Self::save_model) saved.

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use corpus::Split;
@@ -7,7 +6,7 @@ use oracle::TokenId;
 
 use crate::stages::Context;
 use crate::stages::texts::documents;
-use crate::stages::transcript::queries;
+use crate::stages::unasked::opened_by_queries;
 
 /// Shortest and longest opening that a neutral question holds, tokens: openings of many lengths meet many kinds of law.
 const QUESTION_TOKENS: std::ops::RangeInclusive<usize> = 4..=24;
@@ -56,16 +55,14 @@ fn questions(ctx: &Context<'_>) -> anyhow::Result<Vec<Vec<TokenId>>> {
     if asked == 0 {
         return Ok(Vec::new());
     }
-    let taken: HashSet<Vec<TokenId>> =
-        queries(ctx, ctx.resolved.largest_budget())?.into_iter().map(|query| query.prompt).collect();
     let texts = ctx.sources.of(ctx.seed_for("audit"))?;
     let rows = documents(&*texts, Split::Audit, world.audit.prompts + asked, usize::MAX, ctx.vocabulary, ctx.rt);
-    let opens_as_a_query = |ids: &[TokenId]| taken.contains(&ids[..ids.len().min(world.queries.prompt_tokens)]);
+    let taken = opened_by_queries(ctx, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
     let (shortest, span) = (*QUESTION_TOKENS.start(), QUESTION_TOKENS.end() - QUESTION_TOKENS.start() + 1);
     let cut = |(i, mut ids): (usize, Vec<TokenId>)| {
         ids.truncate((shortest + i % span).min(ids.len().saturating_sub(1).max(1)));
         ids
     };
-    let rows = rows.into_iter().skip(world.audit.prompts as usize).filter(|ids| !opens_as_a_query(ids));
-    Ok(rows.enumerate().map(cut).collect())
+    let rows = rows.into_iter().zip(taken).skip(world.audit.prompts as usize).filter(|(_, taken)| !taken);
+    Ok(rows.map(|(ids, _)| ids).enumerate().map(cut).collect())
 }

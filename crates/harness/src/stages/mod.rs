@@ -17,6 +17,7 @@ mod teacher_report;
 mod texts;
 mod training;
 mod transcript;
+mod unasked;
 mod usefulness;
 mod vocabulary;
 
@@ -37,10 +38,11 @@ pub use vocabulary::Vocabulary;
 
 /// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and
 /// raised whenever the same inputs give other bytes.
-pub fn revisions() -> [(&'static str, u32); 6] {
+pub fn revisions() -> [(&'static str, u32); 7] {
     [
         ("vocabulary", vocabulary::REVISION),
         ("teacher", teacher::REVISION),
+        ("unasked", unasked::REVISION),
         ("transcript", transcript::REVISION),
         ("student", student::REVISION),
         ("measure", measure::REVISION),

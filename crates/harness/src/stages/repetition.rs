@@ -133,7 +133,7 @@ impl Models {
             group: format!("{group}, seed {seed}"),
             name: name.to_string(),
             arm,
-            points: thinned(curve),
+            points: curve.thinned(CURVE_POINTS).points.iter().map(|point| (point.step, point.loss)).collect(),
         };
         let mut curves = vec![
             series("models", "teacher", Arm::Teacher, &self.teachers.before_implant.curve),
@@ -150,14 +150,4 @@ impl Models {
         curves.retain(|curve| !curve.points.is_empty());
         curves
     }
-}
-
-/// Means of the loss over stretches of equal length, each at the stretch's last step.
-fn thinned(curve: &Curve) -> Vec<(u64, f64)> {
-    let stretch = curve.points.len().div_ceil(CURVE_POINTS).max(1);
-    curve
-        .points
-        .chunks(stretch)
-        .filter_map(|points| Some((points.last()?.step, points.iter().map(|p| p.loss).sum::<f64>() / points.len() as f64)))
-        .collect()
 }

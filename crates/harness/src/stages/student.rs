@@ -1,20 +1,21 @@
-use std::time::Instant;
-
-use distill::{DistillSource, TrainState};
+use distill::{DistillSource, TrainPlan, TrainState, TranscriptFiles, VisitOrder};
 use lm::ModelCard;
 use results::Arm;
-use serde_json::json;
-use store::Key;
+use serde_json::{Value, json};
+use store::{Key, Making};
 
+use crate::experiment::Channel;
 use crate::resolve::Run;
 use crate::stages::context::{Trained, load_json, save_json};
 use crate::stages::teacher::card;
-use crate::stages::{Asked, Context};
+use crate::stages::{Asked, Context, Training};
 
 /// Raised when the same inputs would give another student.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 /// File of a student artifact: what it cost the thief.
 const COST: &str = "cost.json";
+/// File of a trunk artifact: a training under way.
+const TRUNK: &str = "state.safetensors";
 
 /// The student of `run`, distilled from the first `budget` answers of `asked`, with what that cost.
 ///
@@ -24,41 +25,111 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
     let (Some(channel), Some(budget), Some(steps)) = (&run.channel, run.budget, run.steps) else {
         anyhow::bail!("the {} arm is not distilled", run.arm.name());
     };
-    let student = &ctx.resolved.world.student;
-    let plan = ctx.plan(steps, student.batch_rows, student.peak_lr);
-    let (transcript_hash, transcript) = asked.transcript(ctx, &channel.surface)?;
-    let order = ctx.seed_for("distillation order");
-    let key = Key::new(
-        REVISION,
-        &json!({
-            "transcript": transcript_hash,
-            "base": base.hash,
-            "channel": channel,
-            "budget": budget,
-            "plan": plan,
-            "order": order,
-            "vocabulary": ctx.vocabulary.hash,
-        }),
-    )?;
-    let artifact = ctx.artifact("student", &key, |directory| {
-        let started = Instant::now();
-        let laws = asked.laws(ctx, channel)?;
-        let exchanges = transcript.prefix(usize::try_from(budget)?);
-        let source = DistillSource::new(&base.model, channel.loss.build(), exchanges, laws.clone(), &plan, order)?;
-        let engine = lm::gradient_engine(base.model.config(), ctx.rt);
+    let transcript = asked.transcript(ctx, &channel.surface)?;
+    let lesson = Lesson { ctx, arm: run.arm, asked, channel, base, stream: transcript.files.prefix(budget) };
+    let plan = lesson.plan(steps);
+    let key = lesson.key(&json!({ "transcript": transcript.hash, "budget": budget }), &plan)?;
+    let artifact = ctx.resumable("student", &key, |making| {
         let what = format!("{} {} {budget}", run.arm.name(), channel.surface.name());
-        let bar = ctx.progress.stage(&what, steps, "steps");
-        let mut state = TrainState::new(&base.model);
-        distill::train(&*engine, &plan, &source, &mut state, steps, ctx.rt, &mut |_| bar.inc(1))?;
+        let state = lesson.train(making, &what, &plan, || match ctx.resolved.world.student.compute.branch_step(steps) {
+            Some(branch) => lesson.trunk(&json!(transcript.hash), branch),
+            None => Ok(TrainState::new(&base.model)),
+        })?;
         let model = state.model(&base.model);
-        let cost = distill::Cost::of(exchanges, &model, &state.curve, &asked.teacher().model, &laws);
-        ctx.timings.push(&what, ctx.seed, started, cost.training_tokens);
-        let loss = state.curve.last().map_or(f64::NAN, |point| point.loss);
-        bar.finish(&format!("loss {loss:.3}, {} tokens", crate::progress::count(cost.training_tokens as f64)));
-        save_json(&directory.join(COST), &cost)?;
-        ctx.save_model(directory, &model, &state.curve, &model_card(ctx, run, asked, base))
+        let laws = asked.laws(ctx, channel)?;
+        let cost = distill::Cost::of(transcript.counts(budget)?, &model, &state.curve, &asked.teacher().model, &laws);
+        save_json(&making.path().join(COST), &cost)?;
+        ctx.save_model(making.path(), &model, &state.curve, &model_card(ctx, run, asked, base))
     })?;
     Ok((ctx.load_model(&artifact)?, load_json(&artifact.file(COST))?))
+}
+
+/// What the students of one arm and channel have in common.
+struct Lesson<'a> {
+    ctx: &'a Context<'a>,
+    arm: Arm,
+    asked: &'a Asked,
+    channel: &'a Channel,
+    base: &'a Trained,
+    /// The budget's exchanges.
+    stream: TranscriptFiles,
+}
+
+impl Lesson<'_> {
+    /// The schedule of a student of `steps` steps.
+    fn plan(&self, steps: u64) -> TrainPlan {
+        let student = &self.ctx.resolved.world.student;
+        let plan = self.ctx.plan(steps, student.batch_rows, student.peak_lr);
+        match (&student.compute, student.compute.branch_step(steps)) {
+            (distill::Compute::SinglePass { warmup_steps, .. }, Some(branch)) => {
+                TrainPlan { warmup_steps: *warmup_steps, decay_from: branch, ..plan }
+            }
+            _ => plan,
+        }
+    }
+
+    fn order(&self) -> VisitOrder {
+        match self.ctx.resolved.world.student.compute {
+            distill::Compute::SinglePass { .. } => VisitOrder::Stream,
+            _ => VisitOrder::Shuffled { seed: self.ctx.seed_for("distillation order") },
+        }
+    }
+
+    /// Names a training of `plan` on what `read` names.
+    fn key(&self, read: &Value, plan: &TrainPlan) -> anyhow::Result<Key> {
+        let order = match self.order() {
+            VisitOrder::Stream => Value::Null,
+            VisitOrder::Shuffled { seed } => json!(seed),
+        };
+        Ok(Key::new(
+            REVISION,
+            &json!({
+                "read": read,
+                "base": self.base.hash,
+                "channel": self.channel,
+                "plan": plan,
+                "order": order,
+                "vocabulary": self.ctx.vocabulary.hash,
+            }),
+        )?)
+    }
+
+    /// The student of a single pass after `branch` steps at the peak rate, before any cooling down: trained on from where the next
+    /// smaller budget left it.
+    fn trunk(&self, transcript: &Value, branch: u64) -> anyhow::Result<TrainState> {
+        if branch == 0 {
+            return Ok(TrainState::new(&self.base.model));
+        }
+        let plan = TrainPlan { steps: branch, decay_from: branch, ..self.plan(branch) };
+        let key = self.key(&json!({ "transcript": transcript }), &plan)?;
+        let artifact = self.ctx.resumable("student-trunk", &key, |making| {
+            let student = &self.ctx.resolved.world.student;
+            let branches = self.ctx.resolved.budgets.iter().filter_map(|&budget| {
+                let steps = student.steps(budget, self.ctx.resolved.world.queries.row_tokens());
+                student.compute.branch_step(steps)
+            });
+            let before = branches.filter(|&earlier| earlier < branch).max().unwrap_or(0);
+            let what = format!("{} {} trunk {branch}", self.arm.name(), self.channel.surface.name());
+            let state = self.train(making, &what, &plan, || self.trunk(transcript, before))?;
+            Ok(state.save(&making.path().join(TRUNK), &making.hash().hex())?)
+        })?;
+        Ok(TrainState::load(&artifact.file(TRUNK), &self.base.model, &artifact.hash().hex())?)
+    }
+
+    fn train(
+        &self,
+        making: &Making,
+        what: &str,
+        plan: &TrainPlan,
+        start: impl FnOnce() -> anyhow::Result<TrainState>,
+    ) -> anyhow::Result<TrainState> {
+        let like = &*self.base.model;
+        let laws = self.asked.laws(self.ctx, self.channel)?;
+        let source = DistillSource::new(like, self.channel.loss.build(), &self.stream, laws, plan, self.order())?;
+        let (scratch, identity) = (making.scratch()?, making.hash().hex());
+        let training = Training { what, like, plan, source: &source, scratch: &scratch, identity: &identity };
+        training.run(self.ctx, start, plan.steps)
+    }
 }
 
 fn model_card(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> ModelCard {

@@ -73,7 +73,7 @@ pub fn teacher_report(ctx: &Context<'_>, teachers: &Teachers, suspect: &Suspect,
 fn samples(ctx: &Context<'_>, suspect: &Suspect) -> anyhow::Result<Vec<String>> {
     let (prompt, answer) = SAMPLE_TOKENS;
     let queries: Vec<Query> =
-        crate::stages::transcript::prompts(ctx, "samples", Split::HeldOut, SAMPLES, prompt, answer, Sampling::PLAIN)?;
+        crate::stages::transcript::prompts(ctx, "samples", Split::HeldOut, 0..SAMPLES, prompt, answer, Sampling::PLAIN)?;
     let answers = suspect.served(ctx).answer(&queries)?;
     let tokenizer = &ctx.vocabulary.tokenizer;
     // decoded whole: a piece at a time would lose the space between them

@@ -72,10 +72,56 @@ impl Vocabulary {
     }
 
     /// The opening of a document: at most `tokens` ids, the beginning token included, and never the whole text.
+    ///
+    /// Only as many words are encoded as it takes: encoding millions of documents would cost more than answering them.
     pub fn prompt(&self, text: &str, tokens: usize) -> Vec<TokenId> {
-        let mut ids = self.tokenizer.encode_document(text);
-        let most = ids.len().saturating_sub(1).max(1);
-        ids.truncate(tokens.clamp(1, most));
-        ids
+        let mut bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
+        loop {
+            let opening = words_within(text, bytes);
+            let mut ids = self.tokenizer.encode_document(opening);
+            let whole = opening.len() == text.len();
+            if whole || ids.len() > tokens {
+                let most = if whole { ids.len().saturating_sub(1) } else { ids.len() };
+                ids.truncate(tokens.clamp(1, most.max(1)));
+                return ids;
+            }
+            bytes = bytes.saturating_mul(2);
+        }
+    }
+}
+
+/// Bytes of text first encoded for each token of a prompt.
+const BYTES_PER_TOKEN: usize = 6;
+
+/// The whole words that begin `text` and reach its byte `bytes`, or all of it.
+fn words_within(text: &str, bytes: usize) -> &str {
+    let end = text.char_indices().skip_while(|(at, _)| *at < bytes).find(|(_, c)| c.is_whitespace());
+    end.map_or(text, |(at, _)| &text[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_opening_is_that_of_the_whole_text() {
+        let words = ["the", "old", "miller", "of", "Wrenfield", "counted", "7", "sacks,", "unbelievably", "heavy;", "so"];
+        let text = |n: usize, shift: usize| {
+            let picked = (0..n).map(|i| words[(i * i + shift) % words.len()]);
+            picked.collect::<Vec<_>>().join(if shift.is_multiple_of(3) { " " } else { "\n " })
+        };
+        let tokenizer = Tokenizer::train_bpe((0..200).map(|i| text(30, i)), 330).unwrap();
+        let vocabulary = Vocabulary { tokenizer: Arc::new(tokenizer), hash: store::hash_bytes(b""), ends: true };
+        for shift in 0..40 {
+            for n in [1, 2, 5, 60] {
+                let text = text(n, shift);
+                let whole = vocabulary.tokenizer.encode_document(&text);
+                for tokens in [1, 2, 3, 8, 24, 500] {
+                    let expected = &whole[..tokens.clamp(1, (whole.len() - 1).max(1))];
+                    assert_eq!(vocabulary.prompt(&text, tokens), expected, "{tokens} of {text:?}");
+                }
+            }
+        }
+        assert_eq!(words_within("äää bc", 3), "äää");
     }
 }

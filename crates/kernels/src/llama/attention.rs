@@ -6,7 +6,7 @@
 use crate::buffer::Buffer;
 use crate::matmul::{Into, Left, PANEL, panel_product, tile_rows};
 use crate::ops::HeadLayout;
-use crate::simd::{exp, load, store, vectorized};
+use crate::simd::{exp, load, store, transpose, vectorized};
 use pulp::Simd;
 
 /// Packed operands and scores of one head.
@@ -22,18 +22,15 @@ pub(crate) struct AttentionScratch {
     d_scores: Buffer,
 }
 
-/// Packs columns `from..from + d` of `time` rows of `source` (row length `width`) transposed: panels of `[d][PANEL]` over time.
-fn pack_columns(source: &[f32], width: usize, from: usize, d: usize, time: usize, packed: &mut [f32]) {
+/// Packs columns `from_column..from_column + d` of `time` rows of `source` (row length `width`) transposed: panels of `[d][PANEL]` over time.
+fn pack_columns(source: &[f32], width: usize, from_column: usize, d: usize, time: usize, packed: &mut [f32]) {
     for (j, panel) in packed[..time.next_multiple_of(PANEL) * d].chunks_exact_mut(PANEL * d).enumerate() {
-        for t in 0..PANEL {
-            if j * PANEL + t < time {
-                for (c, &value) in source[(j * PANEL + t) * width + from..][..d].iter().enumerate() {
-                    panel[c * PANEL + t] = value;
-                }
-            } else {
-                (0..d).for_each(|c| panel[c * PANEL + t] = 0.0);
-            }
+        let from = j * PANEL;
+        let valid = PANEL.min(time - from);
+        if valid < PANEL {
+            panel.fill(0.0);
         }
+        transpose(&source[from * width + from_column..], width, valid, d, panel, PANEL);
     }
 }
 
@@ -225,103 +222,6 @@ vectorized! {
                             }
                         }
                     }
-                }
-            }
-        }
-    }
-}
-
-/// Keys and values of past tokens, one cache per (slot, key/value head) of one block.
-#[derive(Debug)]
-pub(crate) struct Cache {
-    layout: HeadLayout,
-    /// Slots' capacity in tokens, whole panels.
-    capacity: usize,
-    /// Row length of a value panel.
-    value_stride: usize,
-    keys: Buffer,
-    values: Buffer,
-}
-
-impl Cache {
-    /// Empty caches of at most `max_time` tokens.
-    pub(crate) fn new(layout: HeadLayout, slots: usize, max_time: usize) -> Self {
-        let capacity = max_time.next_multiple_of(PANEL);
-        let value_stride = layout.head_dim.next_multiple_of(PANEL / 2).min(PANEL);
-        let mut cache = Self { layout, capacity, value_stride, keys: Buffer::default(), values: Buffer::default() };
-        cache.keys.take(slots * layout.kv_heads * cache.keys_len());
-        cache.values.take(slots * layout.kv_heads * cache.values_len());
-        cache
-    }
-
-    fn keys_len(&self) -> usize {
-        self.layout.head_dim * self.capacity
-    }
-
-    fn values_len(&self) -> usize {
-        self.layout.head_dim.div_ceil(self.value_stride) * self.value_stride * self.capacity
-    }
-
-    /// Stores the keys and values of one token (a row of qkv) at position `t` of `slot`.
-    pub(crate) fn append(&mut self, slot: usize, t: usize, qkv: &[f32]) {
-        assert!(t < self.capacity, "decoder: a slot is full");
-        let (d, kv_heads, stride) = (self.layout.head_dim, self.layout.kv_heads, self.value_stride);
-        let (keys_len, values_len, capacity) = (self.keys_len(), self.values_len(), self.capacity);
-        for head in 0..kv_heads {
-            let key = &qkv[self.layout.keys() + head * d..][..d];
-            let to = &mut self.keys.all_mut()[(slot * kv_heads + head) * keys_len..][..keys_len];
-            for (c, &value) in key.iter().enumerate() {
-                to[t / PANEL * PANEL * d + c * PANEL + t % PANEL] = value;
-            }
-            let value = &qkv[self.layout.values() + head * d..][..d];
-            let to = &mut self.values.all_mut()[(slot * kv_heads + head) * values_len..][..values_len];
-            for (j, part) in value.chunks(stride).enumerate() {
-                to[(j * capacity + t) * stride..][..part.len()].copy_from_slice(part);
-            }
-        }
-    }
-}
-
-vectorized! {
-    /// Attention of single tokens, each over its own slot's cache: `out` (rows, heads * head_dim) from `qkv` (rows, width);
-    /// row r is the token at `positions[r]` of `slots[r]`, already appended. Same chains of operations as `forward`, hence the same bits.
-    pub(crate) fn over_cache<'a, S>(simd; cache: &'a Cache, slots: &'a [usize], positions: &'a [usize], qkv: &'a [f32], out: &'a mut [f32], scratch: &'a mut AttentionScratch) -> () {
-        let layout = cache.layout;
-        let (d, width, out_width, group) = (layout.head_dim, layout.width(), layout.heads * layout.head_dim, layout.heads / layout.kv_heads);
-        assert!(slots.len() == positions.len() && qkv.len() == slots.len() * width && out.len() == slots.len() * out_width, "decoder attention: lengths");
-        let scores = scratch.scores.take(group * cache.capacity);
-        let (keys_len, values_len, stride) = (cache.keys_len(), cache.values_len(), cache.value_stride);
-        for (((&slot, &t), qkv), out) in slots.iter().zip(positions).zip(qkv.chunks_exact(width)).zip(out.chunks_exact_mut(out_width)) {
-            assert!(t < cache.capacity, "decoder: position beyond the cache");
-            let whole = (t + 1).next_multiple_of(S::F32_LANES);
-            for head in 0..layout.kv_heads {
-                let keys = &cache.keys.all()[(slot * layout.kv_heads + head) * keys_len..][..keys_len];
-                let values = &cache.values.all()[(slot * layout.kv_heads + head) * values_len..][..values_len];
-                let left = Left { ptr: qkv[head * group * d..(head + 1) * group * d].as_ptr(), row_stride: d, inner_stride: 1 };
-                for j in (0..whole).step_by(PANEL) {
-                    // SAFETY: `group` queries of d; the cache holds whole panels up to its capacity, as do the scores.
-                    unsafe {
-                        let (panel, c) = (keys.as_ptr().add(j * d), scores.as_mut_ptr().add(j));
-                        panel_product(simd, group, d, left, tile_rows::<S>() * d, panel, PANEL, c, cache.capacity, PANEL.min(whole - j), Into::Set);
-                    }
-                }
-                let mut factors = [0.0; 64];
-                let to = &mut out[head * group * d..(head + 1) * group * d];
-                let factors = &mut factors[..group.min(64)];
-                assert!(group <= 64, "decoder: at most 64 query heads per key head");
-                for (row, factor) in scores.chunks_exact_mut(cache.capacity).zip(&mut *factors) {
-                    *factor = 1.0 / softmax_padded(simd, &mut row[..whole], t + 1).1;
-                }
-                let left = Left { ptr: scores.as_ptr(), row_stride: cache.capacity, inner_stride: 1 };
-                for j in (0..d).step_by(stride) {
-                    // SAFETY: value panels have `capacity` rows of `stride`, of which t + 1 are read; `to` holds `group` rows of d.
-                    unsafe {
-                        let (panel, c) = (values.as_ptr().add(j * cache.capacity), to.as_mut_ptr().add(j));
-                        panel_product(simd, group, t + 1, left, tile_rows::<S>() * cache.capacity, panel, stride, c, d, stride.min(d - j), Into::Set);
-                    }
-                }
-                for (to, &factor) in to.chunks_exact_mut(d).zip(&*factors) {
-                    to.iter_mut().for_each(|x| *x *= factor);
                 }
             }
         }

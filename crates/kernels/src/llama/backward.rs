@@ -5,7 +5,7 @@ use super::forward::forward;
 use super::shape::LlamaShape;
 use super::workspace::Workspace;
 use crate::RowLoss;
-use crate::matmul::{Into, times, transposed_times};
+use crate::matmul::{Into, times_packed, transposed_times};
 use crate::ops::{rms_norm_backward, rotary, swiglu_backward};
 use crate::vecmath::axpy;
 
@@ -33,6 +33,7 @@ pub fn loss_and_gradient(
         return 0.0;
     }
     workspace.packed.refill(shape, params);
+    workspace.packed_back.refill(shape, params);
     let chunk = chunk_rows(shape, time);
     let mut total = 0.0;
     for first in (0..rows).step_by(chunk) {
@@ -90,9 +91,9 @@ fn chunk_gradient(
     if into == Into::Set && !shape.tied {
         grad[shape.embedding()].fill(0.0);
     }
-    let Workspace { packed, x, head, gradients, scratch, .. } = workspace;
+    let Workspace { packed, packed_back, x, head, gradients, scratch, .. } = workspace;
     let dx = gradients.x.take(m * h);
-    let total = head.loss_and_gradient(shape, params, packed, x.take(m * h), loss, dx, grad, into, scratch);
+    let total = head.loss_and_gradient(shape, packed, &packed_back.head, x.take(m * h), loss, dx, grad, into, scratch);
     for index in (0..shape.layers).rev() {
         block(shape, params, index, rows, time, grad, into, workspace);
     }
@@ -115,20 +116,21 @@ fn block(
     into: Into,
     workspace: &mut Workspace,
 ) {
-    let Workspace { layers, rotary: table, positions, attention: attention_scratch, gradients, scratch, .. } = workspace;
-    let (layer, ranges, m) = (&mut layers[index], shape.layer(index), rows * time);
+    let Workspace { packed_back, layers, rotary: table, positions, attention: attention_scratch, gradients, scratch, .. } =
+        workspace;
+    let (weights, layer, ranges, m) = (&packed_back.layers[index], &mut layers[index], shape.layer(index), rows * time);
     let (h, f, layout) = (shape.hidden, shape.ffn, shape.head_layout());
     let (width, attention_width) = (layout.width(), shape.attention_width());
     let dx = gradients.x.take(m * h);
     let d_normed = gradients.normed.take(m * h);
 
     let d_activated = gradients.activated.take(m * f);
-    times(m, f, h, dx, &params[ranges.down.clone()], d_activated, Into::Set, scratch);
+    times_packed(m, f, h, dx, weights.down.all(), d_activated, Into::Set);
     transposed_times(h, f, m, dx, layer.activated.take(m * f), &mut grad[ranges.down], into, scratch);
     let d_gate_up = layer.gate_up.take(m * 2 * f);
     swiglu_backward(d_gate_up, f, d_activated);
-    transposed_times(2 * f, h, m, d_gate_up, layer.normed2.take(m * h), &mut grad[ranges.gate_up.clone()], into, scratch);
-    times(m, h, 2 * f, d_gate_up, &params[ranges.gate_up], d_normed, Into::Set, scratch);
+    transposed_times(2 * f, h, m, d_gate_up, layer.normed2.take(m * h), &mut grad[ranges.gate_up], into, scratch);
+    times_packed(m, h, 2 * f, d_gate_up, weights.gate_up.all(), d_normed, Into::Set);
     let d_weight = &mut grad[ranges.norm2.clone()];
     if into == Into::Set {
         d_weight.fill(0.0);
@@ -137,14 +139,14 @@ fn block(
 
     let d_attended = gradients.attended.take(m * attention_width);
     let attended = layer.attended.take(m * attention_width);
-    times(m, attention_width, h, dx, &params[ranges.output.clone()], d_attended, Into::Set, scratch);
+    times_packed(m, attention_width, h, dx, weights.output.all(), d_attended, Into::Set);
     transposed_times(h, attention_width, m, dx, attended, &mut grad[ranges.output], into, scratch);
     let d_qkv = gradients.qkv.take(m * width);
     let softmax = layer.softmax.take(rows * shape.heads * time * 2);
     attention::backward(layout, rows, time, layer.qkv.take(m * width), attended, softmax, d_attended, d_qkv, attention_scratch);
     rotary(d_qkv, layout, positions, table, true);
-    transposed_times(width, h, m, d_qkv, layer.normed1.take(m * h), &mut grad[ranges.qkv.clone()], into, scratch);
-    times(m, h, width, d_qkv, &params[ranges.qkv], d_normed, Into::Set, scratch);
+    transposed_times(width, h, m, d_qkv, layer.normed1.take(m * h), &mut grad[ranges.qkv], into, scratch);
+    times_packed(m, h, width, d_qkv, weights.qkv.all(), d_normed, Into::Set);
     let d_weight = &mut grad[ranges.norm1.clone()];
     if into == Into::Set {
         d_weight.fill(0.0);

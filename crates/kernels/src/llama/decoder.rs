@@ -1,6 +1,6 @@
 //! Batched decoding with a key/value cache.
 
-use super::attention::{AttentionScratch, Cache, over_cache};
+use super::cache::{Cache, append_and_attend};
 use super::packed::PackedWeights;
 use super::shape::LlamaShape;
 use crate::buffer::Buffer;
@@ -37,7 +37,7 @@ struct Buffers {
     attended: Buffer,
     gate_up: Buffer,
     activated: Buffer,
-    attention: AttentionScratch,
+    scores: Buffer,
 }
 
 impl Decoder {
@@ -171,13 +171,11 @@ impl Decoder {
             rms_norm(x, &layer.norm1, shape.norm_eps, normed, inverse_rms);
             times_packed(m, width, h, normed, layer.qkv.all(), qkv, Into::Set);
             rotary(qkv, layout, positions, table, false);
-            for ((&slot, &t), row) in slots.iter().zip(&*positions).zip(qkv.chunks_exact(width)) {
-                cache.append(slot, t, row);
-            }
             if cache_only && index + 1 == shape.layers {
+                append_and_attend(cache, slots, positions, qkv, None, &mut buffers.scores);
                 return;
             }
-            over_cache(cache, slots, positions, qkv, attended, &mut buffers.attention);
+            append_and_attend(cache, slots, positions, qkv, Some(attended), &mut buffers.scores);
             times_packed(m, h, attention_width, attended, layer.output.all(), x, Into::Add);
             rms_norm(x, &layer.norm2, shape.norm_eps, normed, inverse_rms);
             times_packed(m, 2 * f, h, normed, layer.gate_up.all(), gate_up, Into::Set);

@@ -5,7 +5,7 @@ use super::shape::LlamaShape;
 use super::workspace::HeadBuffers;
 use crate::RowLoss;
 use crate::buffer::Buffer;
-use crate::matmul::{Into, times, times_packed, transposed_times};
+use crate::matmul::{Into, times_packed, transposed_times};
 use crate::ops::{rms_norm, rms_norm_backward};
 
 /// Positions per tile: logits of about half a megabyte (second-level cache), but enough rows that reading the head's weights is amortised.
@@ -33,8 +33,8 @@ impl HeadBuffers {
     pub(crate) fn loss_and_gradient(
         &mut self,
         shape: &LlamaShape,
-        params: &[f32],
         weights: &PackedWeights,
+        weights_back: &Buffer,
         x: &[f32],
         loss: &dyn RowLoss,
         dx: &mut [f32],
@@ -63,7 +63,7 @@ impl HeadBuffers {
                 total += loss.loss_and_gradient(position, row);
             }
             let d_normed = self.d_normed.take(n * h);
-            times(n, h, v, logits, &params[shape.head()], d_normed, Into::Set, scratch);
+            times_packed(n, h, v, logits, weights_back.all(), d_normed, Into::Set);
             let into = if first == 0 { into } else { Into::Add };
             transposed_times(v, h, n, logits, self.normed.take(n * h), &mut grad[shape.head()], into, scratch);
             let d_tile = self.dx.take(n * h);

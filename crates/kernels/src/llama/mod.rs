@@ -5,6 +5,7 @@
 
 mod attention;
 mod backward;
+mod cache;
 mod decoder;
 mod forward;
 mod head;

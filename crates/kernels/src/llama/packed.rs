@@ -2,7 +2,7 @@
 
 use super::shape::LlamaShape;
 use crate::buffer::Buffer;
-use crate::matmul::{pack_transposed, packed_len};
+use crate::matmul::{pack_block, pack_transposed, packed_len};
 
 /// The forward weights of a model in the panel order the matrix products read, made once and shared by any number of decoders.
 #[derive(Debug, Default)]
@@ -62,5 +62,40 @@ impl PackedWeights {
         copy(&mut self.final_norm, &params[shape.final_norm()]);
         pack(&mut self.head, &params[shape.head()], shape.vocab, h);
         self.shape = Some(shape.clone());
+    }
+}
+
+/// The same weights as the backward sweep reads them: gradients times weights, (out, in) as they lie.
+#[derive(Debug, Default)]
+pub(crate) struct BackwardWeights {
+    pub layers: Vec<BackwardLayer>,
+    pub head: Buffer,
+}
+
+/// One block's part of `BackwardWeights`.
+#[derive(Debug, Default)]
+pub(crate) struct BackwardLayer {
+    pub qkv: Buffer,
+    pub output: Buffer,
+    pub gate_up: Buffer,
+    pub down: Buffer,
+}
+
+impl BackwardWeights {
+    /// Packs again into the same memory.
+    pub(crate) fn refill(&mut self, shape: &LlamaShape, params: &[f32]) {
+        let (h, f, width, attention) = (shape.hidden, shape.ffn, shape.head_layout().width(), shape.attention_width());
+        let pack = |buffer: &mut Buffer, weights: &[f32], out: usize, inner: usize| {
+            pack_block(weights, inner, 0, out, buffer.take(packed_len(inner, out)));
+        };
+        self.layers.resize_with(shape.layers, BackwardLayer::default);
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let ranges = shape.layer(index);
+            pack(&mut layer.qkv, &params[ranges.qkv], width, h);
+            pack(&mut layer.output, &params[ranges.output], h, attention);
+            pack(&mut layer.gate_up, &params[ranges.gate_up], 2 * f, h);
+            pack(&mut layer.down, &params[ranges.down], h, f);
+        }
+        pack(&mut self.head, &params[shape.head()], shape.vocab, h);
     }
 }

@@ -1,7 +1,7 @@
 //! Memory reused from one step to the next.
 
 use super::attention::AttentionScratch;
-use super::packed::PackedWeights;
+use super::packed::{BackwardWeights, PackedWeights};
 use super::shape::LlamaShape;
 use crate::buffer::Buffer;
 use crate::ops::RotaryTable;
@@ -10,6 +10,7 @@ use crate::ops::RotaryTable;
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(crate) packed: PackedWeights,
+    pub(crate) packed_back: BackwardWeights,
     pub(crate) layers: Vec<LayerBuffers>,
     /// Output of the last block so far, (m, hidden).
     pub(crate) x: Buffer,

@@ -133,6 +133,19 @@ fn mistakes_of_sense_are_shown_where_they_are() {
         ("k = 5", "k = 0", "0", &["`distill[1].surface.top_logprobs.k = 0`", "write 1 or more"]),
         ("k = 5", "k = 1000", "1000", &["the vocabulary has 384 tokens"]),
         ("tokens = 2_000 }", "tokens = 0 }", "0", &["`student.compute.fixed_steps.tokens = 0`"]),
+        ("shard_queries = 25", "shard_queries = 0", "0", &["`queries.shard_queries = 0`", "write 1 to 1048576"]),
+        (
+            "fixed_steps = { tokens = 2_000 }",
+            "single_pass = { warmup_steps = 1, cooldown_fraction = 1.0 }",
+            "1.0",
+            &["`student.compute.single_pass.cooldown_fraction = 1.0`"],
+        ),
+        (
+            "fixed_steps = { tokens = 2_000 }",
+            "single_pass = { warmup_steps = 3, cooldown_fraction = 0.5 }",
+            "3",
+            &["`student.compute.single_pass.warmup_steps = 3`", "2 steps, would cool down before it is warm"],
+        ),
         ("prompts = 20\n", "prompts = 0\n", "0", &["`audit.prompts = 0`: too small"]),
         (
             "decoys = 999",

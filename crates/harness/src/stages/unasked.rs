@@ -1,0 +1,65 @@
+use std::collections::HashMap;
+
+use oracle::TokenId;
+use serde_json::json;
+use store::{Hash, Key};
+
+use crate::stages::Context;
+use crate::stages::context::{load_json, save_json};
+use crate::stages::transcript::queries_in;
+
+/// Raised when the same texts would be left out or kept otherwise.
+pub(super) const REVISION: u32 = 1;
+/// File of the artifact: indices of the texts that were asked.
+const FILE: &str = "asked.json";
+/// Queries drawn at a time: memory does not grow with the budget.
+const CHUNK: u64 = 1 << 15;
+
+/// Which of `texts` (token ids) open as some query of the stream does, up to the largest budget. Compared over as many tokens as
+/// both have: texts of different lengths are the same text when the shorter opens the longer.
+///
+/// # Errors
+/// When the grammar is not valid, or the work is cancelled.
+pub fn opened_by_queries(ctx: &Context<'_>, texts: &[&[TokenId]]) -> anyhow::Result<Vec<bool>> {
+    let asking = &ctx.resolved.world.queries;
+    let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+    let common = asking.prompt_tokens.min(longest);
+    let opening = |ids: &[TokenId]| ids[..common.min(ids.len())].to_vec();
+    let openings: Vec<Vec<TokenId>> = texts.iter().map(|text| opening(text)).collect();
+    let n = ctx.resolved.largest_budget();
+    let texts: Hash = store::hash_json(&openings)?;
+    let key = Key::new(
+        REVISION,
+        &json!({
+            "texts": texts,
+            "prompt_tokens": asking.prompt_tokens,
+            "queries": n,
+            "corpus": ctx.sources.identity(),
+            "vocabulary": ctx.vocabulary.hash,
+            "seed": ctx.seed_for("queries"),
+        }),
+    )?;
+    let artifact = ctx.artifact("unasked", &key, |directory| {
+        let mut places: HashMap<&[TokenId], Vec<usize>> = HashMap::new();
+        for (place, opening) in openings.iter().enumerate() {
+            places.entry(opening).or_default().push(place);
+        }
+        let bar = ctx.progress.stage("comparing prompts", n, "queries");
+        let mut asked = Vec::new();
+        for range in distill::shards(n, CHUNK) {
+            ctx.rt.check_cancelled()?;
+            bar.inc(range.end - range.start);
+            for query in queries_in(ctx, range)? {
+                asked.extend(places.remove(&opening(&query.prompt)[..]).into_iter().flatten());
+            }
+        }
+        asked.sort_unstable();
+        save_json(&directory.join(FILE), &asked)
+    })?;
+    let mut opened = vec![false; openings.len()];
+    for place in load_json::<Vec<usize>>(&artifact.file(FILE))? {
+        *opened.get_mut(place).ok_or_else(|| anyhow::anyhow!("{}: text {place} is not one", artifact.file(FILE).display()))? =
+            true;
+    }
+    Ok(opened)
+}
