@@ -9,7 +9,9 @@ use results::Record;
 use store::{FileEntry, Key, Manifest};
 use tempfile::TempDir;
 
-use crate::support::{Ran, copy, leftovers, manifests, results_directory, run, run_command, smoke, smoke_file, text};
+use crate::support::{
+    Ran, command, copy, leftovers, manifests, results_directory, root, run, run_command, smoke, smoke_file, text,
+};
 
 /// Starts smoke below `place`; returns once a first model is finished and the work goes on.
 fn started(place: &Path) -> Child {
@@ -85,6 +87,40 @@ fn two_processes_do_not_write_into_one_directory() {
     assert!(second.stderr.contains("another process is writing it"), "{}", second.stderr);
     drop(held);
     assert_eq!(run(&smoke_file(), place.path(), 1).records(), smoke().records());
+}
+
+/// Two runs of one experiment at once, on one artifacts directory: each artifact is made by one of them, and when one is killed
+/// the other takes over what it was making.
+#[test]
+fn two_runs_on_one_artifacts_directory_share_the_work() {
+    let place = tempfile::tempdir().unwrap();
+    let results = |name: &str| place.path().join(name);
+    let start = |name: &str| {
+        let mut command = command(&root());
+        command.arg("run").arg(smoke_file()).arg("--artifacts").arg(place.path().join("artifacts"));
+        command.arg("--results").arg(results(name)).args(["--threads", "1", "--checkpoint-every", "0"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let (first, mut killed, second) = (start("first"), start("killed"), start("second"));
+    while !place.path().join("artifacts/transcript").exists() {
+        assert!(killed.try_wait().unwrap().is_none(), "the run ended without a transcript");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let made: usize = [(first, "first"), (second, "second")]
+        .into_iter()
+        .map(|(child, name)| {
+            Ran::of(child.wait_with_output().unwrap()).expect_code(0);
+            let directory = results_directory(&results(name));
+            assert_eq!(fs::read(directory.join("records.jsonl")).unwrap(), smoke().records(), "{name}");
+            fs::read_to_string(directory.join("timings.jsonl")).unwrap().lines().count()
+        })
+        .sum();
+    let alone = fs::read_to_string(smoke().directory.join("timings.jsonl")).unwrap().lines().count();
+    assert!(made <= alone, "{made} stages by two runs, {alone} by one: something was made twice");
+    assert_eq!(manifests(&place.path().join("artifacts")), manifests(&smoke().artifacts));
+    assert_eq!(leftovers(&place.path().join("artifacts")), [] as [PathBuf; 0]);
 }
 
 #[cfg(unix)]

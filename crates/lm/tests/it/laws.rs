@@ -1,22 +1,8 @@
 //! Scoring: both paths agree, and bits do not depend on company.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use lm::{ComputePath, ModelConfig, Row, for_each_law};
 
-use lm::{ComputePath, Model, ModelConfig, Row, for_each_law};
-
-use crate::support::{PATHS, random_ids, relative_distance, runtime, stirred};
-
-fn laws(model: &Model, rows: &[Row<'_>], threads: usize, path: ComputePath) -> BTreeMap<(usize, usize), Vec<f32>> {
-    let found = Mutex::new(BTreeMap::new());
-    for_each_law(model, rows, &runtime(threads, path), &|row, i, logits| {
-        let before = found.lock().unwrap().insert((row, i), logits.to_vec());
-        assert!(before.is_none(), "law {i} of row {row} came twice");
-        logits.fill(f32::NAN); // The sink may do as it likes with the row.
-    })
-    .unwrap();
-    found.into_inner().unwrap()
-}
+use crate::support::{PATHS, laws, random_ids, relative_distance, runtime, stirred};
 
 #[test]
 fn paths_agree_and_every_wanted_law_comes_once() {

@@ -1,11 +1,12 @@
 //! What several tests share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use kernels::RowLoss;
-use lm::{Batch, ComputePath, Model, ModelConfig, Runtime};
+use lm::{Batch, ComputePath, Model, ModelConfig, Row, Runtime, for_each_law};
 use oracle::{Query, Sampling, TokenId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -74,6 +75,24 @@ pub fn queries(config: &ModelConfig, n: u64, max_new_tokens: usize, sampling: Sa
             seed: 1000 + index,
         })
         .collect()
+}
+
+/// Every wanted law by row and index.
+pub fn laws(model: &Model, rows: &[Row<'_>], threads: usize, path: ComputePath) -> BTreeMap<(usize, usize), Vec<f32>> {
+    let found = Mutex::new(BTreeMap::new());
+    for_each_law(model, rows, &runtime(threads, path), &|row, i, logits| {
+        let before = found.lock().unwrap().insert((row, i), logits.to_vec());
+        assert!(before.is_none(), "law {i} of row {row} came twice");
+        logits.fill(f32::NAN); // The sink may do as it likes with the row.
+    })
+    .unwrap();
+    found.into_inner().unwrap()
+}
+
+/// All laws of a batch.
+pub fn laws_of(model: &Model, batch: &Batch, path: ComputePath) -> BTreeMap<(usize, usize), Vec<f32>> {
+    let rows: Vec<Row<'_>> = batch.ids.chunks(batch.time).map(|ids| Row { ids, laws: 1..batch.time + 1 }).collect();
+    laws(model, &rows, 2, path)
 }
 
 /// A directory beside the checkout that holds reference material, if it is there.
