@@ -106,8 +106,8 @@ impl Scheme for Kgw {
     }
 
     fn scorer(&self, key: &Key) -> Scorer {
-        let list = GreenList::new(key, self.gamma);
-        Box::new(move |window| f64::from(u8::from(list.is_green(window))))
+        let (list, width) = (GreenList::new(key, self.gamma), self.rules.context_width + 1);
+        Box::new(move |windows, scores| list.score(windows, width, scores))
     }
 }
 
