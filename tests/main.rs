@@ -9,6 +9,7 @@ mod floors;
 mod golden;
 mod readme;
 mod reference;
+mod sampling;
 mod shared_models;
 mod support;
 mod tidy;

@@ -14,7 +14,7 @@ use crate::stages::Context;
 use crate::stages::context::Trained;
 
 /// Raised when the same inputs would give another transcript.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 /// Queries between two reports of progress.
 const CHUNK: usize = 512;
 /// File of a transcript artifact.

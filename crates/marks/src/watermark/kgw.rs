@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, Codec, Exchange, LogitsProcessor, ProcessorStage, TokenId};
+use oracle::{Access, Codec, Exchange, LogitsProcessor, ProcessorStage, Raised, TokenId};
 use serde::{Deserialize, Serialize};
 
 use super::detection::{Detection, Scheme, Scorer, detect};
@@ -145,5 +145,10 @@ impl LogitsProcessor for GreenBias {
         if let Some(start) = before.len().checked_sub(self.context_width) {
             self.rows.add(&before[start..], self.delta, logits);
         }
+    }
+
+    fn raised<'a>(&'a self, before: &'a [TokenId], _answer_start: usize) -> Option<Raised<'a>> {
+        let start = before.len().checked_sub(self.context_width)?;
+        Some(Raised { bias: self.delta, set: &self.rows, context: &before[start..] })
     }
 }
