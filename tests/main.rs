@@ -14,6 +14,7 @@ mod protocols;
 mod readme;
 mod reference;
 mod same_bits;
+mod sampling;
 mod shared_models;
 mod support;
 mod tidy;

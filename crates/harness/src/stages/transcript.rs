@@ -18,7 +18,7 @@ use crate::stages::Context;
 use crate::stages::context::{Trained, load_json, save_json};
 
 /// Raised when the same inputs would give another transcript.
-pub(super) const REVISION: u32 = 2;
+pub(super) const REVISION: u32 = 3;
 /// Kind of the artifacts: one holds a shard.
 const KIND: &str = "transcript";
 /// File of a shard: the exchanges.

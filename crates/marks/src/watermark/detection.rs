@@ -10,8 +10,11 @@ use super::walk::{Rules, Skipped, Units};
 use crate::key::Key;
 use crate::mark::{ALPHA, MarkError};
 
-/// Score of one unit (context, then token) under one key.
-pub(crate) type Scorer = Box<dyn Fn(&[TokenId]) -> f64>;
+/// Fills in the scores of units (units, width), each its context and then its token, under one key.
+pub(crate) type Scorer = Box<dyn Fn(&[TokenId], &mut [f64])>;
+
+/// Units whose scores under a decoy key are held at once.
+const BLOCK: usize = 1024;
 
 /// What a scheme has to say to be detected.
 pub(crate) trait Scheme: Sync {
@@ -21,7 +24,7 @@ pub(crate) trait Scheme: Sync {
     fn rules(&self) -> &Rules;
     /// Law of one score when the text owes nothing to the key.
     fn null(&self) -> Null;
-    /// How a key scores a unit.
+    /// How a key scores units.
     fn scorer(&self, key: &Key) -> Scorer;
 }
 
@@ -61,8 +64,8 @@ pub(crate) fn detect(
     let null = scheme.null();
     let n = units.len() as u64;
 
-    let score = scheme.scorer(key);
-    let scores: Vec<f64> = units.windows().map(&score).collect();
+    let mut scores = vec![0.0; units.len()];
+    scheme.scorer(key)(units.flat(), &mut scores);
     let total: f64 = scores.iter().sum();
     let (effect, interval) = null.effect(total, n);
     let mut evidence = Evidence::new(total, effect, interval, n, null.describe(n), null.log10_p(total, n)).map_err(refused)?;
@@ -72,7 +75,14 @@ pub(crate) fn detect(
             .into_par_iter()
             .map(|index| {
                 let score = scheme.scorer(&Key::decoy(decoy_seed, index));
-                units.windows().map(&score).sum()
+                let mut scores = [0.0; BLOCK];
+                let mut total = 0.0;
+                for windows in units.flat().chunks(BLOCK * units.width()) {
+                    let scores = &mut scores[..windows.len() / units.width()];
+                    score(windows, scores);
+                    total += scores.iter().sum::<f64>();
+                }
+                total
             })
             .collect()
     });

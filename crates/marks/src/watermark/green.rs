@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use oracle::TokenId;
+use oracle::{KeyedSet, TokenId};
 use rand::Rng;
 use siphasher::sip::SipHasher24;
 
+use super::siphash::{self, SipState};
 use super::walk::MAX_CONTEXT;
 use crate::key::{Key, Purpose};
 
@@ -18,7 +19,9 @@ use crate::key::{Key, Purpose};
 #[derive(Debug, Clone)]
 pub(crate) struct GreenList {
     hasher: SipHasher24,
-    threshold: u64,
+    state: SipState,
+    /// The largest draw that is a hit.
+    last: u32,
 }
 
 impl GreenList {
@@ -31,12 +34,13 @@ impl GreenList {
 
     fn with_sip_key(sip_key: &[u8; 16], gamma: f64) -> Self {
         // draw < gamma 2^32 for an integer draw is draw < ceil(gamma 2^32)
-        Self { hasher: SipHasher24::new_with_key(sip_key), threshold: (gamma * 2f64.powi(32)).ceil() as u64 }
+        let last = ((gamma * 2f64.powi(32)).ceil() - 1.0) as u32;
+        Self { hasher: SipHasher24::new_with_key(sip_key), state: SipState::new(sip_key), last }
     }
 
     /// The exact probability that a pair is green: `gamma` rounded up to a multiple of 2^-32.
     pub fn rate(&self) -> f64 {
-        self.threshold as f64 / 2f64.powi(32)
+        (f64::from(self.last) + 1.0) / 2f64.powi(32)
     }
 
     /// The pair's draw in 0..2^32; `window` is the context, then the token.
@@ -50,7 +54,23 @@ impl GreenList {
 
     /// Whether the last token of `window` is green after those before it.
     pub fn is_green(&self, window: &[TokenId]) -> bool {
-        u64::from(self.draw(window)) < self.threshold
+        self.hits(self.draw(window))
+    }
+
+    fn hits(&self, draw: u32) -> bool {
+        draw <= self.last
+    }
+
+    /// 1 for each of `windows` (`scores.len()`, `width`) that is green, else 0.
+    pub fn score(&self, windows: &[TokenId], width: usize, scores: &mut [f64]) {
+        let mut draws = [0; 256];
+        for (windows, scores) in windows.chunks(256 * width).zip(scores.chunks_mut(256)) {
+            let draws = &mut draws[..scores.len()];
+            siphash::windows(self.state, windows, width, draws);
+            for (score, draw) in scores.iter_mut().zip(draws) {
+                *score = f64::from(u8::from(self.hits(*draw)));
+            }
+        }
     }
 }
 
@@ -87,19 +107,14 @@ impl GreenRows {
     }
 
     fn compute(&self, context: &[TokenId]) -> Row {
-        let mut row = vec![0u64; self.vocab.div_ceil(64)];
-        let mut window = [0; MAX_CONTEXT + 1];
-        window[..context.len()].copy_from_slice(context);
-        for token in 0..self.vocab {
-            window[context.len()] = token as TokenId;
-            if self.list.is_green(&window[..=context.len()]) {
-                row[token / 64] |= 1 << (token % 64);
-            }
-        }
+        let mut draws = vec![0; self.vocab];
+        siphash::all_tokens(self.list.state, context, &mut draws);
+        let word = |draws: &[u32]| draws.iter().rev().fold(0, |word, draw| word << 1 | u64::from(self.list.hits(*draw)));
+        let mut row: Row = draws.chunks(64).map(word).collect();
         for &token in self.special.iter().filter(|&&token| (token as usize) < self.vocab) {
             row[token as usize / 64] &= !(1 << (token % 64));
         }
-        row.into_boxed_slice()
+        row
     }
 
     /// Adds `bias` to the logits of the tokens that are green after `context`.
@@ -119,6 +134,16 @@ impl GreenRows {
             rows.clear();
         }
         rows.insert(name, row);
+    }
+}
+
+/// One pair at a time, without rows.
+impl KeyedSet for GreenRows {
+    fn contains(&self, context: &[TokenId], token: TokenId) -> bool {
+        let mut window = [0; MAX_CONTEXT + 1];
+        window[..context.len()].copy_from_slice(context);
+        window[context.len()] = token;
+        !self.special.contains(&token) && self.list.is_green(&window[..=context.len()])
     }
 }
 
@@ -162,6 +187,7 @@ mod tests {
                     let token = token as TokenId;
                     let green = list.is_green(&[context[0], context[1], token]) && ![0, 149, 7].contains(&token);
                     assert_eq!(logit, if green { 1.5 } else { 0.0 });
+                    assert_eq!(rows.contains(&context, token), green);
                 }
             }
         }

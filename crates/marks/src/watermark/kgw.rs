@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, Codec, Exchange, LogitsProcessor, ProcessorStage, TokenId};
+use oracle::{Access, Codec, Exchange, LogitsProcessor, ProcessorStage, Raised, TokenId};
 use serde::{Deserialize, Serialize};
 
 use super::detection::{Detection, Scheme, Scorer, detect};
@@ -106,8 +106,8 @@ impl Scheme for Kgw {
     }
 
     fn scorer(&self, key: &Key) -> Scorer {
-        let list = GreenList::new(key, self.gamma);
-        Box::new(move |window| f64::from(u8::from(list.is_green(window))))
+        let (list, width) = (GreenList::new(key, self.gamma), self.rules.context_width + 1);
+        Box::new(move |windows, scores| list.score(windows, width, scores))
     }
 }
 
@@ -145,5 +145,10 @@ impl LogitsProcessor for GreenBias {
         if let Some(start) = before.len().checked_sub(self.context_width) {
             self.rows.add(&before[start..], self.delta, logits);
         }
+    }
+
+    fn raised<'a>(&'a self, before: &'a [TokenId], _answer_start: usize) -> Option<Raised<'a>> {
+        let start = before.len().checked_sub(self.context_width)?;
+        Some(Raised { bias: self.delta, set: &self.rows, context: &before[start..] })
     }
 }

@@ -4,9 +4,11 @@
 //! answers, the de-duplication, the decoy keys and the evidence are the same for all (methods 0.1 to 0.6).
 
 mod detection;
+mod distinct;
 mod green;
 mod kgw;
 mod null;
+mod siphash;
 mod walk;
 
 use std::sync::Arc;

@@ -348,6 +348,24 @@ fn kgw_biases_the_first_answer_token_and_leaves_short_prompts_alone() {
     assert!((raised(&[5, 6, 7]) as f64 - 127.25).abs() < 4.0 * 9.8);
 }
 
+/// What is said token by token is what is done to the row; too short a text raises nothing either way.
+#[test]
+fn raised_tokens_are_those_of_the_row() {
+    for context_width in 0..=MAX_CONTEXT {
+        let mark = WatermarkConfig::Kgw(kgw(context_width)).build(&Key::decoy(8, 0), &ToyCodec::new(VOCAB)).unwrap();
+        let processor = mark.processor();
+        for before in [&[1, 9, 8, 7, 6, 5][..], &[5, 6, 7, 8], &[5]] {
+            let mut logits = vec![0.0; VOCAB];
+            processor.process(before, 1, &mut logits);
+            let raised = processor.raised(before, 1);
+            assert_eq!(raised.is_some(), before.len() >= context_width);
+            let told = |token| raised.filter(|raised| raised.contains(token)).map_or(0.0, |raised| raised.bias);
+            let told: Vec<f32> = (0..VOCAB as TokenId).map(told).collect();
+            assert_eq!(logits, told, "h = {context_width} after {before:?}");
+        }
+    }
+}
+
 /// Other lists mean other transcripts and other verdicts: whoever changes them raises the revisions of those stages.
 #[test]
 fn kgw_lists_are_pinned() {

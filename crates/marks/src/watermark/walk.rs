@@ -1,9 +1,9 @@
 //! From answers to scored units: the part of detection that no key enters.
 
-use std::collections::HashSet;
-
 use oracle::{Codec, Exchange, TokenId};
 use serde::{Deserialize, Serialize};
+
+use super::distinct::Distinct;
 
 /// Longest context, in tokens, that a scheme may be keyed by. Methods f7: from about four tokens on, contexts recur so
 /// seldom in a transfer set that no student learns their lists.
@@ -79,32 +79,38 @@ impl Units {
     pub fn walk(answers: &[Exchange], rules: &Rules) -> Self {
         let width = rules.context_width + 1;
         let mut units = Self { width, windows: Vec::new(), ends: Vec::new(), skipped: Skipped::default() };
-        let mut seen: HashSet<[TokenId; MAX_CONTEXT + 1]> = HashSet::new();
+        let candidates = answers.iter().map(|item| item.answer.len()).sum();
+        let mut seen = Distinct::with_room_for(candidates);
+        let mut copied = Distinct::with_room_for(0);
         let identity = match rules.dedup {
             Dedup::Contexts => rules.context_width,
             Dedup::Pairs => width,
         };
         for item in answers {
-            let length = item.answer.iter().position(|&token| Some(token) == rules.end).unwrap_or(item.answer.len());
-            let in_prompt: HashSet<&[TokenId]> = item.query.prompt.windows(width).collect();
-            for window in item.answer[..length].windows(width) {
-                if window.iter().any(|&token| rules.is_special(token)) {
+            let prompt = &item.query.prompt;
+            copied.clear(prompt.len());
+            for (at, window) in prompt.windows(width).enumerate() {
+                copied.insert(window, at, |at| &prompt[at..at + width]);
+            }
+            // Tokens up to the one at hand since the last special one.
+            let mut plain = 0;
+            for (at, &token) in item.answer.iter().enumerate().take_while(|(_, token)| Some(**token) != rules.end) {
+                plain = if rules.is_special(token) { 0 } else { plain + 1 };
+                if at + 1 < width {
+                    continue;
+                }
+                let window = &item.answer[at + 1 - width..=at];
+                if plain < width {
                     units.skipped.special += 1;
-                    continue;
-                }
-                if in_prompt.contains(window) {
+                } else if copied.contains(window, |at| &prompt[at..at + width]) {
                     units.skipped.in_prompt += 1;
-                    continue;
-                }
-                let mut name = [0; MAX_CONTEXT + 1];
-                name[..identity].copy_from_slice(&window[..identity]);
-                if seen.insert(name) {
+                } else if seen.insert(&window[..identity], units.len(), |unit| &units.windows[unit * width..][..identity]) {
                     units.windows.extend_from_slice(window);
                 } else {
                     units.skipped.repeated += 1;
                 }
             }
-            units.ends.push(units.windows.len() / width);
+            units.ends.push(units.len());
         }
         units
     }
@@ -117,6 +123,16 @@ impl Units {
     /// Whether nothing is to be scored.
     pub fn is_empty(&self) -> bool {
         self.windows.is_empty()
+    }
+
+    /// Tokens of a unit: the context and the scored one.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// All units end to end (units, width).
+    pub fn flat(&self) -> &[TokenId] {
+        &self.windows
     }
 
     /// Every unit: its context, then its scored token.

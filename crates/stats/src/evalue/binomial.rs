@@ -14,8 +14,16 @@ pub struct BinomialEProcess {
     b: f64,
     hits: u64,
     ln_prior: f64,
+    /// ln of the truncated ratio after all units so far.
+    ln_ratio: f64,
+    /// Estimate of its error, which single steps add to and may multiply.
+    error: f64,
     path: Trajectory,
 }
+
+/// Error of `ln_ratio`, absolute and relative, beyond which it is computed whole again: far below what anyone reads off an
+/// e-value.
+const MAX_ERROR: f64 = 1e-10;
 
 impl BinomialEProcess {
     /// With the uniform prior on (gamma, 1\]: within a factor of about √n of the best rate in hindsight, for every rate.
@@ -33,12 +41,30 @@ impl BinomialEProcess {
     pub fn with_prior(gamma: f64, a: f64, b: f64) -> BinomialEProcess {
         assert!(gamma > 0.0 && gamma < 1.0, "gamma {gamma} is outside (0, 1)");
         assert!(a > 0.0 && b > 0.0 && a.is_finite() && b.is_finite(), "beta prior ({a}, {b})");
-        BinomialEProcess { gamma, a, b, hits: 0, ln_prior: ln_truncated_ratio(a, b, gamma), path: Trajectory::default() }
+        let (ln_prior, error) = ln_truncated_ratio(a, b, gamma);
+        BinomialEProcess { gamma, a, b, hits: 0, ln_prior, ln_ratio: ln_prior, error, path: Trajectory::default() }
     }
 
     /// Takes one unit.
+    ///
+    /// Steps along the recurrences of R(a, b) = ∫ over (γ, 1\] of θ^(a-1) (1-θ)^(b-1) dθ / (γ^a (1-γ)^b), which follow from
+    /// integration by parts: (a + b) γ R(a + 1, b) = a R(a, b) + 1 and (a + b) (1-γ) R(a, b + 1) = b R(a, b) - 1. The second one
+    /// cancels, so the error is followed, and R is computed whole where it has grown.
     pub fn push(&mut self, hit: bool) {
-        self.push_block(u64::from(hit), 1);
+        let misses = (self.path.units() - self.hits) as f64;
+        let (a, b) = (self.a + self.hits as f64, self.b + misses);
+        let inverse = (-self.ln_ratio).exp();
+        let (old, new, rate) = if hit { (a, a + inverse, self.gamma) } else { (b, b - inverse, 1.0 - self.gamma) };
+        let size = self.ln_ratio.abs().max(1.0);
+        let error = self.error * (old / new) + 4.0 * f64::EPSILON * size;
+        if new > 0.0 && error <= MAX_ERROR * size {
+            self.error = error;
+            self.ln_ratio += (new / ((a + b) * rate)).ln();
+            self.hits += u64::from(hit);
+            self.path.advance(1, self.ln_ratio - self.ln_prior);
+        } else {
+            self.push_block(u64::from(hit), 1);
+        }
     }
 
     /// Takes `n` units with `hits` hits at once and looks only after them: still valid, with crossings known to the block.
@@ -52,8 +78,8 @@ impl BinomialEProcess {
         }
         self.hits += hits;
         let misses = self.path.units() + n - self.hits;
-        let ln_e = ln_truncated_ratio(self.a + self.hits as f64, self.b + misses as f64, self.gamma) - self.ln_prior;
-        self.path.advance(n, ln_e);
+        (self.ln_ratio, self.error) = ln_truncated_ratio(self.a + self.hits as f64, self.b + misses as f64, self.gamma);
+        self.path.advance(n, self.ln_ratio - self.ln_prior);
     }
 
     /// Units taken so far.
@@ -86,9 +112,11 @@ impl BinomialEProcess {
 }
 
 /// ln of ∫ over (γ, 1\] of θ^(a-1) (1-θ)^(b-1) dθ / (γ^a (1-γ)^b): numerator and denominator cancel to some decades, so they
-/// are never formed apart.
-fn ln_truncated_ratio(a: f64, b: f64, gamma: f64) -> f64 {
-    ((a + b) / (a * b)).ln() - ln_binomial_term(a, b, gamma) + ln_beta_tails(a, b, gamma).upper
+/// are never formed apart. With it an estimate of its error, rounding in the largest term.
+fn ln_truncated_ratio(a: f64, b: f64, gamma: f64) -> (f64, f64) {
+    let term = ln_binomial_term(a, b, gamma);
+    let ratio = ((a + b) / (a * b)).ln() - term + ln_beta_tails(a, b, gamma).upper;
+    (ratio, 1e-13 + 8.0 * f64::EPSILON * term.abs())
 }
 
 #[cfg(test)]
@@ -117,6 +145,26 @@ mod tests {
             .sum::<f64>()
             / f64::from(panels);
         assert!((log10_e(gamma, hits as u64, n as u64) - sum.log10()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn single_steps_are_the_closed_form() {
+        for gamma in [1e-6, 0.03, 0.25, 0.5, 0.97_f64] {
+            for rate in [0.0, gamma / 5.0, 0.9 * gamma, gamma, (2.0 * gamma).min(0.99), 1.0] {
+                let mut rng = ChaCha8Rng::seed_from_u64(5);
+                let mut process = BinomialEProcess::new(gamma);
+                for n in 1..=3_000 {
+                    process.push(unit(&mut rng) < rate);
+                    let whole = log10_e(gamma, process.hits, n);
+                    let slack = 1e-10 * whole.abs().max(1.0);
+                    assert!(
+                        (process.log10_e() - whole).abs() < slack,
+                        "gamma {gamma}, rate {rate}: {} against {whole}",
+                        process.log10_e()
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! Sampling as experiments do it: model, watermark and random streams together.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use lm::{ComputePath, Model, Row, Runtime};
+use marks::Key;
+use marks::watermark::{KgwConfig, WatermarkConfig};
+use oracle::{LogitsProcessor, Query, Sampling, TokenId};
+
+use crate::support::tiny_model;
+
+const DRAWS: u64 = 20_000;
+
+/// Answers of one token, one per query, follow the watermarked law by its definition: chi-square over the tokens expected at
+/// least 10 times, as a standard normal number (Wilson and Hilferty 1931), below 5: error rate 3e-7 for each law.
+#[test]
+fn watermarked_answers_follow_the_watermarked_law() {
+    let (model, tokenizer) = Model::load_with_tokenizer(tiny_model()).unwrap();
+    // An untrained model's law is all but flat: this one knows something.
+    let model = model.with_weights(model.weights().iter().map(|weight| 12.0 * (weight % 1.0) + weight.trunc()).collect());
+    let rt = Runtime::new(2, ComputePath::Fused, Arc::new(AtomicBool::new(false))).unwrap();
+    let prompt: Vec<TokenId> = vec![40, 50, 60, 70];
+    for context_width in 0..=5 {
+        // Width 5 stands for none: the unmarked law.
+        let config = |context_width| KgwConfig { gamma: 0.25, delta: 2.0, context_width, dedup: Default::default() };
+        let mark = |width| WatermarkConfig::Kgw(config(width)).build(&Key::decoy(1, 2), &tokenizer).unwrap().processor();
+        let processors: Vec<Arc<dyn LogitsProcessor>> = (context_width < 5).then(|| mark(context_width)).into_iter().collect();
+        for temperature in [1.0, 0.7] {
+            let sampling = Sampling { temperature, top_k: 0, top_p: 1.0 };
+            let query = |index| Query { index, prompt: prompt.clone(), max_new_tokens: 1, sampling, seed: 77_000 + index };
+            let queries: Vec<Query> = (0..DRAWS).map(query).collect();
+            let answers = lm::generate(&model, &queries, &processors, &rt, &|_| {}).unwrap();
+
+            let law = Mutex::new(Vec::new());
+            let laws = prompt.len()..prompt.len() + 1;
+            lm::for_each_law(&model, &[Row { ids: &prompt, laws }], &rt, &|_, _, logits| {
+                lm::served_law(logits, &sampling, &processors, &prompt, prompt.len());
+                *law.lock().unwrap() = logits.to_vec();
+            })
+            .unwrap();
+            let law = law.into_inner().unwrap();
+            let highest = law.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let weights: Vec<f64> = law.iter().map(|logit| f64::from(logit - highest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            assert!(weights.iter().cloned().fold(0.0, f64::max) > 5.0 * total / law.len() as f64, "a law with a shape");
+
+            let mut counts = vec![0.0; law.len()];
+            answers.iter().for_each(|answer| counts[answer.answer[0] as usize] += 1.0);
+            let (mut chi_square, mut cells, mut rare) = (0.0, 0.0, (0.0, 0.0));
+            for (count, weight) in counts.into_iter().zip(weights) {
+                let expected = weight / total * DRAWS as f64;
+                if expected >= 10.0 {
+                    chi_square += f64::powi(count - expected, 2) / expected;
+                    cells += 1.0;
+                } else {
+                    rare = (rare.0 + count, rare.1 + expected);
+                }
+            }
+            if rare.1 >= 10.0 {
+                chi_square += f64::powi(rare.0 - rare.1, 2) / rare.1;
+                cells += 1.0;
+            }
+            let (freedom, spread) = (cells - 1.0, 2.0 / (9.0 * (cells - 1.0)));
+            let found = ((chi_square / freedom).cbrt() - (1.0 - spread)) / f64::sqrt(spread);
+            assert!(cells > 20.0 && found < 5.0, "h = {context_width} at {temperature}: {found} over {cells} cells");
+        }
+    }
+}
