@@ -10,6 +10,7 @@ pub mod estimate;
 pub mod exit;
 pub mod experiment;
 pub mod load;
+pub mod memory;
 pub mod pipeline;
 pub mod progress;
 pub mod rehearsal;

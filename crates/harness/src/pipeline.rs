@@ -262,5 +262,6 @@ fn manifest(experiment: &Resolved, options: &RunOptions, started: Instant) -> Va
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
         "wall_seconds": started.elapsed().as_secs_f64(),
+        "peak_memory_bytes": crate::memory::peak_bytes(),
     })
 }

@@ -10,6 +10,7 @@ use lm::{ComputePath, Runtime};
 use marks::CanaryConfig;
 use store::Store;
 
+use crate::memory::peak_bytes;
 use crate::progress::Progress;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
 use crate::stages::{Context, Rehearsed, Sources, Timings, Vocabulary, rehearse};
@@ -107,11 +108,4 @@ fn scaled(resolved: &Resolved) -> Resolved {
     world.queries.shard_queries = world.queries.shard_queries.min(budget);
     scaled.budgets = vec![budget - 1, budget];
     scaled
-}
-
-/// Largest resident memory of this process so far, where the system tells.
-pub fn peak_bytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse::<f64>().ok()?;
-    Some(kib * 1024.0)
 }
