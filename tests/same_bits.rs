@@ -46,13 +46,17 @@ fn threads_and_sampling_batches_do_not_change_a_bit() {
 #[cfg(unix)]
 #[test]
 fn kills_do_not_change_a_bit() {
-    killed_and_resumed(5, 1);
+    killed_and_resumed(&smoke_file(), smoke(), 5, 1);
 }
 
 #[cfg(all(unix, feature = "long-tests"))]
 #[test]
 fn twenty_five_kills_do_not_change_a_bit() {
-    killed_and_resumed(25, 2);
+    killed_and_resumed(&smoke_file(), smoke(), 25, 2);
+    let place = tempfile::tempdir().unwrap();
+    let file = crate::support::root().join("experiments/ci/single-pass.toml");
+    let reference = crate::support::run(&file, place.path(), 2);
+    killed_and_resumed(&file, &reference, 25, 3);
 }
 
 #[cfg(feature = "long-tests")]
@@ -86,10 +90,9 @@ fn under_way(artifacts: &Path) -> Vec<String> {
     kinds
 }
 
-/// Runs smoke and kills it `kills` times, at random moments spread evenly over its course, each time with another number of
+/// Runs `file` and kills it `kills` times, at random moments spread evenly over its course, each time with another number of
 /// threads and sampling batch than before; a run that ends between two kills is looked at and begun afresh.
-fn killed_and_resumed(kills: usize, seed: u64) {
-    let reference = smoke();
+fn killed_and_resumed(file: &Path, reference: &Finished, kills: usize, seed: u64) {
     let times = timeline(reference);
     let length = times[times.len() - 1].duration_since(times[0]).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -104,7 +107,7 @@ fn killed_and_resumed(kills: usize, seed: u64) {
         loop {
             let (threads, rows) = ([1, 2, 3, 4][starts % 4], [1, 5, 128][starts % 3]);
             starts += 1;
-            let mut command = run_command(&smoke_file(), place.path(), threads);
+            let mut command = run_command(file, place.path(), threads);
             command.args(["--checkpoint-every", "0", "--decode-rows", &rows.to_string()]);
             let log = fs::File::create(place.path().join("log")).unwrap();
             let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();

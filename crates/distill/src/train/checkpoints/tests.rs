@@ -6,9 +6,9 @@ use crate::testing::{BOS, documents, model, plan, runtime};
 
 const STEPS: u64 = 10;
 
-/// Goes on from the latest checkpoint below `place`, saving after every step, until step `stop` raises the flag; returns what
+/// Goes on from the latest checkpoint below `place`, saving after every step that `due` says, until step `stop` raises the flag; returns what
 /// was told, how many steps were done, and the last state unless it was stopped.
-fn run(place: &Path, threads: usize, stop: u64) -> (Vec<String>, u64, Option<TrainState>) {
+fn run_saving(place: &Path, threads: usize, stop: u64, due: bool) -> (Vec<String>, u64, Option<TrainState>) {
     let (model, plan) = (model(1), plan(STEPS, 7));
     let documents = PackedDocuments::new(documents(2000, 5), 12, 70, Some(BOS)).unwrap();
     let source = PretrainSource::new(&documents, &plan).unwrap();
@@ -23,7 +23,7 @@ fn run(place: &Path, threads: usize, stop: u64) -> (Vec<String>, u64, Option<Tra
         done += 1;
         rt.cancelled.store(point.step == stop, Ordering::Relaxed);
     };
-    let ended = checkpoints.train(&*engine, &plan, &source, &mut state, STEPS, &rt, &mut || true, observe);
+    let ended = checkpoints.train(&*engine, &plan, &source, &mut state, STEPS, &rt, &mut || due, observe);
     let finished = match ended {
         Ok(()) => Some(state),
         Err(error) => {
@@ -32,6 +32,10 @@ fn run(place: &Path, threads: usize, stop: u64) -> (Vec<String>, u64, Option<Tra
         }
     };
     (notes, done, finished)
+}
+
+fn run(place: &Path, threads: usize, stop: u64) -> (Vec<String>, u64, Option<TrainState>) {
+    run_saving(place, threads, stop, true)
 }
 
 fn whole() -> TrainState {
@@ -53,6 +57,17 @@ fn a_training_stopped_again_and_again_ends_with_the_bits_of_one_never_stopped() 
     }
     let (notes, done, end) = run(place.path(), 1, STEPS);
     assert_eq!((notes.len(), done), (0, STEPS - 8));
+    assert!(end.unwrap() == whole());
+}
+
+#[test]
+fn a_training_that_is_cancelled_saves_where_it_stands() {
+    let place = tempfile::tempdir().unwrap();
+    let never_due = |stop| run_saving(place.path(), 1, stop, false);
+    assert!(never_due(4).2.is_none());
+    assert_eq!(files(place.path()).len(), 1);
+    let (notes, done, end) = never_due(STEPS);
+    assert_eq!((notes.len(), done), (0, STEPS - 4));
     assert!(end.unwrap() == whole());
 }
 
