@@ -26,7 +26,7 @@ fn written(dir: &std::path::Path, exchanges: &[Exchange], shard_len: usize) -> T
 fn shards_cover_a_stream() {
     assert_eq!(shards(10, 4).collect::<Vec<_>>(), [0..4, 4..8, 8..10]);
     assert_eq!(shards(8, 4).collect::<Vec<_>>(), [0..4, 4..8]);
-    assert_eq!(shards(3, 4).collect::<Vec<_>>(), [0..3]);
+    assert!(shards(3, 4).eq(std::iter::once(0..3)));
     assert_eq!(shards(0, 4).count(), 0);
 }
 
