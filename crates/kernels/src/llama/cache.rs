@@ -7,7 +7,7 @@
 use super::attention::softmax_padded;
 use crate::buffer::Buffer;
 use crate::ops::HeadLayout;
-use crate::simd::{load, prefetch, store, store_part, vectorized};
+use crate::simd::{chunks, get, load, prefetch, put, store, store_part, vectorized};
 use pulp::Simd;
 use std::ops::Range;
 
@@ -63,7 +63,7 @@ impl Cache {
 
     /// Stores the keys and values of one token (a row of qkv) at position `t` of a slot.
     #[inline(always)]
-    fn append(&mut self, slot: usize, t: usize, qkv: &[f32]) {
+    fn append<S: Simd>(&mut self, simd: S, slot: usize, t: usize, qkv: &[f32]) {
         let (d, stride, keys_len, block_len) = (self.layout.head_dim, self.value_stride, self.keys_len(), self.block_len());
         let start = slot * self.slot_len() + t / BLOCK * block_len;
         let (keys, values) = self.blocks.all_mut()[start..start + block_len].split_at_mut(keys_len);
@@ -73,7 +73,12 @@ impl Cache {
         }
         let row = &mut values[t % BLOCK * self.layout.kv_heads * stride..];
         for (value, to) in qkv[self.layout.values()..].chunks_exact(d).zip(row.chunks_exact_mut(stride)) {
-            to[..d].copy_from_slice(value);
+            chunks(
+                simd,
+                d,
+                #[inline(always)]
+                |at, n| put(simd, to, at, n, get(simd, value, at, n)),
+            );
         }
     }
 }
@@ -197,13 +202,15 @@ vectorized! {
         assert!(slots.iter().all(|&slot| slot < cache.slots) && positions.iter().all(|&t| t < cache.capacity), "decoder: a slot is full");
         let rows = slots.iter().zip(positions).zip(qkv.chunks_exact(width));
         let Some(out) = out else {
-            rows.for_each(|((&slot, &t), qkv)| cache.append(slot, t, qkv));
+            for ((&slot, &t), qkv) in rows {
+                cache.append(simd, slot, t, qkv);
+            }
             return;
         };
         assert_eq!(out.len(), slots.len() * out_width, "decoder attention: length of the output");
         let scores = scratch.take(HEADS * cache.capacity);
         for (row, (((&slot, &t), qkv), out)) in rows.zip(out.chunks_exact_mut(out_width)).enumerate() {
-            cache.append(slot, t, qkv);
+            cache.append(simd, slot, t, qkv);
             let cache = &*cache;
             let next = slots.get(row + 1).unwrap_or(&slot);
             let ahead = (next * slot_len).wrapping_sub(slot * slot_len);
