@@ -67,12 +67,10 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     for (i, a) in a.iter_mut().enumerate() {
         *a = a.wrapping_add(i.min(rows - 1) * left.row_stride);
     }
-    if into == Into::Add {
-        // Sums of gradients are large: fetched from the outer caches while the products run.
-        for i in 0..rows {
-            for v in 0..NV {
-                prefetch(c.wrapping_add(i * c_stride + v * lanes));
-            }
+    // Fetched from the outer caches while the products run: outputs are larger than the first-level cache.
+    for i in 0..rows {
+        for v in 0..NV {
+            prefetch(c.wrapping_add(i * c_stride + v * lanes));
         }
     }
     let mut sums = [[simd.splat_f32s(0.0); NV]; MR];

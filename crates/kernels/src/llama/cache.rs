@@ -7,7 +7,7 @@
 use super::attention::softmax_padded;
 use crate::buffer::Buffer;
 use crate::ops::HeadLayout;
-use crate::simd::{chunks, get, load, prefetch, put, store, store_part, vectorized};
+use crate::simd::{chunks, get, load, prefetch_outer, put, store, store_part, vectorized};
 use pulp::Simd;
 use std::ops::Range;
 
@@ -106,7 +106,7 @@ unsafe fn chains<S: Simd, const H: usize, const NV: usize>(
                 let x = simd.splat_f32s(*scalars[h].add(i));
                 for (v, sum) in sums[h].iter_mut().enumerate() {
                     let from = vectors[h].add(at + v * S::F32_LANES);
-                    prefetch(from.wrapping_add(ahead));
+                    prefetch_outer(from.wrapping_add(ahead));
                     *sum = simd.mul_add_f32s(x, load::<S>(from), *sum);
                 }
             }
