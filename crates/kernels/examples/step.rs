@@ -1,8 +1,9 @@
-//! Speed of the fused path: `cargo run --release -p kernels --example step [-- nano micro s15]`.
+//! Speed of the fused path: `cargo run --release -p kernels --example step [-- nano micro s15 1 2 ce kl score decode]`.
 //!
+//! Words pick shapes, numbers of workers and tasks; without any, all are measured.
 //! Shapes and batches are those of the project's benchmark (64 x 64 tokens a step; s15: 8 x 128): a full step is forward, loss, backward over
-//! micro-batches on each worker, a sum of gradients, and AdamW over half the parameters each. Decoding is a full batch, 16 prompt and 32 new
-//! tokens (s15: 16), the next token being the arg-max. Each figure is the best of several repeats; GFLOP/s counts 6 N per trained, 2 N per generated token,
+//! micro-batches on each worker, a sum of gradients, and AdamW over half the parameters each. Decoding is a full batch in
+//! groups of as many rows as `Decoder::advised_rows` says, 16 prompt and 32 new tokens (s15: 16), the next token being the arg-max. Each figure is the best of several repeats; GFLOP/s counts 6 N per trained, 2 N per generated token,
 //! beside the ceiling: independent 1024^3 products of the `gemm` crate, one per worker, measured just before.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -207,36 +208,53 @@ fn score(case: &Case, workers: usize) -> f64 {
     (workers * rows * case.time) as f64 / seconds
 }
 
+/// Index of the largest logit, the first of equals.
+fn arg_max(logits: &[f32]) -> u32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for part in logits.as_chunks::<16>().0 {
+        for (lane, &x) in lanes.iter_mut().zip(part) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    let best = lanes.iter().chain(logits.as_chunks::<16>().1).copied().fold(f32::NEG_INFINITY, f32::max);
+    logits.iter().position(|&x| x == best).unwrap_or(0) as u32
+}
+
+/// New tokens a second: each worker takes its share of the batch in groups of as many rows as the decoder advises.
 fn decode(case: &Case, workers: usize) -> f64 {
     let shape = &case.shape;
     let weights = PackedWeights::new(shape, &noise(shape.n_params(), 0.05));
-    let rows = case.decode_rows / workers;
-    let mut decoders: Vec<Decoder> = (0..workers).map(|_| Decoder::new(shape, rows, 16 + case.new_tokens)).collect();
+    let max_time = 16 + case.new_tokens;
+    let share = case.decode_rows / workers;
+    let rows = Decoder::advised_rows(shape, max_time).min(share);
+    let mut decoders: Vec<Decoder> = (0..workers).map(|_| Decoder::new(shape, rows, max_time)).collect();
     let prompts: Vec<Vec<u32>> =
-        (0..rows).map(|row| (0..16).map(|t| ((row * 31 + t * 7) % shape.vocab) as u32).collect()).collect();
-    let seconds = best(5, || {
+        (0..share).map(|row| (0..16).map(|t| ((row * 31 + t * 7) % shape.vocab) as u32).collect()).collect();
+    let seconds = best(8, || {
         std::thread::scope(|scope| {
             for decoder in &mut decoders {
                 let (weights, prompts) = (&weights, &prompts);
                 scope.spawn(move || {
-                    let slots: Vec<usize> = (0..rows).collect();
-                    slots.iter().for_each(|&slot| decoder.reset(slot));
-                    let starts: Vec<(usize, &[u32])> = prompts.iter().map(|prompt| &prompt[..15]).enumerate().collect();
-                    decoder.prefill_batch(weights, &starts);
-                    let mut tokens: Vec<u32> = prompts.iter().map(|prompt| prompt[15]).collect();
                     let mut logits = vec![0.0; rows * shape.vocab];
-                    for _ in 0..case.new_tokens {
-                        decoder.step(weights, &slots, &tokens, &mut logits);
-                        for (token, logits) in tokens.iter_mut().zip(logits.chunks_exact(shape.vocab)) {
-                            let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-                            *token = best.map_or(0, |(id, _)| id as u32);
+                    for prompts in prompts.chunks(rows) {
+                        let slots: Vec<usize> = (0..prompts.len()).collect();
+                        slots.iter().for_each(|&slot| decoder.reset(slot));
+                        let starts: Vec<(usize, &[u32])> = prompts.iter().map(|prompt| &prompt[..15]).enumerate().collect();
+                        decoder.prefill_batch(weights, &starts);
+                        let mut tokens: Vec<u32> = prompts.iter().map(|prompt| prompt[15]).collect();
+                        let logits = &mut logits[..prompts.len() * shape.vocab];
+                        for _ in 0..case.new_tokens {
+                            decoder.step(weights, &slots, &tokens, logits);
+                            for (token, logits) in tokens.iter_mut().zip(logits.chunks_exact(shape.vocab)) {
+                                *token = arg_max(logits);
+                            }
                         }
                     }
                 });
             }
         });
     });
-    (workers * rows * case.new_tokens) as f64 / seconds
+    (workers * share * case.new_tokens) as f64 / seconds
 }
 
 fn main() {

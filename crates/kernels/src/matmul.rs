@@ -67,12 +67,10 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     for (i, a) in a.iter_mut().enumerate() {
         *a = a.wrapping_add(i.min(rows - 1) * left.row_stride);
     }
-    if into == Into::Add {
-        // Sums of gradients are large: fetched from the outer caches while the products run.
-        for i in 0..rows {
-            for v in 0..NV {
-                prefetch(c.wrapping_add(i * c_stride + v * lanes));
-            }
+    // Fetched from the outer caches while the products run: outputs are larger than the first-level cache.
+    for i in 0..rows {
+        for v in 0..NV {
+            prefetch(c.wrapping_add(i * c_stride + v * lanes));
         }
     }
     let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
@@ -192,12 +190,13 @@ pub(crate) fn pack_transposed(w: &[f32], columns: usize, k: usize, packed: &mut 
 }
 
 /// Packs rows `from..from + depth` of `b` (rows, columns) row-major into panels of `[depth][PANEL]`.
+#[inline(always)]
 pub(crate) fn pack_block(b: &[f32], columns: usize, from: usize, depth: usize, packed: &mut [f32]) {
     for (j, panel) in packed[..packed_len(columns, depth)].chunks_exact_mut(PANEL * depth).enumerate() {
         let width = (columns - j * PANEL).min(PANEL);
         for (p, to) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
             let row = &b[(from + p) * columns + j * PANEL..][..width];
-            // A length known at compile time becomes vector moves instead of a call.
+            // A length known at compile time becomes vector moves instead of a call: the caller's widest, hence inlined.
             if let Some(whole) = row.first_chunk() {
                 *to = *whole;
             } else {

@@ -36,13 +36,25 @@ pub(crate) unsafe fn load<S: Simd>(ptr: *const f32) -> S::f32s {
     unsafe { ptr.cast::<S::f32s>().read_unaligned() }
 }
 
-/// Asks for the cache line at `ptr`, which may be any address: nothing is read.
+/// Asks for the cache line at `ptr`, which may be any address: nothing is read. Into the first-level cache: for what is needed next.
 #[inline(always)]
 pub(crate) fn prefetch(ptr: *const f32) {
     // SAFETY: a prefetch never faults, and SSE is part of every x86-64.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(ptr.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = ptr;
+}
+
+/// The same into the second-level cache only: for more than the first one holds.
+#[inline(always)]
+pub(crate) fn prefetch_outer(ptr: *const f32) {
+    // SAFETY: as in `prefetch`.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T1 }>(ptr.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = ptr;

@@ -254,6 +254,16 @@ fn one_slot_of_one_token_gives_the_bits_of_the_full_forward() {
 }
 
 #[test]
+fn advised_rows_shrink_as_slots_grow_and_stay_in_their_range() {
+    let shape = LlamaShape { hidden: 128, layers: 4, heads: 4, kv_heads: 4, head_dim: 32, ..wide() };
+    let advised: Vec<usize> = [0, 1, 32, 48, 64, 100_000].iter().map(|&time| Decoder::advised_rows(&shape, time)).collect();
+    assert!(advised.iter().all(|rows| rows % 8 == 0 && (16..=64).contains(rows)), "{advised:?}");
+    assert!(advised.is_sorted_by(|a, b| a >= b) && advised[0] > advised[5], "{advised:?}");
+    let big = LlamaShape { vocab: 32_000, hidden: 288, ..shape };
+    assert!(Decoder::advised_rows(&big, 48) >= 32, "weights from memory are shared by more rows");
+}
+
+#[test]
 fn layout_covers_the_slice_in_the_stated_order() {
     let shape = &shapes()[1];
     let layout = shape.layout();

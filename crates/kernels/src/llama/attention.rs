@@ -6,7 +6,7 @@
 use crate::buffer::Buffer;
 use crate::matmul::{Into, Left, PANEL, panel_product, tile_rows};
 use crate::ops::HeadLayout;
-use crate::simd::{exp, load, store, transpose, vectorized};
+use crate::simd::{exp, get, load, put, store, transpose, vectorized};
 use pulp::Simd;
 
 /// Packed operands and scores of one head.
@@ -34,13 +34,24 @@ fn pack_columns(source: &[f32], width: usize, from_column: usize, d: usize, time
     }
 }
 
-/// Packs the same columns in place order: panels of `[time][PANEL]` over the head's width.
-fn pack_rows(source: &[f32], width: usize, from: usize, d: usize, time: usize, packed: &mut [f32]) {
-    for (j, panel) in packed[..d.next_multiple_of(PANEL) * time].chunks_exact_mut(PANEL * time).enumerate() {
-        let n = (d - j * PANEL).min(PANEL);
-        for (t, to) in panel.chunks_exact_mut(PANEL).enumerate() {
-            to[..n].copy_from_slice(&source[t * width + from + j * PANEL..][..n]);
-            to[n..].fill(0.0);
+/// Row length of the panels that `pack_rows` makes: one vector is enough for narrow heads.
+fn row_panel(d: usize) -> usize {
+    d.next_multiple_of(PANEL / 2).min(PANEL)
+}
+
+/// Packs the same columns in place order: panels of `[time][row_panel]` over the head's width.
+#[inline(always)]
+fn pack_rows<S: Simd>(simd: S, source: &[f32], width: usize, from: usize, d: usize, time: usize, packed: &mut [f32]) {
+    let stride = row_panel(d);
+    for (j, panel) in packed[..d.next_multiple_of(stride) * time].chunks_exact_mut(stride * time).enumerate() {
+        let n = (d - j * stride).min(stride);
+        for (t, to) in panel.chunks_exact_mut(stride).enumerate() {
+            let row = &source[t * width + from + j * stride..][..n];
+            for at in (0..stride).step_by(S::F32_LANES) {
+                // Zeros beyond the row; vectors, since a call to copy some 16 floats costs more than they do.
+                let part = if at < n { get(simd, row, at, S::F32_LANES.min(n - at)) } else { simd.splat_f32s(0.0) };
+                put(simd, to, at, S::F32_LANES, part);
+            }
         }
     }
 }
@@ -108,7 +119,8 @@ vectorized! {
         assert!(qkv.len() == rows * time * width && out.len() == rows * time * out_width && softmax.len() == rows * layout.heads * time * 2, "attention: lengths");
         let padded = time.next_multiple_of(PANEL);
         let keys_t = scratch.keys_t.take(padded * d);
-        let values = scratch.values.take(d.next_multiple_of(PANEL) * time);
+        let stride = row_panel(d);
+        let values = scratch.values.take(d.next_multiple_of(stride) * time);
         let scores = scratch.scores.take(time * padded);
         let mr = tile_rows::<S>();
         for (row, qkv) in qkv.chunks_exact(time * width).enumerate() {
@@ -116,7 +128,7 @@ vectorized! {
                 let group = layout.heads / layout.kv_heads;
                 if head % group == 0 {
                     pack_columns(qkv, width, layout.keys() + head / group * d, d, time, keys_t);
-                    pack_rows(qkv, width, layout.values() + head / group * d, d, time, values);
+                    pack_rows(simd, qkv, width, layout.values() + head / group * d, d, time, values);
                 }
                 let stats = &mut softmax[(row * layout.heads + head) * time * 2..][..time * 2];
                 for i in (0..time).step_by(mr) {
@@ -130,12 +142,12 @@ vectorized! {
                         stats[t * 2 + 1] = 1.0 / sum;
                     }
                     let to = &mut out[(row * time + i) * out_width + head * d..];
-                    for j in (0..d).step_by(PANEL) {
+                    for j in (0..d).step_by(stride) {
                         let left = Left { ptr: scores[i * padded..].as_ptr(), row_stride: padded, inner_stride: 1 };
                         // SAFETY: n score rows of at least i + n entries; value panels of `time` rows; n output rows of d columns.
                         unsafe {
                             let (panel, c) = (values.as_ptr().add(j * time), to.as_mut_ptr().add(j));
-                            panel_product(simd, n, i + n, left, 0, panel, PANEL, c, out_width, PANEL.min(d - j), Into::Set);
+                            panel_product(simd, n, i + n, left, 0, panel, stride, c, out_width, stride.min(d - j), Into::Set);
                         }
                     }
                     for (t, to) in to.chunks_mut(out_width).take(n).enumerate() {
@@ -158,7 +170,8 @@ vectorized! {
         assert!(d_out.len() == out.len() && d_qkv.len() == qkv.len(), "attention: lengths of gradients");
         let padded = time.next_multiple_of(PANEL);
         let (keys_t, values_t) = (scratch.keys_t.take(padded * d), scratch.values_t.take(padded * d));
-        let by_rows = d.next_multiple_of(PANEL) * time;
+        let stride = row_panel(d);
+        let by_rows = d.next_multiple_of(stride) * time;
         let (keys, queries, d_head) = (scratch.keys.take(by_rows), scratch.queries.take(by_rows), scratch.d_out.take(by_rows));
         let (scores, d_scores) = (scratch.scores.take(time * padded), scratch.d_scores.take(time * padded));
         let mr = tile_rows::<S>();
@@ -173,10 +186,10 @@ vectorized! {
                 if into == Into::Set {
                     pack_columns(qkv, width, key, d, time, keys_t);
                     pack_columns(qkv, width, value, d, time, values_t);
-                    pack_rows(qkv, width, key, d, time, keys);
+                    pack_rows(simd, qkv, width, key, d, time, keys);
                 }
-                pack_rows(qkv, width, head * d, d, time, queries);
-                pack_rows(d_out, out_width, head * d, d, time, d_head);
+                pack_rows(simd, qkv, width, head * d, d, time, queries);
+                pack_rows(simd, d_out, out_width, head * d, d, time, d_head);
                 let stats = &softmax[(row * layout.heads + head) * time * 2..][..time * 2];
                 for i in (0..time).step_by(mr) {
                     let n = mr.min(time - i);
@@ -201,12 +214,12 @@ vectorized! {
                             }
                         }
                     }
-                    for j in (0..d).step_by(PANEL) {
+                    for j in (0..d).step_by(stride) {
                         let left = Left { ptr: d_scores[i * padded..].as_ptr(), row_stride: padded, inner_stride: 1 };
                         // SAFETY: n rows of score gradients, key panels of `time` rows, n rows of query gradients.
                         unsafe {
                             let c = d_qkv.as_mut_ptr().add(i * width + head * d + j);
-                            panel_product(simd, n, i + n, left, 0, keys.as_ptr().add(j * time), PANEL, c, width, PANEL.min(d - j), Into::Set);
+                            panel_product(simd, n, i + n, left, 0, keys.as_ptr().add(j * time), stride, c, width, stride.min(d - j), Into::Set);
                         }
                     }
                 }
@@ -214,11 +227,11 @@ vectorized! {
                     let n = mr.min(time - i);
                     for (weights, operand, column) in [(&*d_scores, &*queries, key), (&*scores, &*d_head, value)] {
                         let left = Left { ptr: weights[i * padded + i..].as_ptr(), row_stride: 1, inner_stride: padded };
-                        for j in (0..d).step_by(PANEL) {
+                        for j in (0..d).step_by(stride) {
                             // SAFETY: keys i..i + n are seen by queries i..time, whose rows hold (at least) zeros for them; panels have `time` rows.
                             unsafe {
-                                let (panel, c) = (operand.as_ptr().add(j * time + i * PANEL), d_qkv.as_mut_ptr().add(i * width + column + j));
-                                panel_product(simd, n, time - i, left, 0, panel, PANEL, c, width, PANEL.min(d - j), into);
+                                let (panel, c) = (operand.as_ptr().add(j * time + i * stride), d_qkv.as_mut_ptr().add(i * width + column + j));
+                                panel_product(simd, n, time - i, left, 0, panel, stride, c, width, stride.min(d - j), into);
                             }
                         }
                     }

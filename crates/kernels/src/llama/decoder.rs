@@ -62,6 +62,18 @@ impl Decoder {
         }
     }
 
+    /// Slots that one worker should advance together, where the caller has a choice: a multiple of 8 from 16 to 64.
+    ///
+    /// Products run near their peak from 8 rows on, as long as the weights stay in the last-level cache; what slows a step then is keys and values
+    /// that do not. So: as many slots as keep theirs within `CACHE_SHARE`. Weights that do not fit are read from memory at each step, which takes more rows to pay.
+    pub fn advised_rows(shape: &LlamaShape, max_time: usize) -> usize {
+        /// Bytes of keys and values, and of weights, that a worker may expect to find in a last-level cache shared by a few.
+        const CACHE_SHARE: usize = 4 << 20;
+        let fewest = if shape.n_params() * size_of::<f32>() > 4 * CACHE_SHARE { 32 } else { 16 };
+        let per_slot = shape.layers * Cache::slot_floats(shape.head_layout(), max_time) * size_of::<f32>();
+        (CACHE_SHARE / per_slot.max(1) / 8 * 8).clamp(fewest, 64)
+    }
+
     /// Appends `tokens` to a slot without computing logits: the prompt but for its last token, which goes to `step`.
     ///
     /// # Panics
