@@ -8,7 +8,7 @@ use crate::support::{Ran, birthmark, command, copy, experiments, root, shared, s
 #[test]
 fn help_names_every_command() {
     let help = birthmark(&["--help"]).expect_code(0);
-    for command in ["run", "check", "report", "list", "model", "schema"] {
+    for command in ["run", "check", "report", "list", "model", "bench", "schema"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command} is not in\n{}", help.stdout);
         assert!(birthmark(&[command, "--help"]).expect_code(0).stdout.contains("Usage: birthmark"));
     }
@@ -66,6 +66,29 @@ fn the_schema_is_the_committed_one() {
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(printed == committed, "{} is out of date: run with UPDATE_EXPECT=1", path.display());
+}
+
+#[test]
+fn the_bench_measures_what_it_is_asked_to() {
+    let args = ["bench", "--seconds", "0", "--threads", "2", "--shape", "nano", "--what", "generate", "--what", "generate_kgw"];
+    let lines = birthmark(&[&args[..], &["--what", "ceiling", "--json"]].concat()).expect_code(0).json_lines();
+    let whats: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert_eq!(whats, [&["ceiling", "generate"][..], &["generate_kgw"; 5]].concat());
+    for (index, line) in lines.iter().enumerate() {
+        for key in ["what", "shape", "batch", "tokens_per_s", "gflops", "ceiling_share", "threads"] {
+            assert_eq!(line[key].is_null(), index == 0 && ["shape", "batch", "tokens_per_s"].contains(&key), "{key} in {line}");
+        }
+        assert!(line["gflops"].as_f64().unwrap() > 0.0 && line["threads"] == 2, "{line}");
+    }
+    // two operations per drawn token and each of the shape's 166,208 parameters
+    let per_token = lines[1]["gflops"].as_f64().unwrap() * 1e9 / lines[1]["tokens_per_s"].as_f64().unwrap();
+    assert!((per_token - 2.0 * 166_208.0).abs() < 1.0, "{per_token}");
+    assert_eq!((&lines[1]["shape"], &lines[1]["batch"]), (&"nano".into(), &256.into()));
+    assert!(lines[2..].iter().enumerate().all(|(width, line)| line["context_width"] == width));
+
+    let table = birthmark(&["bench", "--seconds", "0", "--what", "detect_kgw"]).expect_code(0).stdout;
+    assert_eq!(table.lines().filter(|line| line.starts_with("detect_kgw")).count(), 4, "{table}");
+    birthmark(&["bench", "--shape", "giant"]).expect_code(2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use lm::{ComputePath, Model, Row, Runtime};
+use lm::{ArchitectureConfig, ComputePath, Model, ModelConfig, Row, Runtime};
 use marks::Key;
 use marks::watermark::{KgwConfig, WatermarkConfig};
 use oracle::{LogitsProcessor, Query, Sampling, TokenId};
@@ -65,5 +65,30 @@ fn watermarked_answers_follow_the_watermarked_law() {
             let found = ((chi_square / freedom).cbrt() - (1.0 - spread)) / f64::sqrt(spread);
             assert!(cells > 20.0 && found < 5.0, "h = {context_width} at {temperature}: {found} over {cells} cells");
         }
+    }
+}
+
+/// Products with more inner elements than one block of them once failed on calls without rows: when nobody's prompt was left
+/// to read, or all prompts together were read in whole portions.
+#[test]
+fn wide_models_answer_prompts_of_every_length() {
+    let architecture: ArchitectureConfig = serde_json::from_value(serde_json::json!({ "llama": {
+        "hidden_size": 400, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 4,
+        "intermediate_size": 500, "max_position_embeddings": 64, "rope_theta": 10_000.0, "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": true,
+    } }))
+    .unwrap();
+    let model = Model::init(&ModelConfig::from_architecture(&architecture, 50, None, None).unwrap(), 1);
+    for prompt_tokens in [1, 17, 33] {
+        let query = |index| {
+            let prompt = (0..prompt_tokens).map(|t| (t * 7 + index as u32) % 50).collect();
+            Query { index, prompt, max_new_tokens: 3, sampling: Sampling::PLAIN, seed: index }
+        };
+        let queries: Vec<Query> = (0..64).map(query).collect();
+        let answers = |rows| {
+            let rt = Runtime::new(1, ComputePath::Fused, Arc::new(AtomicBool::new(false))).unwrap().with_decode_rows(rows);
+            lm::generate(&model, &queries, &[], &rt, &|_| {}).unwrap()
+        };
+        assert_eq!(answers(16), answers(5));
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod adamw;
 pub mod llama;
+pub mod peak;
 pub mod rowloss;
 pub mod sample;
 pub mod vecmath;

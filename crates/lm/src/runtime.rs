@@ -22,13 +22,9 @@ pub struct Runtime {
     pub path: ComputePath,
     /// Raised from outside to stop long work at the next token or block.
     pub cancelled: Arc<AtomicBool>,
-    /// Most answers a worker advances together on the fused path. Answers do not depend on it.
-    pub decode_rows: usize,
+    /// Most answers a worker advances together on the fused path, which chooses if `None`. Answers do not depend on it.
+    pub decode_rows: Option<usize>,
 }
-
-/// Enough rows for products to run near their peak and to read large weights seldom, few enough that a small model's logits
-/// stay in the cache of one core.
-const DECODE_ROWS: usize = 128;
 
 impl Runtime {
     /// A pool of `threads` workers (at least 1).
@@ -41,12 +37,12 @@ impl Runtime {
             .thread_name(|i| format!("worker-{i}"))
             .build()
             .with_context(|| format!("starting {threads} worker threads"))?;
-        Ok(Self { pool, path, cancelled, decode_rows: DECODE_ROWS })
+        Ok(Self { pool, path, cancelled, decode_rows: None })
     }
 
-    /// The same with another number of [`decode_rows`](Self::decode_rows), at least 1.
+    /// The same with so many [`decode_rows`](Self::decode_rows), at least 1.
     pub fn with_decode_rows(self, rows: usize) -> Self {
-        Self { decode_rows: rows.max(1), ..self }
+        Self { decode_rows: Some(rows.max(1)), ..self }
     }
 
     /// Number of workers.

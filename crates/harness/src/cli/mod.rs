@@ -1,5 +1,6 @@
 //! The command line: one file per command, results on standard output, everything else on standard error.
 
+mod bench;
 mod check;
 mod list;
 mod model;
@@ -40,6 +41,8 @@ enum Command {
     /// Look at a local language model: its shape, its loss on a text, its own words.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Measure speed: training, sampling and detection beside this machine's matrix products.
+    Bench(bench::BenchArgs),
     /// Print the JSON Schema of the experiment file.
     Schema,
 }
@@ -134,6 +137,7 @@ fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {
         Command::Report(args) => report::report(&args, &mut out)?,
         Command::List(args) => list::list(&args, &mut out)?,
         Command::Model(command) => model::model(&command, signals, &mut out)?,
+        Command::Bench(args) => bench::bench(&args, signals, &mut out)?,
         Command::Schema => schema::schema(&mut out)?,
     }
     out.finish()

@@ -169,6 +169,9 @@ impl Decoder {
     /// Runs the pushed tokens through all blocks; with `cache_only` the last block stops at its keys and values.
     fn blocks(&mut self, weights: &PackedWeights, cache_only: bool) {
         assert!(weights.shape.as_ref() == Some(&self.shape), "decoder: weights of another shape");
+        if self.tokens.is_empty() {
+            return;
+        }
         let Self { shape, caches, rotary: table, slots, positions, tokens, buffers, .. } = self;
         let (m, h, f, layout) = (tokens.len(), shape.hidden, shape.ffn, shape.head_layout());
         let (width, attention_width) = (layout.width(), shape.attention_width());

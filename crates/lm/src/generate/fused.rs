@@ -10,6 +10,10 @@ use super::{Answer, Job, shares};
 use crate::draw::Drawer;
 use crate::runtime::RunError;
 
+/// Answers a worker advances together unless told otherwise: enough for products to run near their peak, few enough that keys,
+/// values and logits stay in the cache of one core.
+const DECODE_ROWS: usize = 32;
+
 /// Bytes of keys and values a worker may hold; larger models get fewer slots.
 const CACHE_BYTES: usize = 512 << 20;
 
@@ -28,7 +32,8 @@ fn work(job: &Job<'_>, shape: &LlamaShape, weights: &PackedWeights, queries: &[Q
     let longest = queries.iter().map(|query| query.prompt.len().saturating_add(query.max_new_tokens)).max().unwrap_or(0);
     let max_time = longest.min(job.model.context_length());
     let bytes_per_row = max_time * shape.layers * shape.kv_heads * shape.head_dim * 2 * size_of::<f32>();
-    let slots = (CACHE_BYTES / bytes_per_row.max(1)).clamp(1, job.rt.decode_rows).min(queries.len());
+    let rows = job.rt.decode_rows.unwrap_or(DECODE_ROWS);
+    let slots = (CACHE_BYTES / bytes_per_row.max(1)).clamp(1, rows).min(queries.len());
     let mut decoder = Decoder::new(shape, slots, max_time);
     let mut finished: Vec<Option<Exchange>> = vec![None; queries.len()];
     let mut busy: Vec<Option<(usize, Answer<'_>)>> = (0..slots).map(|_| None).collect();
