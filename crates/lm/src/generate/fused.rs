@@ -10,10 +10,6 @@ use super::{Answer, Job, shares};
 use crate::draw::Drawer;
 use crate::runtime::RunError;
 
-/// Answers a worker advances together unless told otherwise: enough for products to run near their peak, few enough that keys,
-/// values and logits stay in the cache of one core.
-const DECODE_ROWS: usize = 32;
-
 /// Bytes of keys and values a worker may hold; larger models get fewer slots.
 const CACHE_BYTES: usize = 512 << 20;
 
@@ -32,7 +28,7 @@ fn work(job: &Job<'_>, shape: &LlamaShape, weights: &PackedWeights, queries: &[Q
     let longest = queries.iter().map(|query| query.prompt.len().saturating_add(query.max_new_tokens)).max().unwrap_or(0);
     let max_time = longest.min(job.model.context_length());
     let bytes_per_row = max_time * shape.layers * shape.kv_heads * shape.head_dim * 2 * size_of::<f32>();
-    let rows = job.rt.decode_rows.unwrap_or(DECODE_ROWS);
+    let rows = job.rt.decode_rows.unwrap_or_else(|| Decoder::advised_rows(shape, max_time));
     let slots = (CACHE_BYTES / bytes_per_row.max(1)).clamp(1, rows).min(queries.len());
     let mut decoder = Decoder::new(shape, slots, max_time);
     let mut finished: Vec<Option<Exchange>> = vec![None; queries.len()];

@@ -214,6 +214,11 @@ fn ceiling(sitting: &Sitting) -> anyhow::Result<f64> {
 const REPEATS: usize = 3;
 
 impl Sitting {
+    /// Repeats of something that takes `seconds` each.
+    fn repeats(&self, seconds: f64) -> u64 {
+        if self.seconds == 0.0 { 1 } else { ((self.seconds / seconds) as u64).max(REPEATS as u64 + 2) }
+    }
+
     /// Median seconds of each of `runs`, after a warm-up, taken in turns so that what disturbs the machine disturbs all.
     fn medians<const N: usize>(&self, mut runs: [&mut dyn FnMut() -> anyhow::Result<()>; N]) -> anyhow::Result<[f64; N]> {
         let mut times = [const { Vec::new() }; N];

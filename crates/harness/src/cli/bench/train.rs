@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use distill::{BatchSource, Decay, DistillError, ShardBatch, TrainPlan, TrainState};
 use kernels::rowloss::kl_to_teacher;
@@ -21,11 +22,16 @@ pub(super) fn train(shape: Shape, sitting: &Sitting) -> anyhow::Result<Vec<Line>
         let rt = Runtime::new(sitting.rt.threads(), path, Arc::clone(&sitting.rt.cancelled))?;
         let engine = lm::gradient_engine(model.config(), &rt);
         let mut state = TrainState::new(&model);
-        let mut step = || {
-            let until = state.step + 1;
-            Ok(distill::train(&*engine, &plan, &steps, &mut state, until, &rt, &mut |_| ())?)
+        let mut train = |n: u64| -> anyhow::Result<f64> {
+            let (until, mut ends) = (state.step + n, vec![Instant::now()]);
+            distill::train(&*engine, &plan, &steps, &mut state, until, &rt, &mut |_| ends.push(Instant::now()))?;
+            let mut seconds: Vec<f64> = ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+            seconds.sort_by(f64::total_cmp);
+            Ok(seconds[seconds.len() / 2])
         };
-        let [seconds] = sitting.medians([&mut step])?;
+        // one training of many steps, as trainings are: what it sets up once is not counted for each of them
+        let warm_up = train(2)?;
+        let seconds = train(sitting.repeats(warm_up))?;
         let tokens_per_s = (batches.train_rows * batches.train_time) as f64 / seconds;
         let line = Line::new(What::Train, rt.threads());
         let line = line.of_model(shape, batches.train_rows, tokens_per_s, 6.0 * model.n_params() as f64, sitting);
@@ -41,6 +47,7 @@ fn plan(batch_rows: usize) -> TrainPlan {
         logical_shards: LOGICAL_SHARDS,
         peak_lr: 1e-4,
         warmup_steps: 0,
+        decay_from: u64::MAX,
         final_lr_fraction: 1.0,
         decay: Decay::Cosine,
         weight_decay: 0.1,
