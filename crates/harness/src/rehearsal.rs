@@ -15,8 +15,8 @@ use crate::progress::Progress;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
 use crate::stages::{Context, Rehearsed, Sources, Timings, Vocabulary, rehearse};
 
-/// Steps of every training in a rehearsal.
-const STEPS: u64 = 40;
+/// Steps of every training in a rehearsal: enough for what a training sets up once not to count.
+const STEPS: u64 = 120;
 
 /// What a rehearsal found.
 #[derive(Debug, Clone)]

@@ -1,3 +1,4 @@
+use distill::Compute;
 use results::Arm;
 
 use super::counts::{own_steps, ways_to_draw};
@@ -57,7 +58,11 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
 
     let (prompt, answer) = (world.queries.prompt_tokens as f64, took.answer_tokens);
     for (channel, [fresh, known]) in resolved.channels.iter().zip(&took.students) {
-        let (fresh, known) = (rate(*fresh), rate(*known));
+        // only where laws are shown, and exchanges are met again, do they cost more the first time
+        let shown_once = matches!(world.student.compute, Compute::SinglePass { .. } | Compute::OnePass);
+        let alike = law_size(&channel.surface).is_none() || shown_once;
+        let both = rate((fresh.0 + known.0, fresh.1 + known.1));
+        let (fresh, known) = if alike { (both, both) } else { (rate(*fresh), rate(*known)) };
         let mut shown = std::collections::BTreeMap::new();
         for run in resolved.runs().into_iter().filter(|run| run.seed == resolved.seeds[0]) {
             let (Some(its), Some(steps), Some(budget)) = (&run.channel, run.steps, run.budget) else { continue };
