@@ -106,11 +106,16 @@ pub(super) fn memory(resolved: &Resolved, total: &Estimate, rehearsal: &Rehearsa
         TeacherSource::Open { continued, .. } => continued.as_ref().map_or(0, |plan| plan.tokens),
     };
     let documents = DOCUMENT_TOKEN_BYTES * pretraining as f64;
-    let largest = resolved.largest_budget() as f64;
+    // exchanges that some student reads: of each budget as many as its steps reach, those read at smaller budgets left out
+    let mut read = 0.0;
+    for &budget in &resolved.budgets {
+        let rows = world.student.steps(budget, world.queries.row_tokens()) * world.student.batch_rows as u64;
+        read += (rows.min(budget)) as f64 * (1.0 - read / budget as f64);
+    }
     let laws: f64 = resolved
         .channels
         .iter()
-        .filter_map(|channel| Some(law_size(&channel.surface)? * 8.0 * rehearsal.took.answer_tokens * largest))
+        .filter_map(|channel| Some(law_size(&channel.surface)? * 8.0 * rehearsal.took.answer_tokens * read))
         // of three teachers each
         .map(|bytes| 3.0 * bytes.min(LAWS_BYTES))
         .sum();
