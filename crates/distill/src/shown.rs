@@ -7,9 +7,6 @@ use crate::error::DistillError;
 use crate::loss::{Loss, check_surface};
 use crate::served::{Served, ShownLaw};
 
-/// Bytes of laws that one surface keeps; whatever goes beyond is asked again.
-const KEPT_BYTES: usize = 192 << 20;
-
 /// The `k` most probable tokens at each answer position of one exchange, as its surface showed them.
 #[derive(Debug, PartialEq)]
 pub(crate) struct ExchangeLaws {
@@ -37,6 +34,9 @@ struct Kept {
 }
 
 impl TopLaws {
+    /// Most bytes of laws that are kept; whatever goes beyond is asked again.
+    pub const KEPT_BYTES: usize = 192 << 20;
+
     fn new(served: Arc<Served>, k: usize) -> Self {
         let k = k.min(served.vocab_size());
         Self { served, k, kept: Mutex::default() }
@@ -68,7 +68,7 @@ impl TopLaws {
                 None => {
                     let laws = asked.next().ok_or_else(|| DistillError::Data("a law was not answered".into()))?;
                     let bytes = laws.ids.len() * (size_of::<TokenId>() + size_of::<f32>()) + size_of::<(u64, ExchangeLaws)>();
-                    if kept.bytes + bytes <= KEPT_BYTES && kept.laws.insert(exchange.query.index, laws.clone()).is_none() {
+                    if kept.bytes + bytes <= Self::KEPT_BYTES && kept.laws.insert(exchange.query.index, laws.clone()).is_none() {
                         kept.bytes += bytes;
                     }
                     laws

@@ -92,6 +92,17 @@ pub(crate) fn exchange(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
     Exchange { query, answer: answer.to_vec(), stop: Stop::Length }
 }
 
+/// Exchanges of a stream, of different lengths.
+pub(crate) fn exchanges(n: u32) -> Vec<Exchange> {
+    (0..n)
+        .map(|i| {
+            let mut exchange = exchange(&[1, 3 + i % 40], &(0..1 + i % 4).map(|j| 3 + (i + j) % 40).collect::<Vec<_>>());
+            exchange.query.index = u64::from(i);
+            exchange
+        })
+        .collect()
+}
+
 /// Adds a constant to every token whose sum with the previous one is even.
 pub(crate) struct Parity {
     pub(crate) delta: f32,

@@ -4,7 +4,7 @@ use oracle::{Oracle, Sampling, ServedLaw, Surface};
 
 use super::*;
 use crate::loss::{FullKl, SequenceKd, Tail, TopkKl};
-use crate::testing::{Parity, VOCAB, exchange, model, model_of, plan, query, runtime};
+use crate::testing::{Parity, VOCAB, exchange, exchanges, model, model_of, plan, query, runtime};
 use crate::train::fit;
 use crate::transcript::ExchangesInMemory;
 
@@ -12,16 +12,6 @@ const POST: ServedLaw = ServedLaw::PostWatermark;
 
 fn answers_only() -> Arc<dyn Loss> {
     Arc::new(SequenceKd { learn_prompts: false })
-}
-
-fn toy_exchanges(n: u32) -> Vec<Exchange> {
-    (0..n)
-        .map(|i| {
-            let mut exchange = exchange(&[1, 3 + i % 40], &(0..1 + i % 4).map(|j| 3 + (i + j) % 40).collect::<Vec<_>>());
-            exchange.query.index = u64::from(i);
-            exchange
-        })
-        .collect()
 }
 
 fn served(surface: Surface) -> Arc<Served> {
@@ -36,7 +26,7 @@ fn in_shards(exchanges: &[Exchange], shard_len: usize) -> ExchangesInMemory {
 
 #[test]
 fn answer_positions_alone_are_scored_against_the_answers() {
-    let (student, exchanges, plan) = (model(1), toy_exchanges(11), plan(6, 5));
+    let (student, exchanges, plan) = (model(1), exchanges(11), plan(6, 5));
     let stream = in_shards(&exchanges, 4);
     let source = DistillSource::new(&student, answers_only(), &stream, ShownLaws::Tokens, &plan, ORDER).unwrap();
     let mut visits = BTreeMap::new();
@@ -72,7 +62,7 @@ fn answer_positions_alone_are_scored_against_the_answers() {
 
 #[test]
 fn prompts_are_learned_on_request() {
-    let (student, exchanges, plan) = (model(1), toy_exchanges(11), plan(1, 11));
+    let (student, exchanges, plan) = (model(1), exchanges(11), plan(1, 11));
     let loss: Arc<dyn Loss> = Arc::new(SequenceKd { learn_prompts: true });
     let stream = in_shards(&exchanges, 11);
     let source = DistillSource::new(&student, loss, &stream, ShownLaws::Tokens, &plan, ORDER).unwrap();
@@ -117,7 +107,7 @@ fn batches_are_a_pure_function_of_step_and_shard() {
 /// Shards decide the order, where exchanges lie does not: in stream order any cut gives the same batches.
 #[test]
 fn a_stream_is_read_the_same_however_it_is_cut() {
-    let (student, exchanges, plan) = (model(1), toy_exchanges(23), plan(4, 5));
+    let (student, exchanges, plan) = (model(1), exchanges(23), plan(4, 5));
     let batches = |shard_len: usize| {
         let stream = in_shards(&exchanges, shard_len);
         let source = DistillSource::new(&student, answers_only(), &stream, ShownLaws::Tokens, &plan, VisitOrder::Stream).unwrap();

@@ -1,17 +1,7 @@
 use oracle::Exchange;
 
 use super::*;
-use crate::testing::exchange;
-
-fn exchanges(n: u32) -> Vec<Exchange> {
-    (0..n)
-        .map(|i| {
-            let mut exchange = exchange(&[1, 3 + i % 40], &(0..1 + i % 4).map(|j| 3 + (i + j) % 40).collect::<Vec<_>>());
-            exchange.query.index = u64::from(i);
-            exchange
-        })
-        .collect()
-}
+use crate::testing::exchanges;
 
 fn written(dir: &std::path::Path, exchanges: &[Exchange], shard_len: usize) -> TranscriptFiles {
     let paths = exchanges.chunks(shard_len).enumerate().map(|(i, shard)| {

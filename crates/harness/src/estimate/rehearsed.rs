@@ -1,4 +1,4 @@
-use distill::Compute;
+use distill::{Compute, TopLaws};
 use results::Arm;
 
 use super::counts::{own_steps, ways_to_draw};
@@ -13,8 +13,8 @@ const EXCHANGE_BYTES: f64 = 232.0;
 const SHARDS: f64 = 3.0;
 /// Bytes of a token of a training's documents in memory, the packed and the planted copy included.
 const DOCUMENT_TOKEN_BYTES: f64 = 16.0;
-/// Most bytes of laws that each teacher keeps for each surface (`distill::TopLaws`).
-const LAWS_BYTES: f64 = 192.0 * 1024.0 * 1024.0;
+/// Most bytes of laws that each teacher keeps for each surface.
+const LAWS_BYTES: f64 = TopLaws::KEPT_BYTES as f64;
 
 /// Seconds by stage, from what each stage took in a rehearsal.
 pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
