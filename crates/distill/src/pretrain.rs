@@ -46,7 +46,8 @@ impl PackedDocuments {
             return Err(DistillError::Data("rows of 0 tokens cannot be trained on; choose at least 1".into()));
         }
         let enough = usize::try_from(rows).unwrap_or(usize::MAX).saturating_mul(time).saturating_add(1);
-        let (mut tokens, mut starts) = (Vec::new(), vec![0]);
+        // room for all of a usual training from the start: a vector that grows holds its text twice
+        let (mut tokens, mut starts) = (Vec::with_capacity(enough.min(1 << 24)), vec![0]);
         for document in documents {
             if document.is_empty() {
                 return Err(DistillError::Data(format!("document {} is empty", starts.len() - 1)));

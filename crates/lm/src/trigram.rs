@@ -27,23 +27,28 @@ const AVERAGE_CLASSES: usize = 12;
 const HELD_OUT: usize = 10;
 
 impl Trigram {
-    /// Counts `documents`; the first token of each (its beginning token) is context only. About 50 bytes per token.
+    /// Counts `documents`, which hold about `tokens` tokens; the first token of each (its beginning token) is context only.
+    /// About 20 bytes per token.
     ///
     /// # Panics
     /// When a token id is not below `vocab_size`, or that is beyond 2^21 - 2.
-    pub fn count<D: AsRef<[TokenId]>>(documents: &[D], vocab_size: usize) -> Self {
+    pub fn count<D: AsRef<[TokenId]>>(documents: impl IntoIterator<Item = D>, tokens: usize, vocab_size: usize) -> Self {
         assert!(vocab_size < (1 << 21) - 1, "three ids must fit one u64");
-        let held_out = |at: usize| at % HELD_OUT == HELD_OUT - 1;
-        let part = |out: bool| {
-            documents.iter().enumerate().filter(move |(at, _)| held_out(*at) == out).map(|(_, document)| document.as_ref())
-        };
+        let room = tokens.min(1 << 24);
+        let (mut counted, mut held_out) = (Vec::with_capacity(room), Vec::with_capacity(room / HELD_OUT));
+        for (at, document) in documents.into_iter().enumerate() {
+            let part = if at % HELD_OUT == HELD_OUT - 1 { &mut held_out } else { &mut counted };
+            part.extend(events(document.as_ref(), vocab_size));
+        }
         let mut fitted = Self {
             vocab_size,
-            orders: Order::all(part(false), vocab_size),
+            orders: Order::all(&mut counted),
             weights: std::array::from_fn(|_| vec![0.5; COUNT_CLASSES * AVERAGE_CLASSES]),
         };
-        fitted.fit(part(true));
-        fitted.orders = Order::all(documents.iter().map(AsRef::as_ref), vocab_size);
+        fitted.fit(&held_out);
+        fitted.orders = [Order::default(), Order::default(), Order::default()];
+        counted.append(&mut held_out);
+        fitted.orders = Order::all(&mut counted);
         fitted
     }
 
@@ -62,21 +67,19 @@ impl Trigram {
     fn probability(&self, event: u64) -> f64 {
         let mut probability = 1.0 / self.vocab_size as f64;
         for (order, weights) in self.orders.iter().zip(&self.weights).rev() {
-            if let Some((class, frequency)) = order.look_up(event) {
-                probability += weights[class] * (frequency - probability);
+            if let Some((Class(class), frequency)) = order.look_up(event) {
+                probability += weights[usize::from(class)] * (frequency - probability);
             }
         }
         probability
     }
 
-    /// Expectation maximisation of the weights on held-out documents: a class's weight becomes the mean posterior
+    /// Expectation maximisation of the weights on held-out events: a class's weight becomes the mean posterior
     /// probability that a token was drawn from that order given that no higher order drew it.
-    fn fit<'a>(&mut self, documents: impl Iterator<Item = &'a [TokenId]>) {
+    fn fit(&mut self, held_out: &[u64]) {
         // What an event needs does not change between rounds.
-        let seen: Vec<[Option<(usize, f64)>; 3]> = documents
-            .flat_map(|document| events(document, self.vocab_size))
-            .map(|event| self.orders.each_ref().map(|order| order.look_up(event)))
-            .collect();
+        let seen: Vec<[Option<(Class, f64)>; 3]> =
+            held_out.iter().map(|event| self.orders.each_ref().map(|order| order.look_up(*event))).collect();
         for _ in 0..ROUNDS {
             let mut own: [Vec<f64>; 3] = std::array::from_fn(|_| vec![0.0; COUNT_CLASSES * AVERAGE_CLASSES]);
             let mut reached = own.clone();
@@ -85,13 +88,15 @@ impl Trigram {
                 let mut below = [1.0 / self.vocab_size as f64; 4];
                 for i in (0..3).rev() {
                     below[i] = below[i + 1];
-                    if let Some((class, frequency)) = event[i] {
+                    if let Some((Class(class), frequency)) = event[i] {
+                        let class = usize::from(class);
                         below[i] += self.weights[i][class] * (frequency - below[i + 1]);
                     }
                 }
                 let mut left = 1.0;
                 for i in 0..3 {
-                    let Some((class, frequency)) = event[i] else { continue };
+                    let Some((Class(class), frequency)) = event[i] else { continue };
+                    let class = usize::from(class);
                     let drawn = self.weights[i][class] * frequency / below[i];
                     own[i][class] += left * drawn;
                     reached[i][class] += left;
@@ -118,7 +123,12 @@ fn events(document: &[TokenId], vocab_size: usize) -> impl Iterator<Item = u64> 
     })
 }
 
+/// Class of a context, by its count and its average count per distinct follower.
+#[derive(Clone, Copy)]
+struct Class(u16);
+
 /// Counts of one order: sorted n-grams, and sorted contexts with their totals.
+#[derive(Default)]
 struct Order {
     /// Which bits of an event this order sees.
     mask: u64,
@@ -128,22 +138,42 @@ struct Order {
 }
 
 impl Order {
-    fn all<'a>(documents: impl Iterator<Item = &'a [TokenId]>, vocab_size: usize) -> [Self; 3] {
-        let mut all: Vec<u64> = documents.flat_map(|document| events(document, vocab_size)).collect();
-        [(1 << 63) - 1, (1 << 42) - 1, (1 << 21) - 1].map(|mask| {
-            all.iter_mut().for_each(|event| *event &= mask);
-            all.sort_unstable();
-            let grams: Vec<(u64, u32)> = all.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as u32)).collect();
-            let contexts = grams
-                .chunk_by(|a, b| a.0 >> 21 == b.0 >> 21)
-                .map(|group| (group[0].0 >> 21, group.iter().map(|(_, n)| n).sum(), group.len() as u32))
-                .collect();
-            Self { mask, grams, contexts }
-        })
+    /// Counts of `events`, which are sorted in place; each order is counted from the distinct n-grams of the one above.
+    fn all(events: &mut [u64]) -> [Self; 3] {
+        const MASKS: [u64; 3] = [(1 << 63) - 1, (1 << 42) - 1, (1 << 21) - 1];
+        events.sort_unstable();
+        let trigrams = events.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as u32));
+        let [trigram, bigram, unigram] = MASKS;
+        let trigrams = Self::of(trigram, trigrams);
+        let bigrams = Self::of(bigram, trigrams.masked(bigram));
+        let unigrams = Self::of(unigram, bigrams.masked(unigram));
+        [trigrams, bigrams, unigrams]
+    }
+
+    fn of(mask: u64, grams: impl Iterator<Item = (u64, u32)>) -> Self {
+        let mut grams: Vec<_> = grams.collect();
+        grams.shrink_to_fit();
+        let contexts = grams
+            .chunk_by(|a, b| a.0 >> 21 == b.0 >> 21)
+            .map(|group| (group[0].0 >> 21, group.iter().map(|(_, n)| n).sum(), group.len() as u32))
+            .collect();
+        Self { mask, grams, contexts }
+    }
+
+    /// The n-grams of a lower order, in order.
+    fn masked(&self, mask: u64) -> impl Iterator<Item = (u64, u32)> + use<> {
+        let mut grams: Vec<_> = self.grams.iter().map(|(gram, n)| (gram & mask, *n)).collect();
+        grams.sort_unstable_by_key(|(gram, _)| *gram);
+        grams.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            kept.1 += if same { next.1 } else { 0 };
+            same
+        });
+        grams.into_iter()
     }
 
     /// Class of the event's context and relative frequency of its last token there; None for a context never seen.
-    fn look_up(&self, event: u64) -> Option<(usize, f64)> {
+    fn look_up(&self, event: u64) -> Option<(Class, f64)> {
         let event = event & self.mask;
         let context = self.contexts.binary_search_by_key(&(event >> 21), |(context, ..)| *context).ok()?;
         let (_, total, distinct) = self.contexts[context];
@@ -151,7 +181,7 @@ impl Order {
         let average = total / distinct;
         let class = (total.ilog2() as usize).min(COUNT_CLASSES - 1) * AVERAGE_CLASSES
             + (average.ilog2() as usize).min(AVERAGE_CLASSES - 1);
-        Some((class, f64::from(count) / f64::from(total)))
+        Some((Class(class as u16), f64::from(count) / f64::from(total)))
     }
 }
 
@@ -181,7 +211,7 @@ mod tests {
 
     #[test]
     fn it_reaches_the_entropy_of_a_second_order_source() {
-        let trigram = Trigram::count(&documents(4000, 1), VOCAB);
+        let trigram = Trigram::count(documents(4000, 1), 120_000, VOCAB);
         // 28 of 29 tokens: 3/4 + 1/44 on the rule's token, 1/44 on ten others; the first is uniform over eleven.
         let (hit, miss) = (0.75_f64 + 1.0 / 44.0, 1.0_f64 / 44.0);
         let entropy = (28.0 * -(hit * hit.ln() + 10.0 * miss * miss.ln()) + 11_f64.ln()) / 29.0;
@@ -193,7 +223,7 @@ mod tests {
 
     #[test]
     fn probabilities_sum_to_one_in_seen_and_unseen_contexts() {
-        let trigram = Trigram::count(&documents(30, 3), VOCAB);
+        let trigram = Trigram::count(documents(30, 3), 900, VOCAB);
         for context in [[0, 3], [5, 7], [0, 0], [VOCAB as u64, 0]] {
             let sum: f64 = (0..VOCAB as u64).map(|w| trigram.probability(context[0] << 42 | context[1] << 21 | w)).sum();
             assert!((sum - 1.0).abs() < 1e-12, "{context:?}: {sum}");
@@ -202,7 +232,7 @@ mod tests {
 
     #[test]
     fn without_documents_it_is_uniform() {
-        let trigram = Trigram::count(&Vec::<Vec<TokenId>>::new(), VOCAB);
+        let trigram = Trigram::count(Vec::<Vec<TokenId>>::new(), 0, VOCAB);
         assert!((trigram.nats_per_token(&documents(3, 4)) - (VOCAB as f64).ln()).abs() < 1e-12);
         assert!(trigram.nats_per_token(&[vec![0]]).is_nan());
     }

@@ -60,7 +60,7 @@ pub fn teacher_report(ctx: &Context<'_>, teachers: &Teachers, suspect: &Suspect,
             let texts = ctx.sources.of(ctx.seed_for("teacher documents"))?;
             let read = train.steps() * (train.batch_rows * train.row_tokens) as u64;
             let counted = documents_with(&*texts, Split::Train, read, ctx.vocabulary, ctx.rt);
-            let trigram = Trigram::count(&counted, ctx.vocabulary.tokenizer.vocab_size());
+            let trigram = Trigram::count(counted, read as usize, ctx.vocabulary.tokenizer.vocab_size());
             let loss = trigram.nats_per_token(&audit.held_out);
             records.push(metric("trigram_loss", loss, "nats/token"));
             bar.finish(&format!("{loss:.3} nats/token on held-out text"));

@@ -104,24 +104,25 @@ impl Texts for Turned {
     }
 }
 
-/// Documents `0..n` of a split as token ids, `n` the least for which they hold `tokens` tokens.
-pub fn documents_with(texts: &dyn Texts, split: Split, tokens: u64, vocabulary: &Vocabulary, rt: &Runtime) -> Vec<Vec<TokenId>> {
-    let mut documents: Vec<Vec<TokenId>> = Vec::new();
+/// Documents `0..n` of a split as token ids, `n` the least for which they hold `tokens` tokens; a few thousand are encoded at a
+/// time, as they are asked for.
+pub fn documents_with<'a>(
+    texts: &'a dyn Texts,
+    split: Split,
+    tokens: u64,
+    vocabulary: &'a Vocabulary,
+    rt: &'a Runtime,
+) -> impl Iterator<Item = Vec<TokenId>> + 'a {
+    let encoded = move |chunk: u64| {
+        let indices = chunk * CHUNK..(chunk + 1) * CHUNK;
+        rt.pool.install(|| indices.into_par_iter().map(|i| vocabulary.document(&texts.document(split, i))).collect::<Vec<_>>())
+    };
     let mut total = 0;
-    while total < tokens {
-        let first = documents.len() as u64;
-        let chunk = rt.pool.install(|| {
-            (first..first + CHUNK).into_par_iter().map(|i| vocabulary.document(&texts.document(split, i))).collect::<Vec<_>>()
-        });
-        for document in chunk {
-            if total >= tokens {
-                break;
-            }
-            total += document.len() as u64;
-            documents.push(document);
-        }
-    }
-    documents
+    (0..).flat_map(encoded).take_while(move |document| {
+        let wanted = total < tokens;
+        total += document.len() as u64;
+        wanted
+    })
 }
 
 /// The first `n` documents of a split as token ids, cut to `most` ids.

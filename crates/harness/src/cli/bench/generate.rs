@@ -7,6 +7,9 @@ use oracle::{Codec, LogitsProcessor, Query, Sampling, TokenId};
 use super::shapes::{Shape, random_ids};
 use super::{Line, Sitting, What};
 
+/// Matrix products taken together.
+const PRODUCTS: usize = 4;
+
 /// Sampling at temperature 1, plain and, if asked for, with the watermark at every context width, in turns.
 pub(super) fn generate(shape: Shape, marked: bool, sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
     let (model, batches) = (shape.model()?, shape.batches());
@@ -22,15 +25,20 @@ pub(super) fn generate(shape: Shape, marked: bool, sitting: &Sitting) -> anyhow:
         lm::generate(&model, &queries, processors, &sitting.rt, &|_| {})?;
         Ok(())
     };
-    let line = |what, seconds: f64| {
+    let mut products = || {
+        (0..PRODUCTS).for_each(|_| sitting.ceiling.products(&sitting.rt));
+        Ok(())
+    };
+    let line = |what, seconds: f64, ceiling: f64| {
         let tokens_per_s = (batches.answers * batches.new_tokens) as f64 / seconds;
-        let line = Line::new(what, sitting.rt.threads());
-        line.of_model(shape, batches.answers, tokens_per_s, 2.0 * model.n_params() as f64, sitting)
+        let gflops = 2.0 * model.n_params() as f64 * tokens_per_s / 1e9;
+        let share = gflops / sitting.ceiling.gflops(ceiling / PRODUCTS as f64);
+        Line::new(what, sitting.rt.threads()).of_model(shape, batches.answers, tokens_per_s, gflops, share)
     };
     let mut plain = || run(&[]);
     if !marked {
-        let [seconds] = sitting.medians([&mut plain])?;
-        return Ok(vec![line(What::Generate, seconds)]);
+        let [ceiling, seconds] = sitting.medians([&mut products, &mut plain])?;
+        return Ok(vec![line(What::Generate, seconds, ceiling)]);
     }
     let mut widths = Vec::new();
     for context_width in 0..=MAX_CONTEXT {
@@ -38,10 +46,10 @@ pub(super) fn generate(shape: Shape, marked: bool, sitting: &Sitting) -> anyhow:
         widths.push(move || run(&processors));
     }
     let [h0, h1, h2, h3, h4] = &mut widths[..] else { anyhow::bail!("{} context widths, expected 5", widths.len()) };
-    let [seconds, marked @ ..] = sitting.medians([&mut plain, h0, h1, h2, h3, h4])?;
+    let [ceiling, seconds, marked @ ..] = sitting.medians([&mut products, &mut plain, h0, h1, h2, h3, h4])?;
     let marked = marked.into_iter().enumerate();
-    let marked = marked.map(|(width, s)| Line { context_width: Some(width), ..line(What::GenerateKgw, s) });
-    Ok([line(What::Generate, seconds)].into_iter().chain(marked).collect())
+    let marked = marked.map(|(width, s)| Line { context_width: Some(width), ..line(What::GenerateKgw, s, ceiling) });
+    Ok([line(What::Generate, seconds, ceiling)].into_iter().chain(marked).collect())
 }
 
 /// The watermark at its usual strength.

@@ -3,12 +3,13 @@
 //! Everything is measured in one sitting, through the code that experiments run, on fixed shapes and batches, so that lines
 //! can be held against each other and against other tools run just before or after.
 
+mod ceiling;
 mod detect;
 mod generate;
 mod shapes;
 mod train;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -18,6 +19,7 @@ use serde::Serialize;
 use super::ThreadArgs;
 use super::output::Output;
 use crate::exit::Signals;
+use ceiling::Ceiling;
 use shapes::Shape;
 
 /// What to measure.
@@ -73,7 +75,7 @@ struct Line {
     tokens_per_s: Option<f64>,
     /// 6 N per trained, 2 N per drawn token, for N parameters.
     gflops: Option<f64>,
-    /// `gflops` over that of the ceiling.
+    /// `gflops` over those of the ceiling, both measured in turns.
     ceiling_share: Option<f64>,
     threads: usize,
     /// Which implementation trains.
@@ -94,15 +96,14 @@ impl Line {
         Self { what, shape, batch, tokens_per_s, gflops, ceiling_share, threads, path, context_width: None, keys: None }
     }
 
-    /// Tokens through a model of a shape: `flops_per_token` of work each.
-    fn of_model(self, shape: Shape, batch: usize, tokens_per_s: f64, flops_per_token: f64, sitting: &Sitting) -> Self {
-        let gflops = tokens_per_s * flops_per_token / 1e9;
+    /// Tokens through a model of a shape: `gflops`, and the share they are of the ceiling.
+    fn of_model(self, shape: Shape, batch: usize, tokens_per_s: f64, gflops: f64, share: f64) -> Self {
         Self {
             shape: Some(shape),
             batch: Some(batch),
             tokens_per_s: Some(tokens_per_s),
             gflops: Some(gflops),
-            ceiling_share: Some(gflops / sitting.ceiling),
+            ceiling_share: Some(share),
             ..self
         }
     }
@@ -112,8 +113,7 @@ impl Line {
 struct Sitting {
     rt: Runtime,
     seconds: f64,
-    /// GFLOP/s of matrix products on all workers.
-    ceiling: f64,
+    ceiling: Ceiling,
 }
 
 /// Measures and prints, line by line.
@@ -122,13 +122,17 @@ pub fn bench(args: &BenchArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     if let Some(rows) = args.decode_rows {
         rt = rt.with_decode_rows(usize::from(rows));
     }
-    let mut sitting = Sitting { rt, seconds: args.seconds, ceiling: f64::NAN };
-    sitting.ceiling = ceiling(&sitting)?;
+    let sitting = Sitting { ceiling: Ceiling::new(&rt), rt, seconds: args.seconds };
     let asked = |what| args.whats.is_empty() || args.whats.contains(&what);
     let mut print = printer(args.json, out);
     if asked(What::Ceiling) {
+        let mut products = || {
+            sitting.ceiling.products(&sitting.rt);
+            Ok(())
+        };
+        let [seconds] = sitting.medians([&mut products])?;
         let line = Line::new(What::Ceiling, sitting.rt.threads());
-        print(Line { gflops: Some(sitting.ceiling), ceiling_share: Some(1.0), ..line })?;
+        print(Line { gflops: Some(sitting.ceiling.gflops(seconds)), ceiling_share: Some(1.0), ..line })?;
     }
     for shape in Shape::value_variants().iter().filter(|shape| args.shapes.is_empty() || args.shapes.contains(shape)) {
         if asked(What::Train) {
@@ -192,33 +196,10 @@ impl<T: ValueEnum> ValueName for T {
     }
 }
 
-/// Side of the matrices of the ceiling.
-const SIDE: usize = 1024;
-
-/// GFLOP/s of independent single-threaded matrix products, one per worker at a time.
-fn ceiling(sitting: &Sitting) -> anyhow::Result<f64> {
-    let operand: Vec<f32> = (0..SIDE * SIDE).map(|i| (i % 61) as f32 / 61.0 - 0.5).collect();
-    let outputs: Vec<Mutex<Vec<f32>>> = (0..sitting.rt.threads()).map(|_| Mutex::new(vec![0.0; SIDE * SIDE])).collect();
-    let mut products = || {
-        sitting.rt.pool.broadcast(|worker| {
-            let mut output = outputs[worker.index()].lock().unwrap_or_else(PoisonError::into_inner);
-            kernels::peak::product(SIDE, &operand, &operand, &mut output);
-        });
-        Ok(())
-    };
-    let [seconds] = sitting.medians([&mut products])?;
-    Ok(2.0 * (SIDE as f64).powi(3) * outputs.len() as f64 / seconds / 1e9)
-}
-
 /// Repeats of a measurement, at least, unless once is enough.
 const REPEATS: usize = 3;
 
 impl Sitting {
-    /// Repeats of something that takes `seconds` each.
-    fn repeats(&self, seconds: f64) -> u64 {
-        if self.seconds == 0.0 { 1 } else { ((self.seconds / seconds) as u64).max(REPEATS as u64 + 2) }
-    }
-
     /// Median seconds of each of `runs`, after a warm-up, taken in turns so that what disturbs the machine disturbs all.
     fn medians<const N: usize>(&self, mut runs: [&mut dyn FnMut() -> anyhow::Result<()>; N]) -> anyhow::Result<[f64; N]> {
         let mut times = [const { Vec::new() }; N];
@@ -236,9 +217,12 @@ impl Sitting {
                 times.push(start.elapsed().as_secs_f64());
             }
         }
-        Ok(times.map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        }))
+        Ok(times.map(median))
     }
+}
+
+/// The middle of some times or rates.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

@@ -4,40 +4,70 @@ use std::time::Instant;
 use distill::{BatchSource, Decay, DistillError, ShardBatch, TrainPlan, TrainState};
 use kernels::rowloss::kl_to_teacher;
 use kernels::{RowLoss, vecmath};
-use lm::{Batch, ComputePath, Runtime};
+use lm::{Batch, ComputePath, Model, Runtime};
 
 use super::shapes::{Shape, random_ids};
-use super::{Line, Sitting, What};
+use super::{Line, Sitting, What, median};
 
 /// Parts of a batch, as in the experiments.
 const LOGICAL_SHARDS: usize = 4;
+
+/// Seconds of training between two looks at the ceiling.
+const TURN: f64 = 0.1;
+/// Steps of a measurement, at least, unless one is enough.
+const STEPS: u64 = 5;
 
 /// Whole training steps on the fused path, then on the generic one.
 pub(super) fn train(shape: Shape, sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
     let (model, batches) = (shape.model()?, shape.batches());
     let plan = plan(batches.train_rows);
     let steps = Steps::new(&plan, batches.train_time, model.vocab_size());
+    let tokens = (batches.train_rows * batches.train_time) as f64;
+    let gflop = 6.0 * model.n_params() as f64 * tokens / 1e9;
     let mut lines = Vec::new();
     for (path, name) in [(ComputePath::Fused, "fused"), (ComputePath::Generic, "generic")] {
         let rt = Runtime::new(sitting.rt.threads(), path, Arc::clone(&sitting.rt.cancelled))?;
-        let engine = lm::gradient_engine(model.config(), &rt);
-        let mut state = TrainState::new(&model);
-        let mut train = |n: u64| -> anyhow::Result<f64> {
-            let (until, mut ends) = (state.step + n, vec![Instant::now()]);
-            distill::train(&*engine, &plan, &steps, &mut state, until, &rt, &mut |_| ends.push(Instant::now()))?;
-            let mut seconds: Vec<f64> = ends.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
-            seconds.sort_by(f64::total_cmp);
-            Ok(seconds[seconds.len() / 2])
-        };
-        // one training of many steps, as trainings are: what it sets up once is not counted for each of them
-        let warm_up = train(2)?;
-        let seconds = train(sitting.repeats(warm_up))?;
-        let tokens_per_s = (batches.train_rows * batches.train_time) as f64 / seconds;
+        let turns = turns(&model, &plan, &steps, &rt, sitting)?;
+        let seconds = median(turns.iter().map(|turn| turn.step_seconds).collect());
+        let share = median(turns.iter().map(|turn| gflop / turn.step_seconds / turn.ceiling).collect());
         let line = Line::new(What::Train, rt.threads());
-        let line = line.of_model(shape, batches.train_rows, tokens_per_s, 6.0 * model.n_params() as f64, sitting);
+        let line = line.of_model(shape, batches.train_rows, tokens / seconds, gflop / seconds, share);
         lines.push(Line { path: Some(name), ..line });
     }
     Ok(lines)
+}
+
+/// Some steps of a training, and the ceiling right after them.
+struct Turn {
+    /// Median seconds of a step.
+    step_seconds: f64,
+    /// GFLOP/s.
+    ceiling: f64,
+}
+
+/// One training of many steps, as trainings are, with a look at the ceiling after every turn.
+fn turns(model: &Model, plan: &TrainPlan, steps: &Steps, rt: &Runtime, sitting: &Sitting) -> anyhow::Result<Vec<Turn>> {
+    let engine = lm::gradient_engine(model.config(), rt);
+    let mut state = TrainState::new(model);
+    let mut train = |n: u64| -> anyhow::Result<Vec<Turn>> {
+        let (mut turns, mut times, mut last) = (Vec::new(), Vec::new(), Instant::now());
+        let (until, mut left) = (state.step + n, n);
+        distill::train(&*engine, plan, steps, &mut state, until, rt, &mut |_| {
+            times.push(last.elapsed().as_secs_f64());
+            left -= 1;
+            if left == 0 || times.iter().sum::<f64>() >= TURN {
+                turns.push(Turn { step_seconds: median(std::mem::take(&mut times)), ceiling: sitting.ceiling.now(rt) });
+            }
+            last = Instant::now();
+        })?;
+        Ok(turns)
+    };
+    if sitting.seconds == 0.0 {
+        return train(1);
+    }
+    let warm = train(2)?;
+    let steps = sitting.seconds / warm.last().map_or(f64::INFINITY, |turn| turn.step_seconds);
+    train((steps as u64).max(STEPS))
 }
 
 fn plan(batch_rows: usize) -> TrainPlan {
