@@ -30,7 +30,7 @@ fn lists_hold_what_is_registered() {
         ("marks", marks::list().iter().map(|mark| mark.name.to_string()).collect()),
         ("losses", distill::LossConfig::examples().iter().map(|loss| loss.build().name().to_string()).collect()),
         ("surfaces", ["text", "greedy_text", "top_logprobs", "logits"].map(String::from).into()),
-        ("architectures", vec!["llama".to_string()]),
+        ("architectures", lm::ModelConfig::KNOWN.iter().map(|name| name.to_string()).collect()),
     ];
     for (what, names) in expected {
         let lines = birthmark(&["list", what]).expect_code(0).stdout;

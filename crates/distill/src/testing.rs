@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use lm::arch::LlamaArchitecture;
+use lm::arch::RotaryShape;
 use lm::{ArchitectureConfig, ComputePath, Model, ModelConfig, Runtime};
 use oracle::{Exchange, LogitsProcessor, ProcessorStage, Query, Sampling, Stop, TokenId};
 use rand::{Rng, RngExt};
@@ -17,7 +17,7 @@ pub(crate) const BOS: TokenId = 1;
 pub(crate) const EOS: TokenId = 2;
 
 pub(crate) fn model_of(vocab: usize, seed: u64) -> Model {
-    let shape = LlamaArchitecture {
+    let shape = RotaryShape {
         hidden_size: 16,
         num_hidden_layers: 2,
         num_attention_heads: 2,
@@ -26,6 +26,7 @@ pub(crate) fn model_of(vocab: usize, seed: u64) -> Model {
         intermediate_size: 32,
         max_position_embeddings: 64,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         rms_norm_eps: 1e-5,
         tie_word_embeddings: true,
         initializer_range: 0.3,

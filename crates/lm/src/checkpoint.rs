@@ -84,6 +84,7 @@ pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Resu
         }
         shards.push(Shard { path, file, data_start: header.data_start });
     }
+    let found = our_names(found, arch, layout);
     check_names(&paths[0], &found, arch, layout)?;
 
     let mut weights = vec![0.0; layout.n_params()];
@@ -104,8 +105,22 @@ pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Resu
     Ok(weights)
 }
 
+/// Names as we have them: a checkpoint of the model without its output product leaves out their beginning.
+fn our_names(found: BTreeMap<String, (usize, Entry)>, arch: &dyn Arch, layout: &Layout) -> BTreeMap<String, (usize, Entry)> {
+    let decoder = arch.decoder();
+    let known = |name: &str| layout.get(name).is_some() || arch.is_buffer(name) || name == decoder.head.name;
+    let whole = |name: String| {
+        if let Some(ours) = arch.renamed(&name).filter(|ours| !found.contains_key(*ours)) {
+            return ours.to_string();
+        }
+        let longer = format!("{}{name}", arch.base_prefix());
+        if !known(&name) && known(&longer) && !found.contains_key(&longer) { longer } else { name }
+    };
+    found.clone().into_iter().map(|(name, tensor)| (whole(name), tensor)).collect()
+}
+
 /// The files that hold the weights; at least one.
-fn shards(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
+pub(crate) fn shards(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let index = dir.join(INDEX);
     let single = dir.join(SINGLE);
     if single.exists() || !index.exists() {

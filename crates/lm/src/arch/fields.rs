@@ -29,32 +29,102 @@ impl ConfigError {
 /// Keys that describe the file, its training or its use, never what the model computes. Keys with a leading underscore
 /// count as such too.
 const HARMLESS: &[&str] = &[
+    "activation_dropout",
     "architectures",
     "attention_dropout",
+    "attn_pdrop",
+    "auto_map",
     "bad_words_ids",
+    "cache_implementation",
     "chunk_size_feed_forward",
+    "classifier_dropout",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "do_sample",
+    "dropout",
     "dtype",
+    "early_stopping",
+    "embd_pdrop",
+    "embed_dropout",
+    "encoder_no_repeat_ngram_size",
+    "finetuning_task",
+    "gradient_checkpointing",
     "hidden_dropout",
+    "hidden_dropout_prob",
     "id2label",
     "is_decoder",
     "is_llama_config",
     "label2id",
+    "layerdrop",
+    "length_penalty",
+    "max_length",
     "max_sequence_length",
+    "min_length",
     "model_type",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
     "num_return_sequences",
-    "pad_token_id",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "prefix",
     "problem_type",
+    "repetition_penalty",
+    "resid_dropout",
+    "resid_pdrop",
     "return_dict",
+    "return_dict_in_generate",
+    "sep_token_id",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
     "task_specific_params",
+    "temperature",
     "tokenizer_class",
+    "top_k",
+    "top_p",
     "torch_dtype",
+    "torchscript",
     "transformers.js_config",
     "transformers_version",
+    "typical_p",
     "unsloth_fixed",
     "unsloth_version",
     "use_cache",
     "use_return_dict",
 ];
+
+/// Bounds far beyond any model, so that sizes of a damaged or hostile file are refused before memory is taken for them.
+pub const WIDEST: usize = 1 << 20;
+/// Most layers.
+pub const DEEPEST: usize = 1024;
+/// Longest context, most token ids.
+pub const LONGEST: usize = 1 << 24;
+
+/// Refuses sizes below 1 or beyond a bound: key, value, most.
+///
+/// # Errors
+/// Naming the first of them.
+pub fn check_sizes(sizes: &[(&str, usize, usize)]) -> Result<(), ConfigError> {
+    match sizes.iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
+        Some((key, value, most)) => Err(ConfigError::new(key, value, format!("give a whole number from 1 to {most}"))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses numbers that are not finite and above 0: key, value.
+///
+/// # Errors
+/// Naming the first of them.
+pub fn check_positive(numbers: &[(&str, f64)]) -> Result<(), ConfigError> {
+    match numbers.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+        Some((key, value)) => Err(ConfigError::new(key, value, "give a number above 0")),
+        None => Ok(()),
+    }
+}
 
 /// The keys of a `config.json`, remembering which were read.
 pub struct Fields<'a> {
@@ -119,6 +189,22 @@ impl<'a> Fields<'a> {
         positive(key, value)
     }
 
+    /// A finite number above 0, if the key is there.
+    ///
+    /// # Errors
+    /// When not a number, or not above 0.
+    pub fn positive_if(&self, key: &str) -> Result<Option<f64>, ConfigError> {
+        self.get(key).map(|value| positive(key, value)).transpose()
+    }
+
+    /// A finite number above 0; null means none, `default` is what transformers assumes when the key is absent.
+    ///
+    /// # Errors
+    /// When not a number, or not above 0.
+    pub fn positive_or_null(&self, key: &str, default: Option<f64>) -> Result<Option<f64>, ConfigError> {
+        if self.map.contains_key(key) { self.positive_if(key) } else { Ok(default) }
+    }
+
     /// A switch; `default` is what transformers assumes when the key is absent.
     ///
     /// # Errors
@@ -157,31 +243,31 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The base of rotary embedding in both dialects, `rope_theta` (transformers 4) and
-    /// `rope_parameters.rope_theta` (5); any scaling of it is refused.
+    /// The width of an attention window; null means none, `default` is what transformers assumes when the key is absent.
     ///
     /// # Errors
-    /// When a scaling other than the default is asked for, or the base is not a number above 0.
-    pub fn plain_rope_theta(&self, default: f64) -> Result<f64, ConfigError> {
-        let mut theta = self.get("rope_theta").map(|value| positive("rope_theta", value)).transpose()?;
-        for key in ["rope_scaling", "rope_parameters"] {
-            let Some(value) = self.get(key) else { continue };
-            let Some(map) = value.as_object() else {
-                return Err(ConfigError::new(key, value, "give an object or null"));
-            };
-            for (inner, value) in map {
-                match (inner.as_str(), value.as_str()) {
-                    ("rope_type" | "type", Some("default")) => {}
-                    ("rope_theta", _) => theta = Some(positive(&format!("{key}.rope_theta"), value)?),
-                    _ if value.is_null() => {}
-                    _ => {
-                        let mend = "only unscaled rotary embedding (rope_type \"default\") is supported for this architecture";
-                        return Err(ConfigError::new(&format!("{key}.{inner}"), value, mend));
-                    }
-                }
-            }
-        }
-        Ok(theta.unwrap_or(default))
+    /// When not a whole number from 1 up.
+    pub fn window(&self, key: &str, default: Option<usize>) -> Result<Option<usize>, ConfigError> {
+        if self.map.contains_key(key) { self.count_if(key, 1..=usize::MAX) } else { Ok(default) }
+    }
+
+    /// What each layer looks at: `layer_types`, one of `sliding_attention` and `full_attention` for each of `layers`, or
+    /// `default`; true where it looks through a window.
+    ///
+    /// # Errors
+    /// When it is not such a list.
+    pub fn sliding_layers(&self, layers: usize, default: impl Fn(usize) -> bool) -> Result<Vec<bool>, ConfigError> {
+        let Some(value) = self.get("layer_types") else { return Ok((0..layers).map(default).collect()) };
+        let one = |value: &Value| match value.as_str() {
+            Some("sliding_attention") => Some(true),
+            Some("full_attention") => Some(false),
+            _ => None,
+        };
+        let list: Option<Vec<bool>> = value.as_array().and_then(|list| list.iter().map(one).collect());
+        list.filter(|list| list.len() == layers).ok_or_else(|| {
+            let mend = format!("give a list of {layers} names, each sliding_attention or full_attention");
+            ConfigError::new("layer_types", value, mend)
+        })
     }
 
     /// Refuses keys that nobody read, unless they are known to be harmless or switched off: what they mean is unknown, so
@@ -207,7 +293,11 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn positive(key: &str, value: &Value) -> Result<f64, ConfigError> {
+/// A finite number above 0, found under `key`.
+///
+/// # Errors
+/// When it is something else.
+pub fn positive(key: &str, value: &Value) -> Result<f64, ConfigError> {
     value
         .as_f64()
         .filter(|number| number.is_finite() && *number > 0.0)

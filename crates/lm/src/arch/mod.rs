@@ -1,15 +1,33 @@
 //! Architectures: what each computes, and the one list of them.
 //!
 //! An architecture is one file with three things: what an experiment states about it (shape only), what a Hugging Face
-//! `config.json` says about it, and [`Arch`] for the latter. Adding one is that file and one entry in `architectures!`
-//! below; loading, saving, generating, scoring, training and the tests over the registry follow from the entry.
+//! `config.json` says about it, and [`Arch`] for the latter, which names the parts of its blocks ([`decoder`]). Adding one is
+//! that file and one entry in `architectures!` below; loading, saving, generating, scoring, training and the tests over the
+//! registry follow from the entry.
 
 mod cache;
+pub mod decoder;
 mod fields;
-mod layers;
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod gpt2;
+mod gpt_neo;
+mod gpt_neox;
 mod layout;
 mod llama;
+mod mistral;
+mod olmo2;
+mod opt;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod rope_keys;
+mod rotary;
+mod smollm3;
+mod token_ids;
 mod weights;
+mod windows;
 
 use std::path::Path;
 
@@ -19,10 +37,27 @@ use oracle::TokenId;
 use serde::{Deserialize, Serialize};
 
 pub use cache::KvCache;
+use decoder::Decoder;
 pub use fields::{ConfigError, Fields};
+pub use gemma::GemmaConfig;
+pub use gemma2::{Gemma2Config, GemmaCaps};
+pub use gemma3::Gemma3Config;
+pub use gpt_neo::{GptNeoConfig, GptNeoShape};
+pub use gpt_neox::{GptNeoXConfig, GptNeoXShape};
+pub use gpt2::{Gpt2Config, Gpt2Shape};
 pub use layout::{Initialiser, Layout, Parameter};
-pub use llama::{LlamaArchitecture, LlamaConfig};
+pub use llama::LlamaConfig;
+pub use mistral::MistralConfig;
+pub use olmo2::Olmo2Config;
+pub use opt::{OptConfig, OptShape};
+pub use phi3::Phi3Config;
+pub use qwen2::Qwen2Config;
+pub use qwen3::Qwen3Config;
+pub use rotary::RotaryShape;
+pub use smollm3::SmolLm3Config;
+pub use token_ids::TokenIds;
 pub use weights::Weights;
+pub use windows::Windows;
 
 use crate::read::LoadError;
 
@@ -31,50 +66,23 @@ pub trait Arch: Send + Sync {
     /// `model_type` in `config.json`.
     fn model_type(&self) -> &'static str;
 
-    /// Number of token ids the embedding and the output law cover.
-    fn vocab_size(&self) -> usize;
+    /// What it says of token ids.
+    fn tokens(&self) -> &TokenIds;
 
     /// Longest input, in tokens, that the model accepts.
     fn context_length(&self) -> usize;
 
-    /// Token that begins every text, if `config.json` names one.
-    fn bos(&self) -> Option<TokenId>;
-
-    /// Tokens that end a text; generation stops at any of them. The first is the one that training data uses.
-    fn eos(&self) -> &[TokenId];
-
-    /// Every parameter with its checkpoint name, shape and initialiser, in the order of the flat vector.
-    fn layout(&self) -> Layout;
-
-    /// States after the last norm: `ids` (batch, time), `u32` -> (batch, time, hidden). With a cache, `ids` continue
-    /// the tokens that the cache has seen. Uses differentiable operations only: candle's fused `rms_norm`, `layer_norm`,
-    /// `softmax_last_dim`, `rope` and `sdpa` end the gradient silently.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
-    fn hidden(&self, weights: &Weights, ids: &Tensor, cache: Option<&mut KvCache>) -> TensorResult<Tensor>;
-
-    /// Logits of the next token: `hidden` (n, hidden) -> (n, vocab).
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
-    fn logits(&self, weights: &Weights, hidden: &Tensor) -> TensorResult<Tensor>;
-
-    /// Logits at every position: `ids` (batch, time) -> (batch, time, vocab).
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
-    fn forward(&self, weights: &Weights, ids: &Tensor, cache: Option<&mut KvCache>) -> TensorResult<Tensor> {
-        let (batch, time) = ids.dims2()?;
-        let hidden = self.hidden(weights, ids, cache)?;
-        self.logits(weights, &hidden.flatten_to(1)?)?.reshape((batch, time, ()))
-    }
+    /// The parts it is made of.
+    fn decoder(&self) -> Decoder;
 
     /// The content of `config.json`, in the dialect of transformers 4, which version 5 reads too.
     fn config_json(&self) -> serde_json::Value;
 
-    /// The name under which a tied weight is held, when checkpoints may also carry it as `name`.
-    fn tied_to(&self, name: &str) -> Option<&'static str> {
+    /// What checkpoints of the model without its output product leave out before every name.
+    fn base_prefix(&self) -> &'static str;
+
+    /// Our name of a parameter that transformers 5 calls `name`, where it has another for it in memory than in checkpoints.
+    fn renamed(&self, name: &str) -> Option<&'static str> {
         let _ = name;
         None
     }
@@ -88,6 +96,49 @@ pub trait Arch: Send + Sync {
     /// The shape for the fused kernels, when they compute exactly this function and their layout is this one.
     fn fused(&self) -> Option<LlamaShape> {
         None
+    }
+
+    /// Number of token ids the embedding and the output law cover.
+    fn vocab_size(&self) -> usize {
+        self.tokens().vocab_size
+    }
+
+    /// Token that begins every text, if `config.json` names one.
+    fn bos(&self) -> Option<TokenId> {
+        self.tokens().bos
+    }
+
+    /// Tokens that end a text; generation stops at any of them. The first is the one that training data uses.
+    fn eos(&self) -> &[TokenId] {
+        &self.tokens().eos
+    }
+
+    /// Every parameter with its checkpoint name, shape and initialiser, in the order of the flat vector.
+    fn layout(&self) -> Layout {
+        self.decoder().layout()
+    }
+
+    /// States after the last norm: `ids` (batch, time), `u32` -> (batch, time, hidden). With a cache, `ids` continue
+    /// the tokens that the cache has seen.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    fn hidden(&self, weights: &Weights, ids: &Tensor, cache: Option<&mut KvCache>) -> TensorResult<Tensor> {
+        self.decoder().hidden(weights, ids, cache)
+    }
+
+    /// Logits of the next token: `hidden` (n, hidden) -> (n, vocab).
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    fn logits(&self, weights: &Weights, hidden: &Tensor) -> TensorResult<Tensor> {
+        self.decoder().logits(weights, hidden)
+    }
+
+    /// The name under which a tied weight is held, when checkpoints may also carry it as `name`.
+    fn tied_to(&self, name: &str) -> Option<&'static str> {
+        let Decoder { head, embedding, .. } = self.decoder();
+        (head.tied && name == head.name).then_some(embedding.tokens)
     }
 }
 
@@ -149,8 +200,34 @@ macro_rules! architectures {
 }
 
 architectures! {
-    /// LLaMA (Touvron et al. 2023, arXiv 2302.13971) with grouped queries (Ainslie et al. 2023, arXiv 2305.13245).
-    Llama = "llama": LlamaArchitecture, LlamaConfig;
+    /// LLaMA 1, 2 and 3 (Touvron et al. 2023, arXiv 2302.13971) with grouped queries (Ainslie et al. 2023, arXiv 2305.13245).
+    Llama = "llama": RotaryShape, LlamaConfig;
+    /// Mistral (Jiang et al. 2023, arXiv 2310.06825).
+    Mistral = "mistral": RotaryShape, MistralConfig;
+    /// Qwen 2 and 2.5 (Yang et al. 2024, arXiv 2407.10671).
+    Qwen2 = "qwen2": RotaryShape, Qwen2Config;
+    /// Qwen 3 (Yang et al. 2025, arXiv 2505.09388).
+    Qwen3 = "qwen3": RotaryShape, Qwen3Config;
+    /// Gemma (Mesnard et al. 2024, arXiv 2403.08295).
+    Gemma = "gemma": RotaryShape, GemmaConfig;
+    /// Gemma 2 (Riviere et al. 2024, arXiv 2408.00118).
+    Gemma2 = "gemma2": RotaryShape, Gemma2Config;
+    /// Gemma 3, text (Kamath et al. 2025, arXiv 2503.19786).
+    Gemma3 = "gemma3_text": RotaryShape, Gemma3Config;
+    /// Phi 3 and 4 (Abdin et al. 2024, arXiv 2404.14219).
+    Phi3 = "phi3": RotaryShape, Phi3Config;
+    /// OLMo 2 (Walsh et al. 2025, arXiv 2501.00656).
+    Olmo2 = "olmo2": RotaryShape, Olmo2Config;
+    /// SmolLM 3 (Hugging Face 2025).
+    SmolLm3 = "smollm3": RotaryShape, SmolLm3Config;
+    /// GPT-2 (Radford et al. 2019).
+    Gpt2 = "gpt2": Gpt2Shape, Gpt2Config;
+    /// GPT-Neo (Black et al. 2021): the TinyStories models (Eldan & Li 2023, arXiv 2305.07759).
+    GptNeo = "gpt_neo": GptNeoShape, GptNeoConfig;
+    /// GPT-NeoX (Black et al. 2022, arXiv 2204.06745): Pythia (Biderman et al. 2023, arXiv 2304.01373).
+    GptNeoX = "gpt_neox": GptNeoXShape, GptNeoXConfig;
+    /// OPT (Zhang et al. 2022, arXiv 2205.01068).
+    Opt = "opt": OptShape, OptConfig;
 }
 
 impl ModelConfig {
@@ -203,6 +280,17 @@ impl ModelConfig {
     /// each. Activations come on top, about `4 * tokens * vocab` bytes for the logits alone.
     pub fn training_state_bytes(&self) -> u64 {
         16 * self.n_params() as u64
+    }
+
+    /// Bytes that the weights take in memory, as `f32`.
+    pub fn inference_bytes(&self) -> u64 {
+        4 * self.n_params() as u64
+    }
+
+    /// Bytes of keys and values that a token adds to the context of an answer, as `f32`.
+    pub fn cache_bytes_per_token(&self) -> u64 {
+        let of = |block: &decoder::Block| 2 * block.attention.layer.kv_heads * block.attention.layer.head_dim;
+        4 * self.arch().decoder().blocks.iter().map(of).sum::<usize>() as u64
     }
 
     /// Floating-point operations to compute one token's law: 2 N, where N counts every parameter except embedding tables

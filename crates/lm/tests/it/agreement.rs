@@ -1,7 +1,7 @@
 //! The fused and the generic path compute the same: laws, loss and every gradient, over one table of shapes.
 
 use kernels::RowLoss;
-use lm::arch::{LlamaArchitecture, LlamaConfig};
+use lm::arch::{LlamaConfig, RotaryShape};
 use lm::{Batch, Model, ModelConfig, gradient_engine};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -33,7 +33,7 @@ type Llama = (&'static str, Sizes, bool, &'static [(usize, usize)]);
 fn llama(sizes: Sizes, tied: bool) -> ModelConfig {
     let (hidden_size, num_attention_heads, num_key_value_heads, intermediate_size, num_hidden_layers, vocab_size) = sizes;
     let mut config = LlamaConfig::examples().remove(0);
-    config.shape = LlamaArchitecture {
+    config.shape = RotaryShape {
         hidden_size,
         num_attention_heads,
         num_key_value_heads,
@@ -45,7 +45,7 @@ fn llama(sizes: Sizes, tied: bool) -> ModelConfig {
         tie_word_embeddings: tied,
         ..config.shape
     };
-    config.vocab_size = vocab_size;
+    config.tokens.vocab_size = vocab_size;
     ModelConfig::Llama(config)
 }
 

@@ -131,3 +131,54 @@ fn costs_follow_the_6_n_rule() {
     assert_eq!(untied.flops_per_token_forward(), 2.0 * (untied.n_params() - 740) as f64);
     assert_eq!(untied.config().training_state_bytes(), 16 * untied.n_params() as u64);
 }
+
+#[test]
+fn checkpoints_without_the_common_beginning_of_names_and_with_old_tables_are_read() {
+    let examples = ModelConfig::examples();
+    let of = |model_type: &str| examples.iter().find(|config| config.arch().model_type() == model_type).unwrap();
+    for (model_type, table) in [
+        ("gpt2", "h.0.attn.bias"),
+        ("gpt_neo", "h.1.attn.attention.masked_bias"),
+        ("gpt_neox", "layers.0.attention.rotary_emb.inv_freq"),
+        ("opt", "decoder.version"),
+    ] {
+        let model = stirred(of(model_type), 8);
+        let dir = tempfile::tempdir().unwrap();
+        model.save(dir.path(), None, &ModelCard::default()).unwrap();
+        let path = dir.path().join("model.safetensors");
+        let raw = std::fs::read(&path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&raw).unwrap();
+        let prefix = model.config().arch().base_prefix();
+        let short = |name: String| name.strip_prefix(prefix).map_or(name.clone(), String::from);
+        let mut tensors: Vec<_> = file.tensors().into_iter().map(|(name, view)| (short(name), view)).collect();
+        let four = 1.0_f32.to_le_bytes();
+        let extra = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &four).unwrap();
+        if model_type != "opt" {
+            tensors.push((table.to_string(), extra.clone()));
+        }
+        std::fs::write(&path, safetensors::serialize(tensors.clone(), None).unwrap()).unwrap();
+        assert_eq!(Model::load(dir.path()).unwrap().weights(), model.weights(), "{model_type}");
+
+        tensors.push(("h.0.attn.else".to_string(), extra));
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+        assert!(Model::load(dir.path()).is_err(), "{model_type}: an unknown tensor is refused");
+    }
+}
+
+#[test]
+fn f16_is_read_exactly() {
+    let model = stirred(&ModelConfig::examples()[1], 8);
+    // whole sixteenths below 8 are f16 numbers: sign, exponent 15 + e, ten bits after the leading one
+    let rounded = model.with_weights(model.weights().iter().map(|w| ((w * 16.0).round() / 16.0).clamp(-7.0, 7.0)).collect());
+    let half = |w: f32| {
+        let bits = w.to_bits();
+        let sign = (bits >> 16) as u16 & 0x8000;
+        let exponent = (bits >> 23 & 0xff) as i32 - 127;
+        let short = if w == 0.0 { sign } else { sign | ((exponent + 15) as u16) << 10 | (bits >> 13) as u16 & 0x3ff };
+        short.to_le_bytes().to_vec()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    rounded.save(dir.path(), None, &ModelCard::default()).unwrap();
+    write_as(&rounded, &dir.path().join("model.safetensors"), safetensors::Dtype::F16, &|_| true, &half);
+    assert_eq!(Model::load(dir.path()).unwrap().weights(), rounded.weights());
+}

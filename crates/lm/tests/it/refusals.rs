@@ -28,10 +28,14 @@ fn unsupported_or_impossible_configurations_are_refused_by_name() {
         ("model_type", json!(null), "`model_type` is missing"),
         ("hidden_act", json!("gelu"), "`hidden_act` is \"gelu\""),
         ("pretraining_tp", json!(2), "`pretraining_tp` is 2"),
-        ("rope_scaling", json!({"rope_type": "linear", "factor": 2.0}), "`rope_scaling.factor` is 2.0"),
+        ("rope_scaling", json!({"rope_type": "linear", "factor": 0.5}), "`rope_scaling.factor` is 0.5: give a number from 1 up"),
+        ("rope_scaling", json!({"rope_type": "linear"}), "`rope_scaling.factor` is missing"),
+        ("rope_scaling", json!({"type": "linear", "factor": 2.0, "beta_fast": 32}), "`rope_scaling.beta_fast` is 32"),
+        ("rope_scaling", json!({"rope_type": "yarn", "factor": 2.0}), "`rope_scaling.rope_type` is \"yarn\""),
         ("rope_scaling", json!({"rope_type": "dynamic"}), "`rope_scaling.rope_type` is \"dynamic\""),
         ("rope_scaling", json!(3), "`rope_scaling` is 3"),
-        ("rope_parameters", json!({"rope_type": "llama3", "rope_theta": 1e4}), "`rope_parameters.rope_type` is \"llama3\""),
+        ("rope_parameters", json!({"rope_type": "llama3", "rope_theta": 1e4}), "`rope_parameters.factor` is missing"),
+        ("partial_rotary_factor", json!(0.5), "`partial_rotary_factor` is 0.5"),
         ("rope_theta", json!(-1.0), "`rope_theta` is -1.0"),
         ("sliding_window", json!(128), "`sliding_window` is 128"),
         ("layer_types", json!(["sliding_attention"]), "`layer_types`"),
@@ -221,4 +225,46 @@ fn a_tokenizer_with_too_many_ids_is_refused() {
     tokenizer.save(dir.path()).unwrap();
     let error = Model::load_with_tokenizer(dir.path()).err().unwrap().to_string();
     assert!(error.contains("tokenizer.json") && error.contains("config.json says `vocab_size` 37"), "{error}");
+}
+
+#[test]
+fn options_of_every_architecture_that_would_change_results_are_refused_by_name() {
+    let cases = [
+        ("mistral", "hidden_act", json!("gelu"), "`hidden_act` is \"gelu\""),
+        ("mistral", "sliding_window", json!(0), "`sliding_window` is 0"),
+        ("qwen2", "layer_types", json!(["sliding_attention", "full_attention"]), "`sliding_window` is missing"),
+        ("qwen2", "layer_types", json!(["chunked_attention", "full_attention"]), "`layer_types` is"),
+        ("qwen3", "rope_scaling", json!({"rope_type": "yarn", "factor": 4.0}), "`rope_scaling.rope_type` is \"yarn\""),
+        ("gemma", "use_bidirectional_attention", json!(true), "`use_bidirectional_attention` is true"),
+        ("gemma", "hidden_activation", json!("quick_gelu"), "`hidden_activation` is \"quick_gelu\""),
+        ("gemma2", "final_logit_softcapping", json!(-1.0), "`final_logit_softcapping` is -1.0"),
+        ("gemma3_text", "attn_logit_softcapping", json!(50.0), "`attn_logit_softcapping` is 50.0"),
+        ("gemma3_text", "rope_parameters", json!({"full_attention": {}, "other": {}}), "`rope_parameters.other` is"),
+        ("phi3", "rope_scaling", json!({"type": "longrope", "long_factor": [1.0]}), "`rope_scaling.rope_type` is \"longrope\""),
+        ("phi3", "partial_rotary_factor", json!(0.25), "`partial_rotary_factor` is 0.25"),
+        ("olmo2", "clip_qkv", json!(8.0), "`clip_qkv` is 8.0"),
+        ("smollm3", "no_rope_layers", json!([1, 2]), "`no_rope_layers` is [1,2]"),
+        ("gpt2", "add_cross_attention", json!(true), "`add_cross_attention` is true"),
+        ("gpt2", "reorder_and_upcast_attn", json!(true), "`reorder_and_upcast_attn` is true"),
+        ("gpt2", "n_embd", json!(30), "`n_embd` is 30: give a multiple of n_head = 4"),
+        ("gpt2", "n_inner", json!(0), "`n_inner` is 0"),
+        ("gpt_neo", "attention_types", json!([[["global", "sparse"], 1]]), "`attention_types` is"),
+        ("gpt_neo", "attention_types", json!([[["global"], u64::MAX]]), "`attention_types` is"),
+        ("gpt_neo", "attention_layers", json!(["global"]), "`attention_layers` is [\"global\"]"),
+        ("gpt_neox", "rotary_pct", json!(0.1), "`rotary_pct` is 0.1"),
+        ("gpt_neox", "hidden_act", json!("tanh"), "`hidden_act` is \"tanh\""),
+        ("opt", "do_layer_norm_before", json!(false), "`do_layer_norm_before` is false"),
+        ("opt", "_remove_final_layer_norm", json!(true), "`_remove_final_layer_norm` is true"),
+        ("opt", "word_embed_proj_dim", json!(10), "`word_embed_proj_dim` is 10"),
+    ];
+    for (model_type, key, value, expected) in cases {
+        let examples = ModelConfig::examples();
+        let config = examples.iter().find(|config| config.arch().model_type() == model_type).unwrap();
+        let mut json = config.arch().config_json();
+        assert!(ModelConfig::parse(&json.to_string(), Path::new("c")).is_ok(), "{model_type}");
+        json[key] = value;
+        let error = ModelConfig::parse(&json.to_string(), Path::new("c")).err().map(|error| error.to_string());
+        let error = error.unwrap_or_else(|| panic!("{model_type}: {key} = {} is read", json[key]));
+        assert!(error.contains(expected) && error.lines().count() == 1, "{model_type}, {key}: {error}");
+    }
 }

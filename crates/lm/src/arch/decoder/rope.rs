@@ -1,0 +1,107 @@
+use candle_core::{Device, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Rotary position embedding (Su et al. 2021, arXiv 2104.09864).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// Components of a head that are turned, even.
+    pub width: usize,
+    /// How frequencies are changed for texts longer than those of the first training.
+    pub scaling: Option<RopeScaling>,
+}
+
+/// Changed frequencies, as `rope_scaling` of `config.json` states them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(tag = "rope_type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RopeScaling {
+    /// All divided by `factor` (Chen et al. 2023, arXiv 2306.15595).
+    Linear {
+        /// At least 1.
+        factor: f64,
+    },
+    /// Low ones divided by `factor`, high ones kept, those between interpolated (Llama 3.1, arXiv 2407.21783, section 3.4).
+    Llama3 {
+        /// At least 1.
+        factor: f64,
+        /// Wavelengths longer than the original context over this are divided.
+        low_freq_factor: f64,
+        /// Wavelengths shorter than the original context over this are kept; above `low_freq_factor`.
+        high_freq_factor: f64,
+        /// Context of the first training, in tokens.
+        original_max_position_embeddings: usize,
+    },
+}
+
+impl Rope {
+    /// Angle per position of each pair, rounded to `f32` at the steps where transformers does.
+    fn frequencies(&self) -> Vec<f32> {
+        let plain = (0..self.width / 2).map(|i| 1.0 / (self.theta as f32).powf((2 * i) as f32 / self.width as f32));
+        match self.scaling {
+            None => plain.collect(),
+            Some(RopeScaling::Linear { factor }) => plain.map(|w| w / factor as f32).collect(),
+            Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings }) => {
+                let context = original_max_position_embeddings as f64;
+                let scaled = |w: f32| {
+                    let wavelength = 2.0 * std::f64::consts::PI / f64::from(w);
+                    if wavelength < context / high_freq_factor {
+                        return w;
+                    }
+                    let divided = f64::from(w) / factor;
+                    if wavelength > context / low_freq_factor {
+                        return divided as f32;
+                    }
+                    let kept = (context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                    ((1.0 - kept) * divided + kept * f64::from(w)) as f32
+                };
+                plain.map(scaled).collect()
+            }
+        }
+    }
+
+    /// Cosines and sines for `time` positions after `seen`, each (t, width / 2).
+    pub(super) fn tables(&self, seen: usize, time: usize, device: &Device) -> Result<(Tensor, Tensor)> {
+        let (half, frequencies) = (self.width / 2, self.frequencies());
+        let angles = |f: fn(f32) -> f32| -> Vec<f32> {
+            (seen..seen + time).flat_map(|t| frequencies.iter().map(move |w| f(t as f32 * w))).collect()
+        };
+        Ok((Tensor::from_vec(angles(f32::cos), (time, half), device)?, Tensor::from_vec(angles(f32::sin), (time, half), device)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llama_3_keeps_high_frequencies_and_divides_low_ones() {
+        let plain = Rope { theta: 500_000.0, width: 128, scaling: None };
+        let scaling = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: 8192,
+        };
+        let (a, b) = (plain.frequencies(), Rope { scaling: Some(scaling), ..plain }.frequencies());
+        let wavelength = |w: f32| std::f32::consts::TAU / w;
+        let mut seen = [false; 3];
+        for (a, b) in a.iter().zip(&b) {
+            match wavelength(*a) {
+                short if short < 2048.0 => {
+                    assert_eq!(a, b);
+                    seen[0] = true;
+                }
+                long if long > 8192.0 => {
+                    assert_eq!(a / 8.0, *b);
+                    seen[1] = true;
+                }
+                _ => {
+                    assert!(a / 8.0 < *b && b < a);
+                    seen[2] = true;
+                }
+            }
+        }
+        assert_eq!(seen, [true; 3]);
+    }
+}
