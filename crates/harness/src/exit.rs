@@ -1,6 +1,7 @@
 //! Exit codes, decided in this one place.
 //!
-//! 0 done; 1 unexpected; 2 usage, configuration or input; 75 stopped and resumable (`EX_TEMPFAIL`); 128 + n on signal n.
+//! 0 done; 1 unexpected; 2 usage, configuration or input; 75 stopped and resumable (`EX_TEMPFAIL`); 100 a check that was
+//! asked for failed; 128 + n on signal n.
 
 use std::io;
 use std::sync::Arc;
@@ -17,6 +18,14 @@ pub const UNEXPECTED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Stopped by circumstances; the same command resumes.
 pub const RESUMABLE: u8 = 75;
+
+/// A check that was asked for has failed.
+pub const DEVIATES: u8 = 100;
+
+/// What a check that was asked for has found.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Deviates(pub String);
 
 /// A mistake in how the command was called, or in what it was given.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +58,9 @@ pub fn code(error: &anyhow::Error, signal: Option<u8>) -> u8 {
     }
     if stopped || error.is::<NoRoom>() {
         return RESUMABLE;
+    }
+    if error.is::<Deviates>() {
+        return DEVIATES;
     }
     match store::trouble(error.as_ref()) {
         Some(Trouble::Full | Trouble::InUse) => return RESUMABLE,

@@ -81,6 +81,16 @@ pub enum LoadError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file of reference values that cannot be compared with.
+    #[error("{path}: tensor `{name}` {why}")]
+    Reference {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The tokenizer cannot be used.
     #[error("{path}: {why}")]
     Tokenizer {

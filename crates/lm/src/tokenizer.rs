@@ -191,6 +191,17 @@ impl Tokenizer {
         self.bos.into_iter().chain(self.encode(text)).collect()
     }
 
+    /// The algorithm that cuts text into tokens, by its usual name.
+    pub fn kind(&self) -> &'static str {
+        use tokenizers::models::ModelWrapper;
+        match self.inner.get_model() {
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+            ModelWrapper::Unigram(_) => "Unigram",
+        }
+    }
+
     /// The largest id.
     pub fn max_id(&self) -> TokenId {
         self.max_id

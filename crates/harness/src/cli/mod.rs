@@ -22,7 +22,7 @@ use output::{Output, complain};
 #[derive(Debug, Parser)]
 #[command(name = "birthmark", version, max_term_width = 120)]
 #[command(after_help = "Exit codes: 0 done; 1 unexpected; 2 usage, configuration or input; 75 stopped, run again to resume; \
-                        130, 143 stopped by a signal, run again to resume.")]
+                        100 a check that was asked for failed; 130, 143 stopped by a signal, run again to resume.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -101,7 +101,7 @@ pub fn main() -> ExitCode {
         Ok(Err(error)) => {
             let code = exit::code(&error, signals.received());
             match code {
-                exit::UNEXPECTED | exit::USAGE => complain(&format!("error: {}", chain(&error))),
+                exit::UNEXPECTED | exit::USAGE | exit::DEVIATES => complain(&format!("error: {}", chain(&error))),
                 exit::RESUMABLE => {
                     let full = store::trouble(error.as_ref()) == Some(store::Trouble::Full);
                     let mend = if full { "; free some space and run the same command again" } else { "" };

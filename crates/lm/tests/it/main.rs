@@ -12,3 +12,4 @@ mod parity;
 mod reference;
 mod refusals;
 mod support;
+mod verify;

@@ -1,9 +1,11 @@
 //! `birthmark model`: looking at one local language model.
 
+mod convert;
 mod generate;
 mod info;
 mod score;
 mod texts;
+mod verify;
 
 use std::sync::Arc;
 
@@ -23,6 +25,10 @@ pub enum ModelCommand {
     Score(score::ScoreArgs),
     /// Text in the model's own words.
     Generate(generate::GenerateArgs),
+    /// Hold logits, loss, gradients and greedy answers against another implementation's; exit code 100 when they deviate.
+    Verify(verify::VerifyArgs),
+    /// Write a model again as safetensors that transformers loads.
+    Convert(convert::ConvertArgs),
 }
 
 /// Answers one of them.
@@ -31,9 +37,15 @@ pub fn model(command: &ModelCommand, signals: &Signals, out: &mut Output) -> any
         ModelCommand::Info(args) => info::info(args, out),
         ModelCommand::Score(args) => score::score(args, signals, out),
         ModelCommand::Generate(args) => generate::generate(args, signals, out),
+        ModelCommand::Verify(args) => verify::verify(args, signals, out),
+        ModelCommand::Convert(args) => convert::convert(args, out),
     }
 }
 
 fn runtime(threads: &ThreadArgs, signals: &Signals) -> anyhow::Result<Runtime> {
-    Runtime::new(threads.count(), ComputePath::Fused, Arc::clone(&signals.cancelled))
+    runtime_on(ComputePath::Fused, threads, signals)
+}
+
+fn runtime_on(path: ComputePath, threads: &ThreadArgs, signals: &Signals) -> anyhow::Result<Runtime> {
+    Runtime::new(threads.count(), path, Arc::clone(&signals.cancelled))
 }

@@ -1,0 +1,46 @@
+//! `birthmark model convert`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lm::{Model, ModelCard, Tokenizer};
+
+use crate::cli::output::Output;
+use crate::exit::UsageError;
+
+/// Which model, and where to.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// What to convert: a model directory in any layout that is read.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Directory to make; it must not exist.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Writes the model as one safetensors file of `F32`, with a `config.json` that transformers 4 and 5 read.
+pub fn convert(args: &ConvertArgs, out: &mut Output) -> anyhow::Result<()> {
+    let place = args.out.display();
+    if args.out.exists() {
+        return Err(UsageError(format!("--out: {place} exists already; name a directory that does not")).into());
+    }
+    let model = Model::load(&args.model)?;
+    let tokenizer = match args.model.join("tokenizer.json").exists() {
+        true => Some(Tokenizer::load(&args.model)?),
+        false => None,
+    };
+    let body = format!("Converted from {} by birthmark; the weights are the same numbers in `F32`.", args.model.display());
+    let card = ModelCard { title: model.config().arch().model_type().to_string(), body, ..ModelCard::default() };
+    // a directory appears under its name when it is whole
+    let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let scratch = parent.join(format!(".{}.{}", args.out.file_name().unwrap_or_default().to_string_lossy(), std::process::id()));
+    let written = model.save(&scratch, tokenizer.as_ref(), &card).and_then(|()| Ok(std::fs::rename(&scratch, &args.out)?));
+    if written.is_err() {
+        let _ = std::fs::remove_dir_all(&scratch);
+    }
+    written?;
+    out.pair("written", place)?;
+    out.pair("parameters", model.n_params())?;
+    out.pair("tokenizer", tokenizer.map_or("none".into(), |tokenizer| format!("ids up to {}", tokenizer.max_id())))
+}
