@@ -156,13 +156,16 @@ impl Scratch {
         &named.or(self.results.last()).unwrap_or_else(|| panic!("`{typed}` before any `birthmark run`")).1
     }
 
-    /// A path below `artifacts/` or `results/` made one of the scratch directory; hashes are examples there.
+    /// A path below `artifacts/`, `results/` or `target/` made one of the scratch directory; hashes are examples there.
     fn moved(&self, arg: &str) -> String {
         if let Some(kind) = arg.strip_prefix("artifacts/").and_then(|rest| rest.split('/').next()) {
             let made = fs::read_dir(self.at("artifacts").join(kind)).into_iter().flatten().flatten().map(|entry| entry.path());
             let mut made: Vec<PathBuf> = made.filter(|path| path.join("manifest.json").is_file()).collect();
             made.sort();
             return text(made.first().unwrap_or_else(|| panic!("`{arg}`: no run made such an artifact"))).to_string();
+        }
+        if let Some(name) = arg.strip_prefix("target/") {
+            return text(&self.at(name)).to_string();
         }
         if arg.starts_with("results/") { text(self.results(arg)).to_string() } else { arg.to_string() }
     }
