@@ -10,6 +10,9 @@ mod experiments;
 mod floors;
 mod full_disk;
 mod golden;
+mod hub;
+#[path = "../crates/lm/tests/it/hub_server.rs"]
+mod hub_server;
 mod protocols;
 mod readme;
 mod reference;
