@@ -1,6 +1,7 @@
 //! Models from a hub: caches as Python lays them out, and a server on the loopback.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -384,4 +385,31 @@ fn a_server_that_says_nothing_is_not_waited_for() {
     let mut settings = HubSettings::at(format!("http://{}", listener.local_addr().unwrap()), dir.path().into());
     settings.patience = Duration::from_millis(200);
     refused(&settings, &name("main"), &["cannot be reached (timeout", "hf download"]);
+}
+
+#[test]
+fn an_https_endpoint_is_spoken_to_in_tls_only() {
+    let (server, _dir, mut settings) = hub();
+    settings.endpoint = settings.endpoint.replace("http://", "https://");
+    settings.patience = Duration::from_millis(500);
+    refused(&settings, &name("main"), &[&settings.endpoint, "cannot be reached"]);
+    assert!(server.requests().iter().all(|request| !request.contains(NAME)));
+}
+
+#[test]
+fn a_proxy_is_gone_through() {
+    let (server, _dir, mut settings) = hub();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    settings.proxy = Some(format!("http://{}", proxy.local_addr().unwrap()));
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = proxy.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+        stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").unwrap();
+        line
+    });
+    refused(&settings, &name("main"), &["cannot be reached"]);
+    let line = asked.join().unwrap();
+    assert!(line.contains(server.endpoint().trim_start_matches("http://")), "{line}");
+    assert_eq!(server.requests(), [""; 0]);
 }
