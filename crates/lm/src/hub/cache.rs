@@ -4,6 +4,7 @@
 //! `snapshots/<commit>/<file>` (links to them) and `.no_exist/<commit>/<file>` (empty, for files the model does not have);
 //! locks lie in `.locks/models--org--name/`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hf_hub::{Cache, CacheRepo, Repo};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::files::{self, Part};
+use super::files::{self, Part, Wanted};
 use super::name::is_commit;
 use super::{HubError, ModelName};
 use crate::checkpoint;
@@ -54,7 +57,7 @@ impl Folder {
         self.root.join("blobs").join(etag)
     }
 
-    /// What came so far of a blob. Python's library appends to the same file.
+    /// What came so far of a blob, under the name that Python's library gave it when it still resumed downloads.
     pub(super) fn incomplete(&self, etag: &str) -> PathBuf {
         self.root.join("blobs").join(format!("{etag}.incomplete"))
     }
@@ -65,6 +68,19 @@ impl Folder {
 
     fn absence(&self, commit: &str, file: &str) -> PathBuf {
         self.root.join(".no_exist").join(commit).join(file)
+    }
+
+    /// Names of all files at a commit, where newer versions of Python's library have noted them (`trees/<commit>.json`).
+    fn listed(&self, commit: &str) -> Option<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Tree {
+            format_version: u64,
+            files: BTreeMap<String, IgnoredAny>,
+        }
+        let text = fs::read(self.root.join("trees").join(format!("{commit}.json"))).ok()?;
+        // of another version, or damaged: no more than a note is lost
+        let tree: Tree = serde_json::from_slice(&text).ok()?;
+        (tree.format_version == 1).then(|| tree.files.into_keys().collect())
     }
 
     /// The commit that the revision is, or was when the server was last asked.
@@ -97,8 +113,9 @@ impl Folder {
 
     /// Whether `part` of the model is here at this commit, every shard of the weights included.
     ///
-    /// Nothing in the layout says whether a snapshot is whole. `strict` also asks for the tokenizer's files, unless the model
-    /// is known to have none; small optional files that came with neither are not missed.
+    /// Little in the layout says whether a snapshot is whole. `strict` asks for every file that is wanted where the files of
+    /// the commit are known, and else for the tokenizer's files too, unless the model is known to have none; small optional
+    /// files that came with neither are not missed.
     pub(super) fn holds(&self, commit: &str, part: Part, strict: bool) -> bool {
         let directory = self.snapshot(commit);
         let has = |file: &str| directory.join(file).is_file();
@@ -108,12 +125,18 @@ impl Folder {
         }
         let weights = || checkpoint::shards(&directory).is_ok_and(|shards| shards.iter().all(|shard| shard.is_file()));
         let adapter = || files::ADAPTER.iter().all(|file| has(file)) && (!has(files::CONFIG) || absent(checkpoint::SINGLE));
-        let settled = !strict || files::TOKENIZER.iter().all(|file| has(file) || absent(file));
+        let settled = !strict
+            || match self.listed(commit).map(|listed| Wanted::of(&self.name, &listed, part)) {
+                Some(Ok(wanted)) => wanted.files.iter().all(|file| has(file)),
+                _ => files::TOKENIZER.iter().all(|file| has(file) || absent(file)),
+            };
         settled && (has(files::CONFIG) && weights() || adapter())
     }
 
-    /// Takes the lock of one blob, which Python's library takes too; it is freed when dropped.
-    pub(super) fn lock(&self, etag: &str, cancelled: &AtomicBool) -> Result<File, HubError> {
+    /// Takes the lock of one blob, which Python's library takes too; it is freed when dropped. `waits` is told once if another
+    /// holds it.
+    pub(super) fn lock(&self, etag: &str, cancelled: &AtomicBool, waits: impl FnOnce()) -> Result<File, HubError> {
+        let mut waits = Some(waits);
         let path = self.locks.join(format!("{etag}.lock"));
         make_parent(&path)?;
         let file = File::options().create(true).append(true).open(&path).map_err(HubError::io(&path, "make it"))?;
@@ -124,6 +147,9 @@ impl Folder {
                 // some network file systems have no locks; Python's library goes on without them too
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
                 Err(TryLockError::Error(error)) => return Err(HubError::io(&path, "lock it")(error)),
+            }
+            if let Some(waits) = waits.take() {
+                waits();
             }
             if cancelled.load(Ordering::Relaxed) {
                 return Err(HubError::Cancelled(self.name.clone()));
@@ -227,10 +253,12 @@ mod tests {
     fn a_held_lock_is_waited_for_until_cancelled() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path(), &"a/b".parse().unwrap());
-        let held = folder.lock("x", &AtomicBool::new(false)).unwrap();
-        assert!(matches!(folder.lock("x", &AtomicBool::new(true)), Err(HubError::Cancelled(_))));
+        let held = folder.lock("x", &AtomicBool::new(false), || panic!("nobody holds it")).unwrap();
+        let mut waited = false;
+        let cancelled = folder.lock("x", &AtomicBool::new(true), || waited = true);
+        assert!(waited && matches!(cancelled, Err(HubError::Cancelled(_))));
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| folder.lock("x", &AtomicBool::new(false)).map(drop));
+            let waiting = scope.spawn(|| folder.lock("x", &AtomicBool::new(false), || {}).map(drop));
             std::thread::sleep(LOCK_EVERY);
             drop(held);
             waiting.join().unwrap().unwrap();

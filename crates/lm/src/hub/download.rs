@@ -52,7 +52,8 @@ impl Downloads<'_> {
             return Ok(());
         }
         self.go_on()?;
-        let _lock = self.folder.lock(&meta.etag, self.cancelled)?;
+        let notice = format!("{}: another process is fetching {file}; waiting for it", self.name);
+        let _lock = self.folder.lock(&meta.etag, self.cancelled, || (self.progress)(HubEvent::Notice(&notice)))?;
         let blob = self.folder.blob(&meta.etag);
         // whoever held the lock may have brought it
         if !blob.is_file() {

@@ -132,9 +132,9 @@ pub enum HubError {
         /// The system's own words.
         source: io::Error,
     },
-    /// The index of its shards cannot be used.
+    /// Its configuration or the index of its shards cannot be used; its weights were not fetched.
     #[error(transparent)]
-    Index(#[from] LoadError),
+    Load(#[from] LoadError),
     /// Stopped from outside; what came is kept.
     #[error("stopped while fetching {0}")]
     Cancelled(ModelName),
@@ -158,7 +158,7 @@ impl HubError {
                 | Self::Pickle { .. }
                 | Self::NotAModel { .. }
                 | Self::Answer { .. }
-                | Self::Index(_)
+                | Self::Load(_)
         )
     }
 }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::checkpoint;
+use crate::{ModelConfig, checkpoint};
 use cache::Folder;
 use download::Downloads;
 use files::{Part, Wanted};
@@ -76,7 +76,8 @@ pub struct Snapshot {
 /// What happens while a model is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HubEvent<'a> {
-    /// A download begins: of `bytes` bytes in `files` files, `here` bytes have come earlier.
+    /// A download begins: of `bytes` bytes in `files` files, `here` bytes have come earlier, among them the configuration and an
+    /// index of shards, which say what else is to come.
     Begins {
         /// Files of the model.
         files: usize,
@@ -100,7 +101,7 @@ pub fn cached(settings: &HubSettings, name: &ModelName) -> Option<Snapshot> {
 ///
 /// A commit that is in the cache is used without asking anybody. For a branch or tag the server is asked which commit it is;
 /// when it cannot be reached, the commit it was last is used and a [`HubEvent::Notice`] says so. What a cancelled or broken
-/// download leaves is taken up by the next.
+/// download leaves is taken up by the next. A configuration that [`ModelConfig`] refuses is refused before any weight is fetched.
 ///
 /// # Errors
 /// See [`HubError`].
@@ -154,9 +155,11 @@ fn obtain(
     let server = Server::new(settings, name)?;
     let listing = match (server.listing(), known) {
         (Ok(listing), _) => listing,
-        (Err(error @ HubError::Unreachable { .. }), Some(snapshot)) => {
+        (Err(HubError::Unreachable { endpoint, why }), Some(snapshot)) => {
             let commit = &snapshot.commit;
-            progress(HubEvent::Notice(&format!("{error}: using {name} as it is in the cache, commit {commit}")));
+            progress(HubEvent::Notice(&format!(
+                "{endpoint} cannot be reached ({why}): using {name} as it is in the cache, commit {commit}"
+            )));
             return Ok(snapshot);
         }
         (Err(HubError::Unreachable { endpoint, why }), None) => {
@@ -186,6 +189,12 @@ fn download(downloads: &mut Downloads<'_>, wanted: &Wanted) -> Result<(), HubErr
     let mut files: Vec<(String, server::FileMeta)> = Vec::new();
     for file in &wanted.files {
         files.push((file.to_string(), downloads.server.meta(commit, file)?));
+    }
+    if let Some((config, meta)) = files.iter().find(|(file, _)| file == files::CONFIG).cloned() {
+        downloads.file(&config, &meta)?;
+        let path = downloads.folder.snapshot(commit).join(config);
+        let mend = "fetch the model again";
+        ModelConfig::parse(&checkpoint::read_text(&path, mend)?, &path)?;
     }
     if let Some((index, meta)) = files.iter().find(|(file, _)| file == checkpoint::INDEX).cloned() {
         downloads.file(&index, &meta)?;

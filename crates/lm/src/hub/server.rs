@@ -191,8 +191,7 @@ impl Server {
 
     /// Whether the token may be shown there.
     fn is_home(&self, url: &str) -> bool {
-        url.strip_prefix(&self.endpoint).is_some_and(|rest| rest.starts_with('/'))
-            || origin(url).is_some_and(|there| origin(&self.endpoint) == Some(there))
+        origin(url).is_some_and(|there| origin(&self.endpoint) == Some(there))
     }
 
     /// Refuses an answer that is not what was asked for.

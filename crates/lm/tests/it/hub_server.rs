@@ -24,7 +24,7 @@ pub struct Repository {
     pub commit: String,
     /// Names and contents.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Whoever does not show it is refused.
+    /// Whoever does not show it is refused every file.
     pub token: Option<String>,
     /// Answer everything with this status.
     pub status: Option<u16>,
@@ -169,7 +169,9 @@ impl Connection {
             assert_eq!(shown, None, "the token is not for the place where contents lie");
             return self.content(&repository, path.trim_start_matches('/'), from);
         }
-        if repository.token.as_deref().is_some_and(|token| shown != Some(token)) {
+        // what a gated model consists of is public
+        let is_public = path.starts_with("/api/models/");
+        if !is_public && repository.token.as_deref().is_some_and(|token| shown != Some(token)) {
             return self.answer(401, &[("X-Error-Code", "GatedRepo")], b"Access is restricted.", head);
         }
         self.route(&repository, &path, head)
