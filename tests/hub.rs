@@ -128,6 +128,11 @@ fn an_experiment_names_its_teacher_on_the_hub() {
     assert!(hub.server.requests().is_empty() && !hub.cache().exists(), "a check asks nobody");
 
     let mut run = open_teacher(Path::new(NAME), tiny_model(), place.path());
+    let refused = hub.lead(&mut run).args(["--set", "owner={ secret_file = \"none\" }"]).output().unwrap();
+    Ran::of(refused).refused_with(&["owner.secret_file"]);
+    assert!(hub.server.requests().is_empty() && !hub.cache().exists(), "nothing is fetched for a file with a mistake");
+
+    let mut run = open_teacher(Path::new(NAME), tiny_model(), place.path());
     let ran = Ran::of(hub.lead(&mut run).output().unwrap()).expect_code(0);
     assert!(ran.stderr.contains("fetching an-org/tiny"), "{}", ran.stderr);
     let directory = results_directory(&place.path().join("results"));

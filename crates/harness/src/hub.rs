@@ -87,6 +87,11 @@ impl<'a> Models<'a> {
         self.find_with(path, typed, hub::fetch_config)
     }
 
+    /// Whether finding it may take a download.
+    pub fn may_fetch(&self, path: &Path, typed: &str) -> bool {
+        self.fetching.is_some() && !path.exists() && typed.parse::<ModelName>().is_ok()
+    }
+
     fn find_with(&self, path: &Path, typed: &str, fetch: Fetch) -> anyhow::Result<FoundModel> {
         let local = FoundModel { directory: path.to_path_buf(), origin: None };
         if path.exists() {

@@ -22,6 +22,7 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
     let experiment = &loaded.value;
     let mut lookup = Lookup { loaded, models, problems: Vec::new() };
     let corpus = lookup.corpus(&experiment.corpus)?;
+    let secret = lookup.secret();
     let teacher = lookup.teacher()?;
     let stranger = lookup.source("stranger", experiment.stranger.train.as_ref(), experiment.stranger.model.as_deref())?;
     let base = match &experiment.base {
@@ -29,7 +30,6 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
         BaseConfig::Cold(cold) => Some(BaseSource::Cold(cold.clone())),
         BaseConfig::Model(typed) => lookup.model("base.model", typed)?.map(BaseSource::Open),
     };
-    let secret = lookup.secret();
     match (corpus, teacher, stranger, base, secret) {
         (Some(corpus), Some(teacher), Some(stranger), Some(base), Some(secret)) if lookup.problems.is_empty() => {
             let world = World {
@@ -140,6 +140,10 @@ impl Lookup<'_> {
     /// `None` when a problem was noted; what is no mistake in the file, such as a network that failed, is an error.
     fn model(&mut self, key: &str, typed: &str) -> anyhow::Result<Option<ModelDirectory>> {
         let path = self.path(key, typed);
+        // what is wrong already is said at once, not after gigabytes
+        if !self.problems.is_empty() && self.models.may_fetch(&path, typed) {
+            return Ok(None);
+        }
         let identified = match self.models.find(&path, typed) {
             Ok(found) => identify(found),
             Err(error) if exit::is_refusal(&error) => Err((format!("{error:#}"), String::new())),
