@@ -97,6 +97,10 @@ fn every_experiment_is_valid_and_estimated() {
         if fs::read_to_string(&file).unwrap().contains("../shared") && shared(&file.display().to_string()).is_none() {
             continue;
         }
+        // experiments on models of the hub are checked with stand-ins by real_models.rs
+        if fs::read_to_string(&file).unwrap().contains("@main\"") {
+            continue;
+        }
         let shown = birthmark(&["check", text(&file), "--quick"]).expect_code(0);
         for part in ["is valid", "queries", "training tokens", "disk", "time"] {
             assert!(shown.stdout.contains(part), "no `{part}` in\n{}", shown.stdout);

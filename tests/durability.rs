@@ -28,7 +28,7 @@ fn started(place: &Path) -> Child {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     // `kill` of the shell: not every system has the program
     let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
     assert!(sent.success());

@@ -10,9 +10,13 @@ mod experiments;
 mod floors;
 mod full_disk;
 mod golden;
+mod hub;
+#[path = "../crates/lm/tests/it/hub_server.rs"]
+mod hub_server;
 mod models;
 mod protocols;
 mod readme;
+mod real_models;
 mod reference;
 mod same_bits;
 mod sampling;

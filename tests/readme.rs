@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{birthmark, root, shared, text};
+use crate::hub_server::{HubServer, Repository};
+use crate::support::{Ran, birthmark, command, root, shared, text, tiny_model};
 
 /// Scales `experiments/quickstart.toml` down to seconds: every stage, mark, surface and arm stays.
 const QUICKSTART: &[&str] = &[
@@ -171,6 +172,14 @@ impl Scratch {
     }
 }
 
+/// Runs a command that names the model `org/name` beside a hub that has it.
+fn with_hub(args: &[String]) -> Ran {
+    let (server, home) = (HubServer::start(Repository::of("org/name", tiny_model())), tempfile::tempdir().unwrap());
+    let mut command = command(&root());
+    command.args(args).env("HF_HUB_OFFLINE", "0").env("HF_ENDPOINT", server.endpoint()).env("HF_HOME", home.path());
+    Ran::of(command.output().unwrap())
+}
+
 #[test]
 fn every_command_of_the_readme_works() {
     let mut scratch = Scratch { place: tempfile::tempdir().unwrap(), results: Vec::new() };
@@ -190,7 +199,8 @@ fn every_command_of_the_readme_works() {
             }
             _ => {
                 let args: Vec<String> = args.iter().map(|arg| scratch.moved(arg)).collect();
-                assert!(!birthmark(&args).expect_code(0).stdout.is_empty(), "{line}");
+                let ran = if args.iter().any(|arg| arg.starts_with("org/name")) { with_hub(&args) } else { birthmark(&args) };
+                assert!(!ran.expect_code(0).stdout.is_empty(), "{line}");
             }
         }
         ran += 1;

@@ -79,10 +79,31 @@ pub fn birthmark<S: AsRef<OsStr>>(args: &[S]) -> Ran {
     birthmark_at(&root(), args)
 }
 
-/// The binary, not yet started, in the directory `at`.
+/// Variables that lead to a model hub and through the network.
+const HUB_VARIABLES: [&str; 14] = [
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_ENDPOINT",
+    "HF_TOKEN",
+    "HF_TOKEN_PATH",
+    "HF_HUB_DOWNLOAD_TIMEOUT",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+];
+
+/// The binary, not yet started, in the directory `at`; it asks no hub unless a test sets `HF_HUB_OFFLINE` otherwise.
 pub fn command(at: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_birthmark"));
-    command.current_dir(at);
+    command.current_dir(at).env("HF_HUB_OFFLINE", "1");
+    for variable in HUB_VARIABLES {
+        command.env_remove(variable);
+    }
     command
 }
 

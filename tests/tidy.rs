@@ -58,6 +58,23 @@ fn nothing_reads_pickle() {
     }
 }
 
+/// Only the hub's client touches the network, and no crate that could do more is in the lock file.
+#[test]
+fn the_network_stays_in_its_place() {
+    for (path, text) in rust_sources() {
+        let is_source = path.starts_with("crates/") && path.contains("/src/");
+        if is_source && path != "crates/lm/src/hub/server.rs" {
+            for word in ["ureq::", "std::net", "TcpStream", "hf_hub::api"] {
+                assert!(!text.contains(word), "{path} contains {word}");
+            }
+        }
+    }
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for name in ["reqwest", "hyper", "curl", "tokio", "native-tls"] {
+        assert!(!lock.contains(&format!("name = \"{name}\"")), "{name} is in Cargo.lock");
+    }
+}
+
 /// No panicking placeholder is left in code.
 #[test]
 fn nothing_is_left_to_do() {

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use lm::hub::HubError;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use store::Trouble;
 
@@ -56,7 +57,7 @@ pub fn code(error: &anyhow::Error, signal: Option<u8>) -> u8 {
     if let Some(signal) = signal.filter(|_| stopped) {
         return 128 + signal;
     }
-    if stopped || error.is::<NoRoom>() {
+    if stopped || error.is::<NoRoom>() || error.chain().any(is_weather) {
         return RESUMABLE;
     }
     if error.is::<Deviates>() {
@@ -67,13 +68,24 @@ pub fn code(error: &anyhow::Error, signal: Option<u8>) -> u8 {
         Some(Trouble::Denied) => return USAGE,
         Some(Trouble::Cancelled) | None => {}
     }
-    if error.chain().any(is_input) { USAGE } else { UNEXPECTED }
+    if is_refusal(error) { USAGE } else { UNEXPECTED }
 }
 
 fn is_cancelled(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(oracle::OracleError::Cancelled))
         || matches!(error.downcast_ref(), Some(lm::RunError::Cancelled))
+        || matches!(error.downcast_ref(), Some(HubError::Cancelled(_)))
         || error.downcast_ref::<distill::DistillError>().is_some_and(distill::DistillError::is_cancelled)
+}
+
+/// Whether a network failed that may be there again in a minute.
+fn is_weather(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(HubError::Unreachable { .. } | HubError::Interrupted { .. } | HubError::Damaged { .. }))
+}
+
+/// Whether somebody gave something that cannot be used, rather than that something failed.
+pub fn is_refusal(error: &anyhow::Error) -> bool {
+    error.chain().any(is_input)
 }
 
 /// Whether somebody gave something that cannot be used.
@@ -81,6 +93,7 @@ fn is_input(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<ConfigErrors>()
         || error.is::<UsageError>()
         || error.is::<lm::LoadError>()
+        || error.downcast_ref::<HubError>().is_some_and(HubError::is_input)
         || error.is::<corpus::FileError>()
         || error.is::<corpus::SpecError>()
         || error.is::<lm::arch::ConfigError>()
@@ -151,6 +164,9 @@ mod tests {
             (cancelled(), None, 75),
             (distill::DistillError::Cancelled.into(), Some(2), 130),
             (lm::RunError::Cancelled.into(), Some(2), 130),
+            (HubError::Cancelled("a/b".parse().unwrap()).into(), Some(2), 130),
+            (HubError::Unreachable { endpoint: "x".into(), why: "y".into() }.into(), None, 75),
+            (HubError::Settings("no".into()).into(), None, 2),
             (store::StoreError::Cancelled { path: "x".into() }.into(), Some(15), 143),
             (store::StoreError::InUse { path: "x".into() }.into(), None, 75),
             (store::StoreError::NotMade { reason: "x: is not there".into() }.into(), None, 2),

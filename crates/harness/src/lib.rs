@@ -9,6 +9,7 @@ mod document;
 pub mod estimate;
 pub mod exit;
 pub mod experiment;
+pub mod hub;
 pub mod load;
 pub mod memory;
 pub mod pipeline;

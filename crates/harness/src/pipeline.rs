@@ -1,6 +1,6 @@
 //! From a resolved experiment to its records, summary, figures and table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -252,12 +252,14 @@ fn write_timings(timings: &Timings, directory: &Path) -> anyhow::Result<bool> {
 
 /// Who made these results, where and how: everything that records leave out because it must not change them.
 fn manifest(experiment: &Resolved, options: &RunOptions, started: Instant) -> Value {
+    let models: BTreeMap<_, _> = experiment.world.origins().into_iter().collect();
     json!({
         "birthmark": env!("CARGO_PKG_VERSION"),
         "revision": option_env!("BIRTHMARK_REVISION").unwrap_or("unknown"),
         "experiment": experiment.name,
         "question": experiment.question,
         "hypothesis": experiment.hypothesis,
+        "models": models,
         "threads": options.threads,
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,

@@ -17,8 +17,8 @@ use crate::arch::{Arch, Layout};
 use crate::header::{Entry, Header, is_pickle};
 use crate::read::LoadError;
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const SINGLE: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Endings of files that hold pickles.
 const PICKLE_ENDINGS: &[&str] = &["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
@@ -66,7 +66,8 @@ pub(crate) fn refuse_pickles(dir: &Path) -> Result<(), LoadError> {
     }
 }
 
-fn has_pickle_ending(path: &Path) -> bool {
+/// Whether a file's name says that it holds pickles.
+pub(crate) fn has_pickle_ending(path: &Path) -> bool {
     path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| PICKLE_ENDINGS.contains(&ending))
 }
 

@@ -12,6 +12,7 @@ mod draw;
 mod generate;
 mod gradient;
 mod header;
+pub mod hub;
 mod laws;
 mod model;
 mod read;

@@ -1,5 +1,7 @@
 //! `birthmark check`: everything that can be known before the work is begun.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
@@ -9,6 +11,7 @@ use super::run::prepare;
 use super::{FileArgs, ThreadArgs};
 use crate::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, TRAIN_FLOP_PER_SECOND, estimate};
 use crate::exit::Signals;
+use crate::hub::{Models, Origin};
 use crate::progress::{count, duration};
 use crate::rehearsal;
 use crate::resolve::Resolved;
@@ -35,12 +38,14 @@ struct Checked<'a> {
     commitment: &'a str,
     public_secret: bool,
     runs: usize,
+    /// By key; only models that came from the hub.
+    models: BTreeMap<&'a str, &'a Origin>,
     estimate: &'a Estimate,
 }
 
 /// Validates an experiment, expands its grid and estimates its cost.
 pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let (experiment, shapes) = prepare(&args.file)?;
+    let (experiment, shapes) = prepare(&args.file, &Models::cached())?;
     let threads = args.threads.count();
     let rehearsal = if args.quick {
         None
@@ -56,6 +61,7 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
             commitment: &experiment.world.commitment,
             public_secret: experiment.secret.is_public(),
             runs: experiment.runs().len(),
+            models: experiment.world.origins().into_iter().collect(),
             estimate: &estimate,
         });
     }
@@ -65,6 +71,17 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     out.pair("results in", format!("{}/{}", experiment.name, hash.short()))?;
     let public = if experiment.secret.is_public() { " (public demo secret: whoever reads the file knows the keys)" } else { "" };
     out.pair("owner commitment", format!("{}{public}", &experiment.world.commitment[..16]))?;
+    for (key, origin) in experiment.world.origins() {
+        let Origin { name, revision, commit } = origin;
+        out.pair(
+            key,
+            if origin.is_pinned() {
+                format!("{name} at commit {commit}")
+            } else {
+                format!("{name} at {revision}, in the cache commit {commit}; only a commit pins results: write {name}@{commit}")
+            },
+        )?;
+    }
     grid(&experiment, out)?;
     costs(&estimate, out)
 }

@@ -38,7 +38,7 @@ enum Command {
     Report(report::ReportArgs),
     /// List what can be named in an experiment file, and the experiment files themselves.
     List(list::ListArgs),
-    /// Look at a local language model: its shape, its loss on a text, its own words.
+    /// Look at a language model, here or on the hub: its shape, its loss on a text, its own words.
     #[command(subcommand)]
     Model(model::ModelCommand),
     /// Measure speed: training, sampling and detection beside this machine's matrix products.

@@ -9,6 +9,7 @@ use super::output::Output;
 use super::{FileArgs, ThreadArgs};
 use crate::estimate::estimate;
 use crate::exit::{NoRoom, Signals};
+use crate::hub::Models;
 use crate::load;
 use crate::pipeline::{self, Outcome, RunOptions};
 use crate::progress::Progress;
@@ -51,7 +52,8 @@ pub struct RunArgs {
 
 /// Runs an experiment and prints what survived.
 pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let (experiment, shapes) = prepare(&args.file)?;
+    let progress = Progress::new(args.quiet);
+    let (experiment, shapes) = prepare(&args.file, &Models::fetching(&progress, &signals.cancelled))?;
     if !args.no_disk_check && !args.offline_artifacts {
         refuse_without_room(&experiment, &shapes, args)?;
     }
@@ -63,7 +65,7 @@ pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Resul
         threads: args.threads.count(),
         decode_rows: args.decode_rows.map(usize::from),
     };
-    let outcome = pipeline::run(&experiment, &options, &Progress::new(args.quiet), &signals.cancelled)?;
+    let outcome = pipeline::run(&experiment, &options, &progress, &signals.cancelled)?;
     print(&outcome, args.json, out)
 }
 
@@ -83,9 +85,9 @@ fn refuse_without_room(experiment: &Resolved, shapes: &Shapes, args: &RunArgs) -
 }
 
 /// Reads, validates and looks up an experiment file, shapes of its models included.
-pub fn prepare(args: &FileArgs) -> anyhow::Result<(Resolved, Shapes)> {
+pub fn prepare(args: &FileArgs, models: &Models<'_>) -> anyhow::Result<(Resolved, Shapes)> {
     let loaded = load::experiment(&args.file, &args.sets)?;
-    let experiment = resolve(&loaded)?;
+    let experiment = resolve(&loaded, models)?;
     let shapes = Shapes::of(&experiment.world).map_err(|error| {
         let path = crate::document::steps(error.key).unwrap_or_default();
         loaded.errors(vec![loaded.problem(&path, error.what, error.mend)])

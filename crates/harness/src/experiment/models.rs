@@ -103,7 +103,7 @@ pub struct TeacherConfig {
     /// Train it on the corpus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<Pretraining>,
-    /// An open model: a local Hugging Face directory.
+    /// An open model: a local Hugging Face directory, or `org/name[@revision]` on the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Further training of an open model, into which canaries are planted; its clean twin gets the same without them.
@@ -118,7 +118,7 @@ pub struct StrangerConfig {
     /// Train it on the corpus, with its own data order and initialisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<Pretraining>,
-    /// An open model: a local Hugging Face directory with the teacher's tokenizer.
+    /// An open model with the teacher's tokenizer: a local Hugging Face directory, or `org/name[@revision]` on the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
@@ -131,7 +131,7 @@ pub enum BaseConfig {
     Train(Pretraining),
     /// Freshly initialised.
     Cold(ColdStart),
-    /// An open model: a local Hugging Face directory with the teacher's tokenizer.
+    /// An open model with the teacher's tokenizer: a local Hugging Face directory, or `org/name[@revision]` on the hub.
     Model(String),
 }
 

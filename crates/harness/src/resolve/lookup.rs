@@ -6,26 +6,30 @@ use super::model_directory::identify;
 use super::{Asking, BaseSource, CorpusSource, ModelDirectory, ModelSource, Resolved, TeacherSource, World};
 use crate::config_error::{ConfigErrors, Problem};
 use crate::document::steps;
+use crate::exit;
 use crate::experiment::{BaseConfig, CorpusConfig, Experiment, Pretraining};
+use crate::hub::Models;
 use crate::load::Loaded;
 use crate::secret::OwnerSecret;
 
-/// Looks everything up. Reads dataset specs and hashes model and text files; loads no weights.
+/// Looks everything up. Reads dataset specs, hashes model and text files, and has `models` find those that are named; loads no
+/// weights.
 ///
 /// # Errors
-/// Every path that leads nowhere, every dataset spec that is wrong, a secret file that others can read.
-pub fn resolve(loaded: &Loaded<Experiment>) -> Result<Resolved, ConfigErrors> {
+/// As [`ConfigErrors`] every path that leads nowhere, every dataset spec that is wrong, a secret file that others can read;
+/// otherwise what kept a model from being fetched, or that this was stopped.
+pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Result<Resolved> {
     let experiment = &loaded.value;
-    let mut lookup = Lookup { loaded, problems: Vec::new() };
+    let mut lookup = Lookup { loaded, models, problems: Vec::new() };
     let corpus = lookup.corpus(&experiment.corpus)?;
-    let teacher = lookup.teacher();
-    let stranger = lookup.source("stranger", experiment.stranger.train.as_ref(), experiment.stranger.model.as_deref());
+    let secret = lookup.secret();
+    let teacher = lookup.teacher()?;
+    let stranger = lookup.source("stranger", experiment.stranger.train.as_ref(), experiment.stranger.model.as_deref())?;
     let base = match &experiment.base {
         BaseConfig::Train(plan) => Some(BaseSource::Train(plan.clone())),
         BaseConfig::Cold(cold) => Some(BaseSource::Cold(cold.clone())),
-        BaseConfig::Model(typed) => lookup.model("base.model", typed).map(BaseSource::Open),
+        BaseConfig::Model(typed) => lookup.model("base.model", typed)?.map(BaseSource::Open),
     };
-    let secret = lookup.secret();
     match (corpus, teacher, stranger, base, secret) {
         (Some(corpus), Some(teacher), Some(stranger), Some(base), Some(secret)) if lookup.problems.is_empty() => {
             let world = World {
@@ -59,12 +63,13 @@ pub fn resolve(loaded: &Loaded<Experiment>) -> Result<Resolved, ConfigErrors> {
                 secret,
             })
         }
-        _ => Err(loaded.errors(lookup.problems)),
+        _ => Err(loaded.errors(lookup.problems).into()),
     }
 }
 
 struct Lookup<'a> {
     loaded: &'a Loaded<Experiment>,
+    models: &'a Models<'a>,
     problems: Vec<Problem>,
 }
 
@@ -115,31 +120,36 @@ impl Lookup<'_> {
         }
     }
 
-    fn teacher(&mut self) -> Option<TeacherSource> {
+    fn teacher(&mut self) -> anyhow::Result<Option<TeacherSource>> {
         let teacher = &self.loaded.value.teacher;
-        match self.source("teacher", teacher.train.as_ref(), teacher.model.as_deref())? {
-            ModelSource::Train(plan) => Some(TeacherSource::Train(plan)),
-            ModelSource::Open(model) => Some(TeacherSource::Open { model, continued: teacher.continued.clone() }),
-        }
+        let source = self.source("teacher", teacher.train.as_ref(), teacher.model.as_deref())?;
+        Ok(source.map(|source| match source {
+            ModelSource::Train(plan) => TeacherSource::Train(plan),
+            ModelSource::Open(model) => TeacherSource::Open { model, continued: teacher.continued.clone() },
+        }))
     }
 
-    fn source(&mut self, key: &str, train: Option<&Pretraining>, model: Option<&str>) -> Option<ModelSource> {
+    fn source(&mut self, key: &str, train: Option<&Pretraining>, model: Option<&str>) -> anyhow::Result<Option<ModelSource>> {
         match (train, model) {
-            (Some(plan), _) => Some(ModelSource::Train(plan.clone())),
-            (None, Some(typed)) => self.model(&format!("{key}.model"), typed).map(ModelSource::Open),
-            (None, None) => None,
+            (Some(plan), _) => Ok(Some(ModelSource::Train(plan.clone()))),
+            (None, Some(typed)) => Ok(self.model(&format!("{key}.model"), typed)?.map(ModelSource::Open)),
+            (None, None) => Ok(None),
         }
     }
 
-    fn model(&mut self, key: &str, typed: &str) -> Option<ModelDirectory> {
+    /// `None` when a problem was noted; what is no mistake in the file, such as a network that failed, is an error.
+    fn model(&mut self, key: &str, typed: &str) -> anyhow::Result<Option<ModelDirectory>> {
         let path = self.path(key, typed);
-        match identify(&path) {
-            Ok(model) => Some(model),
-            Err((what, mend)) => {
-                self.problem(key, what, mend);
-                None
-            }
+        // what is wrong already is said at once, not after gigabytes
+        if !self.problems.is_empty() && self.models.may_fetch(&path, typed) {
+            return Ok(None);
         }
+        let identified = match self.models.find(&path, typed) {
+            Ok(found) => identify(found),
+            Err(error) if exit::is_refusal(&error) => Err((format!("{error:#}"), String::new())),
+            Err(error) => return Err(error.context(format!("`{key}`"))),
+        };
+        Ok(identified.map_err(|(what, mend)| self.problem(key, what, mend)).ok())
     }
 
     fn secret(&mut self) -> Option<OwnerSecret> {

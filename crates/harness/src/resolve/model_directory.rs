@@ -1,16 +1,17 @@
 //! Telling model directories apart by the content of their files.
 
-use std::path::Path;
-
 use super::{ModelDirectory, ModelFile};
+use crate::hub::FoundModel;
 
-/// The files of a Hugging Face directory that decide what the model computes, with their hashes.
+/// The files of a Hugging Face directory, wherever it was found, that decide what the model computes, with their hashes.
 ///
 /// # Errors
 /// As (what, mend): when the directory or one of the needed files is missing or cannot be read.
-pub fn identify(path: &Path) -> Result<ModelDirectory, (String, String)> {
+pub fn identify(found: FoundModel) -> Result<ModelDirectory, (String, String)> {
+    let path = found.directory.as_path();
     let shown = path.display();
-    let directory = "name a local Hugging Face model directory (config.json, model.safetensors, tokenizer.json)";
+    let directory = "name a local Hugging Face model directory (config.json, model.safetensors, tokenizer.json), or org/name on \
+                     the hub";
     if !path.is_dir() {
         let what = if path.exists() { format!("{shown} is not a directory") } else { format!("no directory {shown}") };
         return Err((what, directory.into()));
@@ -53,5 +54,5 @@ pub fn identify(path: &Path) -> Result<ModelDirectory, (String, String)> {
             hashed.map(|(sha256, bytes)| ModelFile { name, bytes, sha256 })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(ModelDirectory { path: path.to_path_buf(), files })
+    Ok(ModelDirectory { path: found.directory, origin: found.origin, files })
 }

@@ -3,16 +3,16 @@ use std::path::Path;
 use results::Arm;
 
 use super::*;
-use crate::config_error::ConfigErrors;
+use crate::hub::Models;
 use crate::load::experiment_from_text;
 
 const VALID: &str = include_str!("../experiment/tests/valid.toml");
 
 /// Resolves the test experiment as if it stood in this repository's `experiments` folder.
-fn resolved(sets: &[&str]) -> Result<Resolved, ConfigErrors> {
+fn resolved(sets: &[&str]) -> anyhow::Result<Resolved> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/e.toml");
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_string()).collect();
-    resolve(&experiment_from_text(&file, VALID, &sets)?)
+    resolve(&experiment_from_text(&file, VALID, &sets)?, &Models::cached())
 }
 
 #[test]

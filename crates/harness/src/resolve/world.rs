@@ -8,6 +8,7 @@ use store::Hash;
 use crate::experiment::{
     AuditConfig, ColdStart, ContinuedTraining, MarksConfig, MeasureConfig, Optimizer, Pretraining, StudentConfig, TokenizerConfig,
 };
+use crate::hub::Origin;
 
 /// Everything that all runs of an experiment share, and that decides their results.
 #[derive(Debug, Clone, Serialize)]
@@ -62,6 +63,9 @@ pub struct ModelDirectory {
     /// Where it is on this machine.
     #[serde(skip)]
     pub path: PathBuf,
+    /// What it was found under on the hub; no part of what it is, which a copy of the files would be too.
+    #[serde(skip)]
+    pub origin: Option<Origin>,
     /// Files that make the model (configuration, weights, tokenizer), sorted by name.
     pub files: Vec<ModelFile>,
 }
@@ -113,6 +117,26 @@ pub enum BaseSource {
     Cold(ColdStart),
     /// An open model.
     Open(ModelDirectory),
+}
+
+impl World {
+    /// The models that came from the hub, with the keys that named them.
+    pub fn origins(&self) -> Vec<(&'static str, &Origin)> {
+        let teacher = match &self.teacher {
+            TeacherSource::Open { model, .. } => model.origin.as_ref(),
+            TeacherSource::Train(_) => None,
+        };
+        let stranger = match &self.stranger {
+            ModelSource::Open(model) => model.origin.as_ref(),
+            ModelSource::Train(_) => None,
+        };
+        let base = match &self.base {
+            BaseSource::Open(model) => model.origin.as_ref(),
+            BaseSource::Train(_) | BaseSource::Cold(_) => None,
+        };
+        let keyed = [("teacher.model", teacher), ("stranger.model", stranger), ("base.model", base)];
+        keyed.into_iter().filter_map(|(key, origin)| Some((key, origin?))).collect()
+    }
 }
 
 /// How the thief asks.

@@ -7,6 +7,8 @@ mod agreement;
 mod files;
 mod generation;
 mod gradients;
+mod hub;
+mod hub_server;
 mod laws;
 mod parity;
 mod reference;

@@ -5,32 +5,33 @@ use std::path::PathBuf;
 use clap::Args;
 use lm::{Model, ModelCard, Tokenizer};
 
+use super::ModelArgs;
 use crate::cli::output::Output;
-use crate::exit::UsageError;
+use crate::exit::{Signals, UsageError};
 
 /// Which model, and where to.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// What to convert: a model directory in any layout that is read.
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Directory to make; it must not exist.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
 /// Writes the model as one safetensors file of `F32`, with a `config.json` that transformers 4 and 5 read.
-pub fn convert(args: &ConvertArgs, out: &mut Output) -> anyhow::Result<()> {
+pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let place = args.out.display();
     if args.out.exists() {
         return Err(UsageError(format!("--out: {place} exists already; name a directory that does not")).into());
     }
-    let model = Model::load(&args.model)?;
-    let tokenizer = match args.model.join("tokenizer.json").exists() {
-        true => Some(Tokenizer::load(&args.model)?),
+    let directory = args.model.find(signals)?.directory;
+    let model = Model::load(&directory)?;
+    let tokenizer = match directory.join("tokenizer.json").exists() {
+        true => Some(Tokenizer::load(&directory)?),
         false => None,
     };
-    let body = format!("Converted from {} by birthmark; the weights are the same numbers in `F32`.", args.model.display());
+    let body = format!("Converted from {} by birthmark; the weights are the same numbers in `F32`.", args.model.typed());
     let card = ModelCard { title: model.config().arch().model_type().to_string(), body, ..ModelCard::default() };
     // a directory appears under its name when it is whole
     let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));

@@ -1,13 +1,12 @@
 //! `birthmark model generate`.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use clap::Args;
 use lm::Model;
 use oracle::{Codec, Query, Sampling};
 use serde_json::json;
 
+use super::ModelArgs;
 use crate::cli::ThreadArgs;
 use crate::cli::output::Output;
 use crate::exit::{Signals, UsageError};
@@ -16,9 +15,8 @@ use crate::seeds::seed_for;
 /// Which model, begun how, drawn how.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
-    /// Model directory (Hugging Face layout).
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// What the text begins with.
     #[arg(long, value_name = "TEXT", default_value = "")]
     prompt: String,
@@ -55,7 +53,7 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
     if !(args.top_p > 0.0 && args.top_p <= 1.0) {
         return Err(UsageError(format!("--top-p {}: write a number above 0 and at most 1", args.top_p)).into());
     }
-    let (model, tokenizer) = Model::load_with_tokenizer(&args.model)?;
+    let (model, tokenizer) = Model::load_with_tokenizer(&args.model.find(signals)?.directory)?;
     let prompt = tokenizer.encode_document(&args.prompt);
     if prompt.is_empty() {
         return Err(
@@ -74,7 +72,7 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
         .collect();
     let rt = super::runtime(&args.threads, signals)?;
     let exchanges =
-        lm::generate(&model, &queries, &[], &rt, &|_| {}).with_context(|| format!("generating with {}", args.model.display()))?;
+        lm::generate(&model, &queries, &[], &rt, &|_| {}).with_context(|| format!("generating with {}", args.model.typed()))?;
     for (index, exchange) in exchanges.iter().enumerate() {
         let ids = [&exchange.query.prompt[..], &exchange.answer[..]].concat();
         let text = tokenizer.decode(&ids);

@@ -1,40 +1,41 @@
 //! `birthmark model info`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use lm::{Stored, Tokenizer};
 use serde_json::json;
 
+use super::ModelArgs;
 use crate::cli::output::Output;
+use crate::exit::Signals;
 use crate::progress::count;
 use crate::shapes::config_of;
 
 /// Which model.
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// Model directory (Hugging Face layout).
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// One JSON object.
     #[arg(long)]
     json: bool,
 }
 
 /// Prints shape, size and cost per token; no weight is read.
-pub fn info(args: &InfoArgs, out: &mut Output) -> anyhow::Result<()> {
-    let config = config_of(&args.model)?;
+pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
+    let model = args.model.find_config(signals)?;
+    let config = config_of(&model.directory)?;
     let (kind, params) = (config.arch().model_type(), config.n_params());
     let (forward, train) = (config.flops_per_token_forward(), config.flops_per_token_train());
     let (memory, training) = (config.inference_bytes(), config.training_state_bytes());
-    let stored = Stored::of(&args.model)?;
-    let tokenizer = match args.model.join("tokenizer.json").exists() {
-        true => Some(Tokenizer::load(&args.model)?),
+    let stored = Stored::of(&model.directory)?;
+    let tokenizer = match model.directory.join("tokenizer.json").exists() {
+        true => Some(Tokenizer::load(&model.directory)?),
         false => None,
     };
     if args.json {
         return out.json(&json!({
-            "model": args.model.display().to_string(),
+            "model": args.model.typed(),
+            "commit": model.origin.as_ref().map(|origin| &origin.commit),
             "architecture": kind,
             "parameters": params,
             "dtypes": stored.as_ref().map(|stored| &stored.dtypes),
@@ -48,6 +49,9 @@ pub fn info(args: &InfoArgs, out: &mut Output) -> anyhow::Result<()> {
             "cache_bytes_per_token": config.cache_bytes_per_token(),
             "training_state_bytes": training,
         }));
+    }
+    if let Some(origin) = &model.origin {
+        out.pair("commit", &origin.commit)?;
     }
     out.pair("architecture", kind)?;
     out.pair("parameters", params)?;

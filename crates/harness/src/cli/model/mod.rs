@@ -1,4 +1,4 @@
-//! `birthmark model`: looking at one local language model.
+//! `birthmark model`: looking at one language model.
 
 mod convert;
 mod generate;
@@ -7,16 +7,20 @@ mod score;
 mod texts;
 mod verify;
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use lm::{ComputePath, Runtime};
 
 use super::ThreadArgs;
 use super::output::Output;
 use crate::exit::Signals;
+use crate::hub::{FoundModel, Models};
+use crate::progress::Progress;
 
-/// Questions to a model directory.
+/// Questions to a model.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
     /// Shape, size and cost per token, from config.json alone.
@@ -34,11 +38,36 @@ pub enum ModelCommand {
 /// Answers one of them.
 pub fn model(command: &ModelCommand, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     match command {
-        ModelCommand::Info(args) => info::info(args, out),
+        ModelCommand::Info(args) => info::info(args, signals, out),
         ModelCommand::Score(args) => score::score(args, signals, out),
         ModelCommand::Generate(args) => generate::generate(args, signals, out),
         ModelCommand::Verify(args) => verify::verify(args, signals, out),
-        ModelCommand::Convert(args) => convert::convert(args, out),
+        ModelCommand::Convert(args) => convert::convert(args, signals, out),
+    }
+}
+
+/// A model that is here or on the hub.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model directory (Hugging Face layout), or org/name[@revision] on the hub.
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+}
+
+impl ModelArgs {
+    /// What was typed.
+    fn typed(&self) -> Cow<'_, str> {
+        self.model.to_string_lossy()
+    }
+
+    /// Where it is, fetched if need be.
+    fn find(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
+        Models::fetching(&Progress::new(false), &signals.cancelled).find(&self.model, &self.typed())
+    }
+
+    /// Where its `config.json` is, fetched if need be.
+    fn find_config(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
+        Models::fetching(&Progress::new(false), &signals.cancelled).find_config(&self.model, &self.typed())
     }
 }
 

@@ -1,12 +1,11 @@
 //! `birthmark model score`.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use clap::Args;
 use lm::Model;
 use serde_json::json;
 
+use super::ModelArgs;
 use super::texts::TextArgs;
 use crate::cli::ThreadArgs;
 use crate::cli::output::Output;
@@ -15,9 +14,8 @@ use crate::exit::Signals;
 /// Which model on which texts.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
-    /// Model directory (Hugging Face layout).
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     #[command(flatten)]
     texts: TextArgs,
     /// Each text is cut to this many ids, the one that begins it included.
@@ -33,13 +31,15 @@ pub struct ScoreArgs {
 /// Prints tokens, nats per token and nats per byte.
 pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let texts = args.texts.read()?;
-    let (model, tokenizer) = Model::load_with_tokenizer(&args.model)?;
+    let found = args.model.find(signals)?;
+    let (model, tokenizer) = Model::load_with_tokenizer(&found.directory)?;
     let rt = super::runtime(&args.threads, signals)?;
     let score = lm::score_texts(&model, &tokenizer, &texts, args.max_ids, &rt)
-        .with_context(|| format!("scoring with {}", args.model.display()))?;
+        .with_context(|| format!("scoring with {}", args.model.typed()))?;
     if args.json {
         return out.json(&json!({
-            "model": args.model.display().to_string(),
+            "model": args.model.typed(),
+            "commit": found.origin.map(|origin| origin.commit),
             "texts": texts.len(),
             "tokens": score.tokens,
             "bytes": score.bytes,

@@ -6,6 +6,7 @@ use clap::Args;
 use lm::{ComputePath, Model, Tolerances};
 use serde_json::json;
 
+use super::ModelArgs;
 use crate::cli::ThreadArgs;
 use crate::cli::output::Output;
 use crate::exit::{Deviates, Signals};
@@ -13,9 +14,8 @@ use crate::exit::{Deviates, Signals};
 /// Which model against which reference values.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Model directory (Hugging Face layout).
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Reference values: a safetensors file with `input_ids` and any of `logits`, `loss`, `grad.NAME`, `greedy`.
     #[arg(long, value_name = "FILE")]
     expected: PathBuf,
@@ -44,7 +44,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 
 /// Prints the worst deviation of every tensor of the reference.
 pub fn verify(args: &VerifyArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let model = Model::load(&args.model)?;
+    let model = Model::load(&args.model.find(signals)?.directory)?;
     let path = if args.generic { ComputePath::Generic } else { ComputePath::Fused };
     let rt = super::runtime_on(path, &args.threads, signals)?;
     let tolerances = Tolerances { logits: args.logits_tolerance, loss: args.loss_tolerance, gradient: args.gradient_tolerance };
@@ -71,7 +71,7 @@ pub fn verify(args: &VerifyArgs, signals: &Signals, out: &mut Output) -> anyhow:
     Err(Deviates(format!(
         "{}: {count} of {all} tensors deviate from {} by more than rounding, first `{}`: this model is not computed as the reference \
          computes it",
-        args.model.display(),
+        args.model.typed(),
         args.expected.display(),
         first.tensor
     ))

@@ -1,0 +1,331 @@
+//! Models by name: what the environment says about the hub, and where a typed model lies.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use lm::hub::{self, HubError, HubEvent, HubSettings, ModelName, Snapshot};
+use serde::Serialize;
+
+use crate::exit::UsageError;
+use crate::progress::{Bar, Progress, count};
+
+/// Where a model came from when it was named and not given as a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// `org/name`.
+    pub name: String,
+    /// The branch, tag or commit that was asked for.
+    pub revision: String,
+    /// The commit that it was.
+    pub commit: String,
+}
+
+impl Origin {
+    fn new(name: &ModelName, snapshot: &Snapshot) -> Self {
+        let (repository, revision) = (name.repository().to_string(), name.revision().to_string());
+        Self { name: repository, revision, commit: snapshot.commit.clone() }
+    }
+
+    /// Whether the revision that was asked for is the commit, which never moves.
+    pub fn is_pinned(&self) -> bool {
+        self.revision == self.commit
+    }
+}
+
+/// A model directory, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundModel {
+    /// The directory.
+    pub directory: PathBuf,
+    /// `None` for a directory that was given as one.
+    pub origin: Option<Origin>,
+}
+
+/// Finds models that are typed as directories or as `org/name[@revision]`. The environment is looked at when the first name
+/// is met.
+pub struct Models<'a> {
+    fetching: Option<(&'a Progress, &'a AtomicBool)>,
+    settings: Option<HubSettings>,
+    /// A branch may move while we look: within one process it stands for one commit.
+    found: RefCell<BTreeMap<ModelName, Snapshot>>,
+}
+
+impl<'a> Models<'a> {
+    /// Fetches what is not in the cache.
+    pub fn fetching(progress: &'a Progress, cancelled: &'a AtomicBool) -> Self {
+        Self { fetching: Some((progress, cancelled)), settings: None, found: RefCell::default() }
+    }
+
+    /// Only looks in the cache.
+    pub fn cached() -> Self {
+        Self { fetching: None, settings: None, found: RefCell::default() }
+    }
+
+    /// With settings that do not come from the environment.
+    pub fn with_settings(self, settings: HubSettings) -> Self {
+        Self { settings: Some(settings), ..self }
+    }
+
+    /// The directory of the model that was typed as `typed`, which as a path is `path`. What exists on this machine wins; what
+    /// neither exists nor has the form of a name is given back for whoever opens it to refuse.
+    ///
+    /// # Errors
+    /// As [`HubError`] when the hub does not give it, as [`UsageError`] when the environment is set up wrongly.
+    pub fn find(&self, path: &Path, typed: &str) -> anyhow::Result<FoundModel> {
+        self.find_with(path, typed, hub::fetch)
+    }
+
+    /// As [`find`](Self::find), but of a model on the hub only the configuration is fetched.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_config(&self, path: &Path, typed: &str) -> anyhow::Result<FoundModel> {
+        self.find_with(path, typed, hub::fetch_config)
+    }
+
+    /// Whether finding it may take a download.
+    pub fn may_fetch(&self, path: &Path, typed: &str) -> bool {
+        self.fetching.is_some() && !path.exists() && typed.parse::<ModelName>().is_ok()
+    }
+
+    fn find_with(&self, path: &Path, typed: &str, fetch: Fetch) -> anyhow::Result<FoundModel> {
+        let local = FoundModel { directory: path.to_path_buf(), origin: None };
+        if path.exists() {
+            return Ok(local);
+        }
+        let name: ModelName = match typed.parse() {
+            Ok(name) => name,
+            // a repository is named rightly, a revision is not: no directory was meant
+            Err(error) if typed.split_once('@').is_some_and(|(name, _)| name.parse::<ModelName>().is_ok()) => {
+                return Err(error.into());
+            }
+            Err(_) => return Ok(local),
+        };
+        let snapshot = self.found.borrow().get(&name).cloned();
+        let snapshot = match snapshot {
+            Some(snapshot) => snapshot,
+            None => self.look_up(&name, fetch)?,
+        };
+        let origin = Some(Origin::new(&name, &snapshot));
+        let directory = snapshot.directory.clone();
+        self.found.borrow_mut().insert(name, snapshot);
+        Ok(FoundModel { directory, origin })
+    }
+
+    fn look_up(&self, name: &ModelName, fetch: Fetch) -> anyhow::Result<Snapshot> {
+        let settings = match &self.settings {
+            Some(settings) => settings.clone(),
+            None => settings(&|key| std::env::var_os(key))?,
+        };
+        let Some((progress, cancelled)) = self.fetching else {
+            return hub::cached(&settings, name).ok_or_else(|| {
+                let (place, endpoint) = (settings.cache.display(), &settings.endpoint);
+                let fetcher = if settings.offline {
+                    "HF_HUB_OFFLINE is set, so `birthmark run` will not fetch it".to_string()
+                } else {
+                    format!("`birthmark run` will fetch it from {endpoint}")
+                };
+                let (repository, revision) = (name.repository(), name.revision());
+                let mend = format!("to have it now: hf download {repository} --revision {revision}");
+                UsageError(format!("{name} is neither a directory here nor whole in the cache {place}; {fetcher}; {mend}")).into()
+            });
+        };
+        let mut shown = Shown { progress, bar: None, name };
+        let snapshot = match fetch(&settings, name, &mut |event| shown.see(event), cancelled) {
+            Ok(snapshot) => snapshot,
+            // what has the form of a name may have been meant as a path
+            Err(error) if error.is_input() => {
+                let typed = name.repository();
+                return Err(anyhow::Error::new(error).context(format!("no directory {typed} here, and on the hub")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(bar) = shown.bar.take() {
+            bar.finish(&format!("commit {} in {}", snapshot.commit, settings.cache.display()));
+        }
+        Ok(snapshot)
+    }
+}
+
+type Fetch = fn(&HubSettings, &ModelName, &mut dyn FnMut(HubEvent<'_>), &AtomicBool) -> Result<Snapshot, HubError>;
+
+/// A download on standard error.
+struct Shown<'a> {
+    progress: &'a Progress,
+    bar: Option<Bar>,
+    name: &'a ModelName,
+}
+
+impl Shown<'_> {
+    fn see(&mut self, event: HubEvent<'_>) {
+        match event {
+            HubEvent::Begins { files, bytes, here } => {
+                let missing = bytes.saturating_sub(here);
+                if missing > 0 {
+                    let whole = format!("{} bytes in {files} files", count(bytes as f64));
+                    self.progress.note(&format!("fetching {}: {whole}, {} of them to come", self.name, count(missing as f64)));
+                    let bar = self.progress.stage(format!("fetching {}", self.name.repository()), bytes, "bytes");
+                    bar.skip(here);
+                    self.bar = Some(bar);
+                }
+            }
+            HubEvent::Received(n) => {
+                if let Some(bar) = &self.bar {
+                    bar.inc(n);
+                }
+            }
+            HubEvent::Notice(text) => self.progress.note(text),
+        }
+    }
+}
+
+/// Reads the hub's variables as its Python library does: `HF_HUB_CACHE` (or `hub` in `HF_HOME`, or `~/.cache/huggingface`, or
+/// its like below `XDG_CACHE_HOME`), `HF_ENDPOINT`, `HF_TOKEN` (or the file `HF_TOKEN_PATH`, or `token` in `HF_HOME`),
+/// `HF_HUB_OFFLINE`, `HF_HUB_DOWNLOAD_TIMEOUT`; and the proxy of the endpoint. An empty variable counts as none.
+///
+/// # Errors
+/// A value that cannot be used, named by its variable.
+pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettings, UsageError> {
+    let text = |key: &str| -> Result<Option<String>, UsageError> {
+        match variable(key).filter(|value| !value.is_empty()).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value.trim().to_string()).filter(|value| !value.is_empty())),
+            Some(Err(_)) => Err(UsageError(format!("{key} is not UTF-8 text; set it anew"))),
+        }
+    };
+    let user = || variable("HOME").or_else(|| variable("USERPROFILE")).filter(|home| !home.is_empty()).map(PathBuf::from);
+    let path = |key: &str| {
+        let typed = variable(key).filter(|value| !value.is_empty()).map(PathBuf::from)?;
+        match (typed.strip_prefix("~"), user()) {
+            (Ok(rest), Some(user)) => Some(user.join(rest)),
+            _ => Some(typed),
+        }
+    };
+    let cache_home = || path("XDG_CACHE_HOME").or_else(|| Some(user()?.join(".cache")));
+    let home = path("HF_HOME").or_else(|| Some(cache_home()?.join("huggingface")));
+    let Some(cache) = path("HF_HUB_CACHE").or_else(|| Some(home.as_ref()?.join("hub"))) else {
+        return Err(UsageError("no home directory to keep models in; set HF_HOME to a directory".into()));
+    };
+    let endpoint = text("HF_ENDPOINT")?.unwrap_or_else(|| "https://huggingface.co".into());
+    let endpoint = endpoint.trim_end_matches('/').to_string();
+    let Some(host) = host_of(&endpoint) else {
+        return Err(UsageError(format!("HF_ENDPOINT is \"{endpoint}\"; write a URL such as https://huggingface.co")));
+    };
+    let token_file = path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token")));
+    let token = match text("HF_TOKEN")? {
+        Some(token) => Some(token),
+        None => token_file.and_then(|file| std::fs::read_to_string(file).ok()).map(|text| text.trim().to_string()),
+    };
+    let token = token.filter(|token| !token.is_empty());
+    if token.as_ref().is_some_and(|token| !token.chars().all(|c| c.is_ascii_graphic())) {
+        return Err(UsageError("HF_TOKEN (or the token file) holds something that is no token; log in again".into()));
+    }
+    let patience = match text("HF_HUB_DOWNLOAD_TIMEOUT")? {
+        None => Duration::from_secs(10),
+        Some(typed) => match typed.parse::<u64>() {
+            Ok(seconds @ 1..=86_400) => Duration::from_secs(seconds),
+            _ => return Err(UsageError(format!("HF_HUB_DOWNLOAD_TIMEOUT is \"{typed}\"; write seconds, for example 10"))),
+        },
+    };
+    let offline = text("HF_HUB_OFFLINE")?.is_some_and(|typed| ["1", "true", "yes", "on"].contains(&&*typed.to_lowercase()));
+    let lower_or_upper = |key: &str| Ok::<_, UsageError>(text(&key.to_lowercase())?.or(text(key)?));
+    let direct = lower_or_upper("NO_PROXY")?.is_some_and(|list| is_direct(host, &list));
+    let own = if endpoint.starts_with("https:") { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+    let proxy = if direct { None } else { lower_or_upper(own)?.or(lower_or_upper("ALL_PROXY")?) };
+    Ok(HubSettings { cache, endpoint, token, offline, proxy, patience })
+}
+
+/// The host of an `http` or `https` URL, without its port.
+fn host_of(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let authority = rest.split('/').next()?;
+    let fits = !authority.contains('@') && rest.chars().all(|c| c.is_ascii_graphic() && !"?#\"".contains(c));
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next()?,
+        None => authority.split(':').next()?,
+    };
+    (fits && !host.is_empty()).then_some(host)
+}
+
+/// Whether `NO_PROXY` names the host: itself, a domain it belongs to, or `*`.
+fn is_direct(host: &str, list: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    list.split(',').map(|entry| entry.trim().trim_start_matches('.').to_ascii_lowercase()).any(|entry| {
+        entry == "*" || !entry.is_empty() && host.strip_suffix(&entry).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(variables: &[(&str, &str)]) -> Result<HubSettings, UsageError> {
+        settings(&|key| variables.iter().find(|(name, _)| *name == key).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn the_cache_is_where_python_has_it() {
+        let cases: [(&[(&str, &str)], &str); 6] = [
+            (&[("HOME", "/home/a")], "/home/a/.cache/huggingface/hub"),
+            (&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
+            (&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/x"), ("HF_HOME", "/h")], "/h/hub"),
+            (&[("HOME", "/home/a"), ("HF_HOME", "~/models")], "/home/a/models/hub"),
+            (&[("HF_HOME", "/h"), ("HF_HUB_CACHE", "/c")], "/c"),
+            (&[("HF_HOME", "/h"), ("HF_HUB_CACHE", "")], "/h/hub"),
+        ];
+        for (variables, cache) in cases {
+            assert_eq!(of(variables).unwrap().cache, Path::new(cache), "{variables:?}");
+        }
+        assert!(of(&[]).unwrap_err().to_string().contains("set HF_HOME"));
+    }
+
+    #[test]
+    fn the_token_comes_from_its_variable_or_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().to_str().unwrap();
+        let token = |variables: &[(&str, &str)]| of(&[&[("HF_HOME", home)], variables].concat()).unwrap().token;
+        assert_eq!(token(&[]), None);
+        std::fs::write(dir.path().join("token"), "hf_file\n").unwrap();
+        std::fs::write(dir.path().join("other"), "hf_other\n").unwrap();
+        assert_eq!(token(&[]).unwrap(), "hf_file");
+        let other = format!("{home}/other");
+        assert_eq!(token(&[("HF_TOKEN_PATH", &other)]).unwrap(), "hf_other");
+        assert_eq!(token(&[("HF_TOKEN_PATH", &other), ("HF_TOKEN", " hf_own ")]).unwrap(), "hf_own");
+        let error = of(&[("HF_HOME", home), ("HF_TOKEN", "a b")]).unwrap_err().to_string();
+        assert!(error.contains("HF_TOKEN") && !error.contains("a b"), "{error}");
+    }
+
+    #[test]
+    fn endpoint_offline_and_timeout_are_read_or_refused() {
+        let with = |key: &str, value: &str| of(&[("HF_HOME", "/h"), (key, value)]);
+        assert_eq!(with("X", "").unwrap().endpoint, "https://huggingface.co");
+        assert_eq!(with("HF_ENDPOINT", "https://mirror.org/hf/").unwrap().endpoint, "https://mirror.org/hf");
+        for bad in ["mirror.org", "ftp://mirror.org", "https://", "https://a b", "https://me:pw@mirror.org"] {
+            assert!(with("HF_ENDPOINT", bad).unwrap_err().to_string().contains("HF_ENDPOINT"), "{bad}");
+        }
+        for (value, offline) in
+            [("1", true), ("TRUE", true), ("Yes", true), ("on", true), ("0", false), ("", false), ("no", false)]
+        {
+            assert_eq!(with("HF_HUB_OFFLINE", value).unwrap().offline, offline, "{value}");
+        }
+        assert_eq!(with("HF_HUB_DOWNLOAD_TIMEOUT", "30").unwrap().patience, Duration::from_secs(30));
+        assert!(with("HF_HUB_DOWNLOAD_TIMEOUT", "soon").is_err());
+    }
+
+    #[test]
+    fn the_proxy_is_that_of_the_endpoint() {
+        let proxy = |variables: &[(&str, &str)]| of(&[&[("HF_HOME", "/h")], variables].concat()).unwrap().proxy;
+        let both = [("HTTPS_PROXY", "http://s:1"), ("http_proxy", "http://p:2")];
+        assert_eq!(proxy(&both).unwrap(), "http://s:1");
+        assert_eq!(proxy(&[&both[..], &[("HF_ENDPOINT", "http://h:3")]].concat()).unwrap(), "http://p:2");
+        assert_eq!(proxy(&[("all_proxy", "http://a:1")]).unwrap(), "http://a:1");
+        for list in ["*", "huggingface.co", "a.b, .huggingface.co", "co"] {
+            assert_eq!(proxy(&[both[0], ("NO_PROXY", list)]), None, "{list}");
+        }
+        assert!(proxy(&[both[0], ("NO_PROXY", "face.co,hub.huggingface.co")]).is_some());
+    }
+}
