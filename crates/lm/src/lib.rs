@@ -31,5 +31,5 @@ pub use model::Model;
 pub use read::LoadError;
 pub use runtime::{ComputePath, RunError, Runtime};
 pub use score::{TextScore, document_nats, log_probability, score_texts};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{ChatError, ChatMessage, ChatOptions, ChatTemplate, Tokenizer};
 pub use trigram::Trigram;
