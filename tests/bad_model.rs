@@ -28,7 +28,7 @@ fn model_refused(damage: impl FnOnce(&Path), parts: &[&str]) {
 }
 
 /// Smoke with models of ours, everything it writes below `place`: a teacher and a stranger that are brought.
-fn open_teacher(teacher: &Path, stranger: &Path, place: &Path) -> std::process::Command {
+pub fn open_teacher(teacher: &Path, stranger: &Path, place: &Path) -> std::process::Command {
     let mut command = run_command(&smoke_file(), place, 2);
     let continued = "tokens = 12_000, row_tokens = 64, batch_rows = 8, peak_lr = 1e-3";
     let teacher = format!("teacher={{ model = \"{}\", continued = {{ {continued} }} }}", text(teacher));

@@ -10,6 +10,7 @@ mod experiments;
 mod floors;
 mod full_disk;
 mod golden;
+mod open_models;
 mod protocols;
 mod readme;
 mod reference;

@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 pub struct QueriesConfig {
     /// Tokens of corpus text that each query opens with.
     pub prompt_tokens: usize,
+    /// Put every question as a user's message in the chat template of the teacher's tokenizer: what an instruct model expects. The
+    /// opening of a text is the message (the template's own tokens are not counted in `prompt_tokens`), and the answer begins
+    /// where the template lets the model speak. The owner's audit and the checkable tasks are put the same way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chat: bool,
     /// Longest answer.
     pub max_new_tokens: usize,
     /// How the teacher draws its answers.

@@ -296,6 +296,10 @@ impl Check<'_> {
         let queries = &experiment.queries;
         self.at_least("queries.prompt_tokens", queries.prompt_tokens as u64, 1);
         self.at_least("queries.max_new_tokens", queries.max_new_tokens as u64, 1);
+        if queries.chat && experiment.teacher.model.is_none() {
+            let what = "a teacher that is trained here has no chat template";
+            self.problem("queries.chat", what, "drop it, or name a `teacher.model` that has one");
+        }
         self.sampling("queries.sampling", &queries.sampling);
         if !(1..=MAX_SHARD).contains(&queries.shard_queries) {
             self.problem("queries.shard_queries", "out of range", format!("write 1 to {MAX_SHARD}, usually 32768"));

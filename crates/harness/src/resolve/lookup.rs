@@ -38,6 +38,7 @@ pub fn resolve(loaded: &Loaded<Experiment>) -> Result<Resolved, ConfigErrors> {
                 marks: experiment.marks.clone(),
                 queries: Asking {
                     prompt_tokens: experiment.queries.prompt_tokens,
+                    chat: experiment.queries.chat,
                     max_new_tokens: experiment.queries.max_new_tokens,
                     sampling: experiment.queries.sampling,
                     shard_queries: experiment.queries.shard_queries,

@@ -7,7 +7,7 @@ use crate::stages::context::Trained;
 use crate::stages::marks::Marks;
 use crate::stages::suspect::Peer;
 use crate::stages::texts::documents;
-use crate::stages::transcript::prompts;
+use crate::stages::transcript::{openings, prompts};
 use crate::stages::unasked::opened_by_queries;
 
 /// What every suspect of a repetition is asked, and whom it is compared with. None of it occurs in a transcript.
@@ -52,7 +52,10 @@ impl Audit {
             for kind in TaskKind::ALL {
                 for index in 0..config.per_kind {
                     let Some(task) = texts.task(kind, Split::Tasks, index) else { break };
-                    let prompt = ctx.vocabulary.tokenizer.encode_document(&task.prompt);
+                    let prompt = match world.queries.chat {
+                        true => ctx.vocabulary.message(&task.prompt)?,
+                        false => ctx.vocabulary.tokenizer.encode_document(&task.prompt),
+                    };
                     if prompt.len() >= context {
                         let problem = format!("measure.tasks: a task takes {} tokens, a model holds {context}", prompt.len());
                         let mend = "leave measure.tasks out, or raise max_position_embeddings";
@@ -95,8 +98,8 @@ fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
     loop {
         let candidates = tried.min(texts);
         let all = prompts(ctx, "audit", Split::Audit, 0..candidates, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?;
-        let openings: Vec<&[TokenId]> = all.iter().map(|query| &query.prompt[..]).collect();
-        let taken = opened_by_queries(ctx, &openings)?;
+        let openings = openings(ctx, "audit", Split::Audit, 0..candidates, audit.prompt_tokens)?;
+        let taken = opened_by_queries(ctx, &openings.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         let mut kept: Vec<Query> = all.into_iter().zip(taken).filter(|(_, taken)| !taken).map(|(query, _)| query).collect();
         if kept.len() >= wanted {
             kept.truncate(wanted);

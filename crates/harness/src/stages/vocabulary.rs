@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use corpus::Split;
-use lm::{Runtime, Tokenizer};
+use lm::{ChatMessage, ChatOptions, Runtime, Tokenizer};
 use oracle::{Codec, TokenId};
 use store::{Hash, Key, Making, Store};
 
+use crate::exit::UsageError;
 use crate::experiment::TokenizerConfig;
 use crate::progress::Progress;
 use crate::resolve::{ModelDirectory, TeacherSource, World};
@@ -32,7 +33,7 @@ impl Vocabulary {
     pub fn open(world: &World, sources: &Sources, store: &Store, rt: &Runtime, progress: &Progress) -> anyhow::Result<Self> {
         match &world.tokenizer {
             TokenizerConfig::OfTeacher => match &world.teacher {
-                TeacherSource::Open { model, .. } => Self::of_model(model),
+                TeacherSource::Open { model, .. } => Self::of_model(model, world.queries.chat),
                 TeacherSource::Train(_) => anyhow::bail!(
                     "tokenizer = \"of_teacher\": this teacher is trained here and has none; use tokenizer.bpe, or name teacher.model"
                 ),
@@ -58,10 +59,15 @@ impl Vocabulary {
         }
     }
 
-    fn of_model(model: &ModelDirectory) -> anyhow::Result<Self> {
+    fn of_model(model: &ModelDirectory, chat: bool) -> anyhow::Result<Self> {
         let tokenizer = Arc::new(Tokenizer::load(&model.path)?);
         let files: Vec<_> = model.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();
-        Ok(Self { tokenizer, hash: store::hash_json(&files)?, ends: false })
+        let vocabulary = Self { tokenizer, hash: store::hash_json(&files)?, ends: false };
+        // said before any work, not at the first query
+        if chat {
+            vocabulary.message("Hello")?;
+        }
+        Ok(vocabulary)
     }
 
     /// A whole document: the beginning token, the text, and the end token if documents here have one.
@@ -69,6 +75,19 @@ impl Vocabulary {
         let mut ids = self.tokenizer.encode_document(text);
         ids.extend(self.tokenizer.eos().filter(|_| self.ends));
         ids
+    }
+
+    /// `text` as a user's message, up to where the model answers. A template that shows the date shows the one it falls back on:
+    /// a transcript depends on no clock.
+    ///
+    /// # Errors
+    /// When the tokenizer brought no chat template, or the template refuses the message.
+    pub fn message(&self, text: &str) -> anyhow::Result<Vec<TokenId>> {
+        let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
+        let ids = self.tokenizer.encode_chat(&[ChatMessage::user(text)], &options);
+        ids.map_err(|error| {
+            UsageError(format!("queries.chat: teacher.model: {error}; drop queries.chat, or mend the template")).into()
+        })
     }
 
     /// The opening of a document: at most `tokens` ids, the beginning token included, and never the whole text.
