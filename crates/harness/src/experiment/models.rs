@@ -131,7 +131,7 @@ pub enum BaseConfig {
     Train(Pretraining),
     /// Freshly initialised.
     Cold(ColdStart),
-    /// An open model: a local Hugging Face directory with the teacher's tokenizer.
+    /// An open model: a local Hugging Face directory. Its tokenizer may be another than the teacher's; see `student.tokenizer`.
     Model(String),
 }
 

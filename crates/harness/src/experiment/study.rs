@@ -3,6 +3,8 @@ use oracle::{Sampling, Surface};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TokenizerConfig;
+
 /// What the thief asks the served teacher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +43,10 @@ pub struct Channel {
 pub struct StudentConfig {
     /// How long it is trained.
     pub compute: Compute,
+    /// A tokenizer of the student's own, where it is not the teacher's; a `base.model` brings its own and needs none here. The
+    /// student then learns the answers as text, so only losses on text are open to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerConfig>,
     /// Exchanges in a batch.
     pub batch_rows: usize,
     /// Highest learning rate.

@@ -4,9 +4,9 @@
 
 use distill::Compute;
 use distill::loss::check_surface;
-use oracle::{Sampling, Surface};
+use oracle::{Access, Sampling, Surface};
 
-use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig};
+use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig, TrainedBpe};
 use crate::config_error::Problem;
 use crate::document::{Step, steps};
 use crate::load::Loaded;
@@ -93,14 +93,7 @@ impl Check<'_> {
     fn data(&mut self, experiment: &Experiment) {
         match &experiment.tokenizer {
             TokenizerConfig::Bpe(bpe) => {
-                if bpe.vocab_size < 260 || bpe.vocab_size > 1 << 20 {
-                    self.problem(
-                        "tokenizer.bpe.vocab_size",
-                        "out of range",
-                        "write 260 to 1048576: the 256 bytes always have an entry",
-                    );
-                }
-                self.at_least("tokenizer.bpe.documents", bpe.documents, 1);
+                self.trained_tokenizer("tokenizer", bpe);
                 for (key, model) in [("teacher.model", &experiment.teacher.model), ("stranger.model", &experiment.stranger.model)]
                 {
                     if model.is_some() {
@@ -116,6 +109,30 @@ impl Check<'_> {
                 );
             }
             TokenizerConfig::OfTeacher => {}
+        }
+    }
+
+    fn trained_tokenizer(&mut self, key: &str, bpe: &TrainedBpe) {
+        if bpe.vocab_size < 260 || bpe.vocab_size > 1 << 20 {
+            let mend = "write 260 to 1048576: the 256 bytes always have an entry";
+            self.problem(&format!("{key}.bpe.vocab_size"), "out of range", mend);
+        }
+        self.at_least(&format!("{key}.bpe.documents"), bpe.documents, 1);
+    }
+
+    /// A student of another tokenizer learns from text alone.
+    fn student_tokenizer(&mut self, experiment: &Experiment) {
+        let Some(TokenizerConfig::Bpe(bpe)) = &experiment.student.tokenizer else { return };
+        self.trained_tokenizer("student.tokenizer", bpe);
+        if matches!(experiment.base, BaseConfig::Model(_)) {
+            self.problem("student.tokenizer", "`base.model` brings its own", "drop it");
+        }
+        for (index, channel) in experiment.distill.iter().enumerate() {
+            let loss = channel.loss.build();
+            if loss.needs() > Access::Text {
+                let what = format!("`{}` compares laws token by token, and the student has another tokenizer", loss.name());
+                self.problem(&format!("distill[{index}].loss"), what, "use sequence_kd, or drop `student.tokenizer`");
+            }
         }
     }
 
@@ -360,6 +377,7 @@ impl Check<'_> {
         if let Err(error) = student.compute.validate() {
             self.problem(&format!("student.{}", error.key), "out of range", error.mend);
         }
+        self.student_tokenizer(experiment);
         self.single_pass(experiment);
         self.batch("student.batch_rows", student.batch_rows);
         self.learning_rate("student.peak_lr", student.peak_lr);
