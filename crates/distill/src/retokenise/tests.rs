@@ -119,7 +119,7 @@ fn a_model_of_another_tokenizer_answers_in_the_tokens_of_the_question() {
         assert_eq!((heard.query.index, heard.query.max_new_tokens), (query.index, 9));
         assert!(heard.answer.len() <= 9 && heard.answer.iter().all(|id| (*id as usize) < 400));
         let own = Query { prompt: fine.encode_document("The old cat"), max_new_tokens: 26, ..query.clone() };
-        let said = served().answer(&[own.clone()]).unwrap().remove(0);
+        let said = served().answer(std::slice::from_ref(&own)).unwrap().remove(0);
         let text = fine.decode(&[own.prompt, said.answer].concat());
         let as_heard = coarse.decode(&[&heard.query.prompt[..], &heard.answer].concat());
         // cut where a token ends, which may be within a character

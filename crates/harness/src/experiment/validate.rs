@@ -2,11 +2,13 @@
 //!
 //! Nothing is read and no weight is loaded here; what depends on other files is checked by [`crate::resolve`].
 
+mod tokenizers;
+
 use distill::Compute;
 use distill::loss::check_surface;
-use oracle::{Access, Sampling, Surface};
+use oracle::{Sampling, Surface};
 
-use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig, TrainedBpe};
+use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig};
 use crate::config_error::Problem;
 use crate::document::{Step, steps};
 use crate::load::Loaded;
@@ -109,30 +111,6 @@ impl Check<'_> {
                 );
             }
             TokenizerConfig::OfTeacher => {}
-        }
-    }
-
-    fn trained_tokenizer(&mut self, key: &str, bpe: &TrainedBpe) {
-        if bpe.vocab_size < 260 || bpe.vocab_size > 1 << 20 {
-            let mend = "write 260 to 1048576: the 256 bytes always have an entry";
-            self.problem(&format!("{key}.bpe.vocab_size"), "out of range", mend);
-        }
-        self.at_least(&format!("{key}.bpe.documents"), bpe.documents, 1);
-    }
-
-    /// A student of another tokenizer learns from text alone.
-    fn student_tokenizer(&mut self, experiment: &Experiment) {
-        let Some(TokenizerConfig::Bpe(bpe)) = &experiment.student.tokenizer else { return };
-        self.trained_tokenizer("student.tokenizer", bpe);
-        if matches!(experiment.base, BaseConfig::Model(_)) {
-            self.problem("student.tokenizer", "`base.model` brings its own", "drop it");
-        }
-        for (index, channel) in experiment.distill.iter().enumerate() {
-            let loss = channel.loss.build();
-            if loss.needs() > Access::Text {
-                let what = format!("`{}` compares laws token by token, and the student has another tokenizer", loss.name());
-                self.problem(&format!("distill[{index}].loss"), what, "use sequence_kd, or drop `student.tokenizer`");
-            }
         }
     }
 

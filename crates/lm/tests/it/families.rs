@@ -3,12 +3,14 @@
 use lm::Tokenizer;
 use serde_json::{Value, json};
 
+/// Which texts come back as they were.
+type Lossless = fn(&str) -> bool;
+
 /// A tokenizer in a directory of its own.
 pub struct Family {
     pub name: &'static str,
     pub tokenizer: Tokenizer,
-    /// Which texts come back as they were.
-    pub lossless: fn(&str) -> bool,
+    pub lossless: Lossless,
 }
 
 /// Loads `tokenizer.json` with the other files of a model directory, by name.
@@ -157,11 +159,11 @@ pub fn all() -> Vec<Family> {
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
         "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false},
     });
-    let family = |name, tokenizer, lossless: fn(&str) -> bool| Family { name, tokenizer, lossless };
+    let family = |name, tokenizer, lossless: Lossless| Family { name, tokenizer, lossless };
     let named = ("tokenizer_config.json", json!({"bos_token": {"content": "<|begin|>"}, "eos_token": {"content": "<|turn|>"}}));
     let ends = ("generation_config.json", json!({"eos_token_id": [333, 332]}));
     // a `▁` of the text is a blank to SentencePiece, and Metaspace puts no blank before one
-    let (no_rule, no_first_blank): (fn(&str) -> bool, fn(&str) -> bool) =
+    let (no_rule, no_first_blank): (Lossless, Lossless) =
         (|text| !text.contains('▁'), |text| !text.contains('▁') && !text.starts_with(' '));
     vec![
         family("byte-level", load(&byte_level(), &[named, ends]), |_| true),
