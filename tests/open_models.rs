@@ -144,6 +144,15 @@ fn an_open_student_brings_its_tokenizer() {
     assert!(!metric(&records, Arm::Student, "aligned_tokens").is_empty());
 }
 
+#[test]
+fn an_audit_too_long_for_the_students_tokens_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let bytes = "student.tokenizer={ bpe = { vocab_size = 260, documents = 30 } }";
+    let sets = [TEXT_ALONE, bytes, "tokenizer.bpe.vocab_size=384", "audit.prompt_tokens=50", "audit.prompts=5"];
+    let refused = smoke_with(place.path(), 2, &[&sets[..], &["queries.prompt_tokens=16"]].concat());
+    refused.refused_with(&["audit.prompt_tokens", "of the student's own tokens, a model holds 96", "lower it"]);
+}
+
 /// The tiny model with four rows more than its tokenizer has tokens.
 fn padded(place: &Path) {
     copy(tiny_model(), place);

@@ -44,7 +44,8 @@ pub struct StudentConfig {
     /// How long it is trained.
     pub compute: Compute,
     /// A tokenizer of the student's own, where it is not the teacher's; a `base.model` brings its own and needs none here. The
-    /// student then learns the answers as text, so only losses on text are open to it.
+    /// student then learns the answers as text, so only losses on text are open to it. Steps are planned in the teacher's tokens
+    /// (`compute`); what the student really read is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<TokenizerConfig>,
     /// Exchanges in a batch.

@@ -78,6 +78,17 @@ impl Audit {
     pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Trained, context: usize) -> anyhow::Result<Self> {
         let world = &ctx.resolved.world;
         let queries = unasked(ctx)?;
+        if let Some(own) = ctx.student_vocabulary {
+            let to_own = ctx.to_own(own);
+            let longest = queries.iter().map(|query| to_own.document(&query.prompt).len()).max().unwrap_or(0);
+            if longest >= context {
+                let problem =
+                    format!("audit.prompt_tokens: a prompt takes {longest} of the student's own tokens, a model holds {context}");
+                return Err(
+                    crate::exit::UsageError(format!("{problem}; lower it, or take a student with a longer context")).into()
+                );
+            }
+        }
         let texts = ctx.sources.of(ctx.seed_for("held out"))?;
         let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, context, ctx.vocabulary, ctx.rt);
         let retokenised = ctx.student_vocabulary.map(|own| Retokenised::new(ctx, own, &held_out, context));
