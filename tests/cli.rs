@@ -178,6 +178,31 @@ fn a_model_is_described_scored_and_heard() {
 }
 
 #[test]
+fn a_model_is_asked_as_its_chat_template_says() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(tiny_model(), dir.path());
+    let model = text(dir.path());
+    let ask =
+        |more: &[&str]| birthmark(&[&["model", "generate", "--chat", "--model", model, "--max-new-tokens", "6"], more].concat());
+    ask(&["--prompt", "The cat"]).refused_with(&["--chat", model, "has no chat template", "tokenizer_config.json"]);
+
+    let template = "{{ bos_token }}It was {{ messages[0].content }}{% if add_generation_prompt %} The{% endif %}";
+    let file = dir.path().join("chat_template.jinja");
+    fs::write(&file, template).unwrap();
+    let answer = ask(&["--prompt", "a red day.", "--json"]).expect_code(0).json_lines().remove(0);
+    let whole = ["model", "generate", "--model", model, "--max-new-tokens", "6", "--prompt", "It was a red day. The", "--json"];
+    let continued = birthmark(&whole).expect_code(0).json_lines().remove(0);
+    let said = |value: &serde_json::Value| value["text"].as_str().unwrap().to_string();
+    assert_eq!(said(&continued), format!("It was a red day. The{}", said(&answer)), "the same tokens, the answer alone");
+
+    fs::write(&file, "{{ raise_exception('only about birds') }}").unwrap();
+    ask(&["--prompt", "x"]).refused_with(&["--chat", "refuses these messages: only about birds"]);
+    fs::write(&file, "{% for %}").unwrap();
+    ask(&["--prompt", "x"]).refused_with(&["--chat", "the chat template cannot be used"]);
+    birthmark(&["model", "generate", "--model", model, "--prompt", "x", "--max-new-tokens", "2"]).expect_code(0);
+}
+
+#[test]
 fn a_report_is_made_again_from_records() {
     let dir = tempfile::tempdir().unwrap();
     copy(&smoke().directory, dir.path());

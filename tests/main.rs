@@ -14,6 +14,7 @@ mod hub;
 #[path = "../crates/lm/tests/it/hub_server.rs"]
 mod hub_server;
 mod models;
+mod open_models;
 mod protocols;
 mod readme;
 mod real_models;

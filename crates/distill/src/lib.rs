@@ -12,6 +12,7 @@ mod fidelity;
 mod implant;
 pub mod loss;
 mod pretrain;
+mod retokenise;
 mod served;
 mod shown;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, fidelity, held
 pub use implant::{ImplantConfig, ImplantItem, ImplantReport, Regulariser, answered, implant};
 pub use loss::{Loss, LossConfig};
 pub use pretrain::{PackedDocuments, PretrainSource};
+pub use retokenise::{Alignment, RetokenisedOracle, RetokenisedStream, Retokeniser};
 pub use served::{Served, ShownLaw};
 pub use shown::{ShownLaws, TopLaws};
 pub use train::{

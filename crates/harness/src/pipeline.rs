@@ -93,6 +93,7 @@ pub fn run(
     let sources = Sources::open(&experiment.world.corpus).context("`corpus.file.path`")?;
     sources.check(experiment.world.measure.held_out_documents, experiment.largest_budget())?;
     let vocabulary = Vocabulary::open(&experiment.world, &sources, &store, &rt, progress)?;
+    let student_vocabulary = Vocabulary::of_student(experiment, &vocabulary, &sources, &store, &rt, progress)?;
     let timings = Timings::default();
     let identity = Identity { experiment: experiment.name.clone(), experiment_hash: hash.hex() };
 
@@ -108,6 +109,7 @@ pub fn run(
             timings: &timings,
             sources: &sources,
             vocabulary: &vocabulary,
+            student_vocabulary: student_vocabulary.as_ref(),
         };
         let found =
             &mut |found: &[Record]| -> anyhow::Result<()> { found.iter().try_for_each(|record| Ok(journal.append(record)?)) };

@@ -42,6 +42,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
     let started = Instant::now();
     let sources = Sources::open(&scaled.world.corpus)?;
     let vocabulary = Vocabulary::open(&scaled.world, &sources, &store, &rt, &progress)?;
+    let student_vocabulary = Vocabulary::of_student(&scaled, &vocabulary, &sources, &store, &rt, &progress)?;
     let opening = started.elapsed().as_secs_f64();
     let timings = Timings::default();
     let ctx = Context {
@@ -53,6 +54,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
         timings: &timings,
         sources: &sources,
         vocabulary: &vocabulary,
+        student_vocabulary: student_vocabulary.as_ref(),
         checkpoint_every: Duration::MAX,
     };
     let mut took = rehearse(&ctx)?;

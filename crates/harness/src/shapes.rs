@@ -4,8 +4,9 @@ use std::path::Path;
 
 use lm::{LoadError, ModelConfig};
 use marks::ProbeConfig;
+use oracle::Access;
 
-use crate::experiment::TokenizerConfig;
+use crate::experiment::{Channel, TokenizerConfig};
 use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource, World};
 
 /// Configurations of the teacher, its independent twin and the student.
@@ -35,19 +36,24 @@ impl Shapes {
     ///
     /// # Errors
     /// A `config.json` that cannot be used, or a shape that does not hold together, with the key that named it.
-    pub fn of(world: &World) -> Result<Self, ShapeError> {
+    pub fn of(world: &World, channels: &[Channel]) -> Result<Self, ShapeError> {
         let teacher_vocab = match (&world.tokenizer, &world.teacher) {
             (TokenizerConfig::Bpe(bpe), _) => bpe.vocab_size,
             (TokenizerConfig::OfTeacher, TeacherSource::Open { model, .. }) => read(model, "teacher.model")?.vocab_size(),
             (TokenizerConfig::OfTeacher, TeacherSource::Train(_)) => 0,
         };
-        let new = |architecture, key| {
-            ModelConfig::from_architecture(architecture, teacher_vocab, None, None).map_err(|error| ShapeError {
+        let student_vocab = match &world.student.tokenizer {
+            Some(TokenizerConfig::Bpe(bpe)) => bpe.vocab_size,
+            _ => teacher_vocab,
+        };
+        let sized = |architecture, vocab, key| {
+            ModelConfig::from_architecture(architecture, vocab, None, None).map_err(|error| ShapeError {
                 key,
                 what: format!("does not fit: {error}"),
                 mend: String::new(),
             })
         };
+        let new = |architecture, key| sized(architecture, teacher_vocab, key);
         let teacher = match &world.teacher {
             TeacherSource::Train(plan) => new(&plan.architecture, "teacher.train.architecture")?,
             TeacherSource::Open { model, .. } => read(model, "teacher.model")?,
@@ -57,17 +63,17 @@ impl Shapes {
             ModelSource::Open(model) => read(model, "stranger.model")?,
         };
         let student = match &world.base {
-            BaseSource::Train(plan) => new(&plan.architecture, "base.train.architecture")?,
-            BaseSource::Cold(cold) => new(&cold.architecture, "base.cold.architecture")?,
+            BaseSource::Train(plan) => sized(&plan.architecture, student_vocab, "base.train.architecture")?,
+            BaseSource::Cold(cold) => sized(&cold.architecture, student_vocab, "base.cold.architecture")?,
             BaseSource::Open(model) => read(model, "base.model")?,
         };
         let shapes = Self { teacher, stranger, student };
-        shapes.fit(world)?;
+        shapes.fit(world, channels)?;
         Ok(shapes)
     }
 
     /// Refuses texts longer than a model's context, and models of different vocabularies.
-    fn fit(&self, world: &World) -> Result<(), ShapeError> {
+    fn fit(&self, world: &World, channels: &[Channel]) -> Result<(), ShapeError> {
         let query = ("queries.max_new_tokens", world.queries.prompt_tokens + world.queries.max_new_tokens);
         let audit = ("audit.max_new_tokens", world.audit.prompt_tokens + world.audit.max_new_tokens);
         let models = [("teacher", &self.teacher), ("stranger", &self.stranger), ("student", &self.student)];
@@ -111,14 +117,26 @@ impl Shapes {
             }
         }
         let vocab = self.teacher.vocab_size();
-        for (key, config) in [("stranger.model", &self.stranger), ("base.model", &self.student)] {
-            if config.vocab_size() != vocab {
-                return Err(ShapeError {
-                    key,
-                    what: format!("it has {} token ids, the teacher {vocab}", config.vocab_size()),
-                    mend: "name a model with the teacher's tokenizer".into(),
-                });
-            }
+        let stranger = self.stranger.vocab_size();
+        if stranger != vocab {
+            return Err(ShapeError {
+                key: "stranger.model",
+                what: format!("it has {stranger} token ids, the teacher {vocab}"),
+                mend: "name a model with the teacher's tokenizer".into(),
+            });
+        }
+        // text passes between any two vocabularies, laws between equal ones
+        let student = self.student.vocab_size();
+        let needs_laws = channels.iter().map(|channel| channel.loss.build()).find(|loss| loss.needs() > Access::Text);
+        if let Some(loss) = needs_laws.filter(|_| student != vocab) {
+            return Err(ShapeError {
+                key: "base.model",
+                what: format!(
+                    "it has {student} token ids, the teacher {vocab}, and `{}` compares laws token by token",
+                    loss.name()
+                ),
+                mend: "use sequence_kd, or name a model with the teacher's tokenizer".into(),
+            });
         }
         Ok(())
     }

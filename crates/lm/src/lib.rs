@@ -36,6 +36,6 @@ pub use read::LoadError;
 pub use runtime::{ComputePath, RunError, Runtime};
 pub use score::{TextScore, document_nats, log_probability, score_texts};
 pub use stored::Stored;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{ChatError, ChatMessage, ChatOptions, ChatTemplate, Tokenizer};
 pub use trigram::Trigram;
 pub use verify::{Deviation, Tolerances, verify};

@@ -7,7 +7,7 @@ use anyhow::Context;
 use oracle::TokenId;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arch::{Initialiser, Layout, ModelConfig};
 use crate::card::ModelCard;
@@ -46,7 +46,8 @@ impl Model {
     }
 
     /// Loads a Hugging Face directory: `config.json` and `model.safetensors` (or the shards that
-    /// `model.safetensors.index.json` names). `f16` and `bf16` weights become `f32`.
+    /// `model.safetensors.index.json` names). `f16` and `bf16` weights become `f32`. Answers also end with the tokens that
+    /// `generation_config.json` calls ends.
     ///
     /// # Errors
     /// See [`LoadError`]; nothing is loaded in part.
@@ -55,7 +56,7 @@ impl Model {
         checkpoint::refuse_pickles(dir)?;
         let path = dir.join("config.json");
         let json = checkpoint::read_text(&path, "a model directory holds config.json, model.safetensors and tokenizer.json")?;
-        let config = ModelConfig::parse(&json, &path)?;
+        let config = ModelConfig::parse(&with_all_ends(json, dir)?, &path)?;
         let layout = config.layout();
         let weights = checkpoint::load_weights(dir, config.arch(), &layout)?;
         Ok(Self { config, layout: Arc::new(layout), weights: Arc::new(weights) })
@@ -153,6 +154,31 @@ impl Model {
     pub fn flops_per_token_train(&self) -> f64 {
         self.config.flops_per_token_train()
     }
+}
+
+/// `config` (the content of `config.json`) with the ends that `generation_config.json` adds: models tuned on conversations
+/// name the end of a turn only there. Ids that the model does not have are left out.
+fn with_all_ends(config: String, dir: &Path) -> Result<String, LoadError> {
+    let path = dir.join("generation_config.json");
+    if !path.exists() {
+        return Ok(config);
+    }
+    let broken = |error: serde_json::Error| LoadError::Json { path: path.clone(), why: error.to_string() };
+    let generation: Value = serde_json::from_str(&checkpoint::read_text(&path, "")?).map_err(broken)?;
+    // what is wrong with config.json is said where it is parsed
+    let Ok(mut parsed) = serde_json::from_str::<Value>(&config) else { return Ok(config) };
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+    let mut ends: Vec<Value> = list(&parsed["eos_token_id"]).into_iter().filter(|end| !end.is_null()).collect();
+    let vocab_size = parsed["vocab_size"].as_u64().unwrap_or(0);
+    let known = |end: &Value| end.as_u64().is_some_and(|id| id < vocab_size);
+    let more: Vec<Value> =
+        list(&generation["eos_token_id"]).into_iter().filter(|end| known(end) && !ends.contains(end)).collect();
+    if more.is_empty() {
+        return Ok(config);
+    }
+    ends.extend(more);
+    parsed["eos_token_id"] = ends.into();
+    Ok(parsed.to_string())
 }
 
 /// Writes one file of a model directory.

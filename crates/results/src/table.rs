@@ -8,8 +8,10 @@ use crate::words::{median, number, p_value, queries};
 use crate::{Arm, Record, SuspectKey, false_positive_rates};
 
 /// Metrics of the second table: name, heading.
-const SHOWN: [(&str, &str); 8] = [
+const SHOWN: [(&str, &str); 10] = [
     ("held_out_loss", "held-out loss"),
+    ("held_out_loss_per_byte", "by byte"),
+    ("aligned_tokens", "aligned"),
     ("agreement", "agreement"),
     ("kl", "KL"),
     ("exact_match", "exact match"),

@@ -88,7 +88,7 @@ fn refuse_without_room(experiment: &Resolved, shapes: &Shapes, args: &RunArgs) -
 pub fn prepare(args: &FileArgs, models: &Models<'_>) -> anyhow::Result<(Resolved, Shapes)> {
     let loaded = load::experiment(&args.file, &args.sets)?;
     let experiment = resolve(&loaded, models)?;
-    let shapes = Shapes::of(&experiment.world).map_err(|error| {
+    let shapes = Shapes::of(&experiment.world, &experiment.channels).map_err(|error| {
         let path = crate::document::steps(error.key).unwrap_or_default();
         loaded.errors(vec![loaded.problem(&path, error.what, error.mend)])
     })?;

@@ -131,7 +131,8 @@ pub enum BaseConfig {
     Train(Pretraining),
     /// Freshly initialised.
     Cold(ColdStart),
-    /// An open model with the teacher's tokenizer: a local Hugging Face directory, or `org/name[@revision]` on the hub.
+    /// An open model: a local Hugging Face directory, or `org/name[@revision]` on the hub. Its tokenizer may be another than the
+    /// teacher's; see `student.tokenizer`.
     Model(String),
 }
 

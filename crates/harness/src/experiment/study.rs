@@ -3,12 +3,19 @@ use oracle::{Sampling, Surface};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::TokenizerConfig;
+
 /// What the thief asks the served teacher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueriesConfig {
     /// Tokens of corpus text that each query opens with.
     pub prompt_tokens: usize,
+    /// Put every question as a user's message in the chat template of the teacher's tokenizer: what an instruct model expects. The
+    /// opening of a text is the message (the template's own tokens are not counted in `prompt_tokens`), and the answer begins
+    /// where the template lets the model speak. The owner's audit and the checkable tasks are put the same way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chat: bool,
     /// Longest answer.
     pub max_new_tokens: usize,
     /// How the teacher draws its answers.
@@ -36,6 +43,11 @@ pub struct Channel {
 pub struct StudentConfig {
     /// How long it is trained.
     pub compute: Compute,
+    /// A tokenizer of the student's own, where it is not the teacher's; a `base.model` brings its own and needs none here. The
+    /// student then learns the answers as text, so only losses on text are open to it. Steps are planned in the teacher's tokens
+    /// (`compute`); what the student really read is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerConfig>,
     /// Exchanges in a batch.
     pub batch_rows: usize,
     /// Highest learning rate.

@@ -2,6 +2,8 @@
 //!
 //! Nothing is read and no weight is loaded here; what depends on other files is checked by [`crate::resolve`].
 
+mod tokenizers;
+
 use distill::Compute;
 use distill::loss::check_surface;
 use oracle::{Sampling, Surface};
@@ -93,14 +95,7 @@ impl Check<'_> {
     fn data(&mut self, experiment: &Experiment) {
         match &experiment.tokenizer {
             TokenizerConfig::Bpe(bpe) => {
-                if bpe.vocab_size < 260 || bpe.vocab_size > 1 << 20 {
-                    self.problem(
-                        "tokenizer.bpe.vocab_size",
-                        "out of range",
-                        "write 260 to 1048576: the 256 bytes always have an entry",
-                    );
-                }
-                self.at_least("tokenizer.bpe.documents", bpe.documents, 1);
+                self.trained_tokenizer("tokenizer", bpe);
                 for (key, model) in [("teacher.model", &experiment.teacher.model), ("stranger.model", &experiment.stranger.model)]
                 {
                     if model.is_some() {
@@ -296,6 +291,10 @@ impl Check<'_> {
         let queries = &experiment.queries;
         self.at_least("queries.prompt_tokens", queries.prompt_tokens as u64, 1);
         self.at_least("queries.max_new_tokens", queries.max_new_tokens as u64, 1);
+        if queries.chat && experiment.teacher.model.is_none() {
+            let what = "a teacher that is trained here has no chat template";
+            self.problem("queries.chat", what, "drop it, or name a `teacher.model` that has one");
+        }
         self.sampling("queries.sampling", &queries.sampling);
         if !(1..=MAX_SHARD).contains(&queries.shard_queries) {
             self.problem("queries.shard_queries", "out of range", format!("write 1 to {MAX_SHARD}, usually 32768"));
@@ -356,6 +355,7 @@ impl Check<'_> {
         if let Err(error) = student.compute.validate() {
             self.problem(&format!("student.{}", error.key), "out of range", error.mend);
         }
+        self.student_tokenizer(experiment);
         self.single_pass(experiment);
         self.batch("student.batch_rows", student.batch_rows);
         self.learning_rate("student.peak_lr", student.peak_lr);

@@ -42,6 +42,7 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
                 marks: experiment.marks.clone(),
                 queries: Asking {
                     prompt_tokens: experiment.queries.prompt_tokens,
+                    chat: experiment.queries.chat,
                     max_new_tokens: experiment.queries.max_new_tokens,
                     sampling: experiment.queries.sampling,
                     shard_queries: experiment.queries.shard_queries,

@@ -39,9 +39,12 @@ pub fn identify(found: FoundModel) -> Result<ModelDirectory, (String, String)> {
         name.ends_with(".safetensors")
             || [
                 "config.json",
+                "generation_config.json",
                 "tokenizer.json",
                 "tokenizer_config.json",
                 "special_tokens_map.json",
+                "chat_template.jinja",
+                "chat_template.json",
                 "model.safetensors.index.json",
             ]
             .contains(&name)

@@ -144,6 +144,9 @@ impl World {
 pub struct Asking {
     /// Tokens of corpus text that each query opens with.
     pub prompt_tokens: usize,
+    /// Whether questions are put in the teacher's chat template.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub chat: bool,
     /// Longest answer.
     pub max_new_tokens: usize,
     /// How answers are drawn.
@@ -153,7 +156,7 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// Tokens of a whole exchange, prompt and longest answer: the row length of distillation.
+    /// Tokens of a whole exchange, prompt and longest answer (a chat template's own left out): the row length of distillation.
     pub fn row_tokens(&self) -> usize {
         self.prompt_tokens + self.max_new_tokens
     }

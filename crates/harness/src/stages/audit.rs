@@ -1,14 +1,14 @@
 use corpus::{Split, Task, TaskKind};
-use oracle::{Query, Sampling, TokenId};
+use oracle::{Codec, Query, Sampling, TokenId};
 use results::Arm;
 
-use crate::stages::Context;
 use crate::stages::context::Trained;
 use crate::stages::marks::Marks;
 use crate::stages::suspect::Peer;
 use crate::stages::texts::documents;
-use crate::stages::transcript::prompts;
+use crate::stages::transcript::{openings, prompts};
 use crate::stages::unasked::opened_by_queries;
+use crate::stages::{Context, Vocabulary};
 
 /// What every suspect of a repetition is asked, and whom it is compared with. None of it occurs in a transcript.
 pub struct Audit {
@@ -16,6 +16,8 @@ pub struct Audit {
     pub queries: Vec<Query>,
     /// Held-out documents, token ids.
     pub held_out: Vec<Vec<TokenId>>,
+    /// The same documents as a student of another tokenizer reads them.
+    pub retokenised: Option<Retokenised>,
     /// Checkable tasks, each with its query.
     pub tasks: Vec<(Query, Task)>,
     /// The owner's own model, raw.
@@ -24,10 +26,42 @@ pub struct Audit {
     pub negatives: Vec<Negative>,
 }
 
+/// Held-out documents that teacher and student both hold whole, so that losses on them can be compared by the byte.
+pub struct Retokenised {
+    /// In the student's tokens.
+    pub rows: Vec<Vec<TokenId>>,
+    /// Bytes of each that the student's loss is on.
+    pub bytes: Vec<u64>,
+    /// Bytes of each that a loss in the teacher's tokens is on.
+    pub teacher_bytes: Vec<u64>,
+}
+
+impl Retokenised {
+    /// `documents` (the teacher's tokens) cut to texts that both vocabularies put into `context` tokens, without end tokens: the
+    /// teacher's tokens and the rest.
+    fn new(ctx: &Context<'_>, own: &Vocabulary, documents: &[Vec<TokenId>], context: usize) -> (Vec<Vec<TokenId>>, Self) {
+        let (mut held_out, mut this) = (Vec::new(), Self { rows: Vec::new(), bytes: Vec::new(), teacher_bytes: Vec::new() });
+        for document in documents {
+            let mut text = ctx.vocabulary.tokenizer.decode(document);
+            text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
+            let (ids, row) = loop {
+                let [ids, row] = [ctx.vocabulary, own].map(|vocabulary| vocabulary.tokenizer.encode_document(&text));
+                if ids.len().max(row.len()) <= context {
+                    break (ids, row);
+                }
+                text.truncate(text.floor_char_boundary(text.len() * 9 / 10));
+            };
+            this.bytes.push(own.scored_bytes(&text));
+            this.teacher_bytes.push(ctx.vocabulary.scored_bytes(&text));
+            this.rows.push(row);
+            held_out.push(ids);
+        }
+        (held_out, this)
+    }
+}
+
 /// A model that learned nothing from the teacher.
 pub struct Negative {
-    /// Who it is.
-    pub arm: Arm,
     /// The channel of a rival.
     pub channel: Option<usize>,
     /// The model.
@@ -44,17 +78,38 @@ impl Audit {
     pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Trained, context: usize) -> anyhow::Result<Self> {
         let world = &ctx.resolved.world;
         let queries = unasked(ctx)?;
+        if let Some(own) = ctx.student_vocabulary {
+            let to_own = ctx.to_own(own);
+            let longest = queries.iter().map(|query| to_own.document(&query.prompt).len()).max().unwrap_or(0);
+            if longest >= context {
+                let problem =
+                    format!("audit.prompt_tokens: a prompt takes {longest} of the student's own tokens, a model holds {context}");
+                return Err(
+                    crate::exit::UsageError(format!("{problem}; lower it, or take a student with a longer context")).into()
+                );
+            }
+        }
         let texts = ctx.sources.of(ctx.seed_for("held out"))?;
         let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, context, ctx.vocabulary, ctx.rt);
+        let retokenised = ctx.student_vocabulary.map(|own| Retokenised::new(ctx, own, &held_out, context));
+        let (held_out, retokenised) = match retokenised {
+            Some((held_out, retokenised)) => (held_out, Some(retokenised)),
+            None => (held_out, None),
+        };
         let mut tasks = Vec::new();
         if let Some(config) = &world.measure.tasks {
             let texts = ctx.sources.of(ctx.seed_for("tasks"))?;
             for kind in TaskKind::ALL {
                 for index in 0..config.per_kind {
                     let Some(task) = texts.task(kind, Split::Tasks, index) else { break };
-                    let prompt = ctx.vocabulary.tokenizer.encode_document(&task.prompt);
-                    if prompt.len() >= context {
-                        let problem = format!("measure.tasks: a task takes {} tokens, a model holds {context}", prompt.len());
+                    let prompt = match world.queries.chat {
+                        true => ctx.vocabulary.message(&task.prompt)?,
+                        false => ctx.vocabulary.tokenizer.encode_document(&task.prompt),
+                    };
+                    let own = ctx.student_vocabulary.map_or(0, |own| own.tokenizer.encode_document(&task.prompt).len());
+                    let tokens = prompt.len().max(own);
+                    if tokens >= context {
+                        let problem = format!("measure.tasks: a task takes {tokens} tokens, a model holds {context}");
                         let mend = "leave measure.tasks out, or raise max_position_embeddings";
                         return Err(crate::exit::UsageError(format!("{problem}; {mend}")).into());
                     }
@@ -73,15 +128,15 @@ impl Audit {
                 return Err(crate::exit::UsageError(problem.into()).into());
             }
         }
-        let teacher = Peer::new("teacher", teacher, marks.probes.len());
-        Ok(Self { queries, held_out, tasks, teacher, negatives: Vec::new() })
+        let teacher = Peer::new(Arm::Teacher, teacher, marks.probes.len());
+        Ok(Self { queries, held_out, retokenised, tasks, teacher, negatives: Vec::new() })
     }
 
     /// The negatives that a suspect at this place is compared with: the rival of its channel (of the first channel for
     /// arms that have none), base and stranger, itself left out.
     pub fn references(&self, arm: Arm, channel: Option<usize>) -> impl Iterator<Item = &Negative> {
         let channel = channel.unwrap_or(0);
-        self.negatives.iter().filter(move |n| n.arm != arm && n.channel.is_none_or(|its| its == channel))
+        self.negatives.iter().filter(move |n| n.peer.arm != arm && n.channel.is_none_or(|its| its == channel))
     }
 }
 
@@ -95,8 +150,8 @@ fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
     loop {
         let candidates = tried.min(texts);
         let all = prompts(ctx, "audit", Split::Audit, 0..candidates, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?;
-        let openings: Vec<&[TokenId]> = all.iter().map(|query| &query.prompt[..]).collect();
-        let taken = opened_by_queries(ctx, &openings)?;
+        let openings = openings(ctx, "audit", Split::Audit, 0..candidates, audit.prompt_tokens)?;
+        let taken = opened_by_queries(ctx, &openings.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         let mut kept: Vec<Query> = all.into_iter().zip(taken).filter(|(_, taken)| !taken).map(|(query, _)| query).collect();
         if kept.len() >= wanted {
             kept.truncate(wanted);

@@ -2,8 +2,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use distill::{Curve, TrainPlan};
+use distill::{Curve, RetokenisedOracle, Retokeniser, Served, TrainPlan};
 use lm::{Model, ModelCard, Runtime};
+use oracle::Oracle;
+use results::Arm;
 use serde::{Deserialize, Serialize};
 use store::{Artifact, Claim, Hash, Key, Making, Store};
 
@@ -60,8 +62,10 @@ pub struct Context<'a> {
     pub timings: &'a Timings,
     /// Texts by purpose.
     pub sources: &'a Sources,
-    /// Text to token ids.
+    /// Text to token ids: the teacher's, in which the owner asks and measures.
     pub vocabulary: &'a Vocabulary,
+    /// The student's, where it is another.
+    pub student_vocabulary: Option<&'a Vocabulary>,
 }
 
 /// A trained model with the name of its artifact.
@@ -84,6 +88,24 @@ impl Context<'_> {
     /// The seed of one purpose within this repetition.
     pub fn seed_for(&self, purpose: &str) -> u64 {
         seed_for(self.seed, purpose)
+    }
+
+    /// The vocabulary of the model at `arm`, where it is not the teacher's.
+    pub fn own_vocabulary(&self, arm: Arm) -> Option<&Vocabulary> {
+        self.student_vocabulary.filter(|_| matches!(arm, Arm::Student | Arm::Control | Arm::Rival | Arm::Base))
+    }
+
+    /// From the teacher's tokens to those of `own`.
+    pub fn to_own(&self, own: &Vocabulary) -> Retokeniser {
+        Retokeniser::new(self.vocabulary.tokenizer.clone(), own.tokenizer.clone())
+    }
+
+    /// The model at `arm` as the owner asks it: in the teacher's tokens.
+    pub fn asked(&self, arm: Arm, served: Served) -> Box<dyn Oracle> {
+        match self.own_vocabulary(arm) {
+            Some(own) => Box::new(RetokenisedOracle::new(served, self.to_own(own))),
+            None => Box::new(served),
+        }
     }
 
     /// The experiment's optimiser over `steps` steps.
@@ -121,8 +143,15 @@ impl Context<'_> {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn save_model(&self, directory: &Path, model: &Model, curve: &Curve, card: &ModelCard) -> anyhow::Result<()> {
-        model.save(directory, Some(&self.vocabulary.tokenizer), card)?;
+    pub fn save_model(
+        &self,
+        directory: &Path,
+        model: &Model,
+        vocabulary: &Vocabulary,
+        curve: &Curve,
+        card: &ModelCard,
+    ) -> anyhow::Result<()> {
+        model.save(directory, Some(&vocabulary.tokenizer), card)?;
         save_json(&directory.join(CURVE), &curve.thinned(CURVE_POINTS))
     }
 

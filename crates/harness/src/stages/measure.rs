@@ -1,8 +1,8 @@
 use std::time::Instant;
 
-use distill::Fidelity;
+use distill::{Alignment, Fidelity};
 use marks::{Comparison, Mark, MarkError, MarkInfo, Reference};
-use oracle::{Access, Oracle};
+use oracle::Access;
 use results::{Arm, Family, Kind, Record, View};
 use serde_json::json;
 use stats::interval::mean_interval;
@@ -28,13 +28,11 @@ pub fn measure(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks, audit: &Audi
     let world = &ctx.resolved.world;
     let channel = suspect.run.channel.as_ref().and_then(|c| ctx.resolved.channels.iter().position(|known| known == c));
     let references: Vec<_> = audit.references(suspect.run.arm, channel).collect();
-    let key = Key::new(
-        REVISION,
-        &json!({
+    let mut inputs = json!({
             "suspect": suspect.trained.hash,
             "bend": suspect.bend,
             "teacher": audit.teacher.trained.hash,
-            "references": references.iter().map(|r| (&r.peer.name, r.peer.trained.hash)).collect::<Vec<_>>(),
+            "references": references.iter().map(|r| (r.peer.arm.name(), r.peer.trained.hash)).collect::<Vec<_>>(),
             "marks": world.marks,
             "queries": (&world.queries, ctx.resolved.largest_budget()),
             "commitment": world.commitment,
@@ -44,8 +42,11 @@ pub fn measure(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks, audit: &Audi
             "corpus": ctx.sources.identity(),
             "vocabulary": ctx.vocabulary.hash,
             "seed": ctx.seed,
-        }),
-    )?;
+    });
+    if let Some(own) = ctx.student_vocabulary {
+        inputs["student_vocabulary"] = json!(own.hash);
+    }
+    let key = Key::new(REVISION, &inputs)?;
     let artifact = ctx.artifact("measurement", &key, |directory| {
         let started = Instant::now();
         let what = format!("measuring {}", name(suspect));
@@ -146,7 +147,13 @@ fn watermark(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks, audit: &Audit)
             ..about.clone().with_evidence(evidence)
         }
     });
-    Ok(vec![unless_unmeasurable(record, about)?])
+    let mut records = vec![unless_unmeasurable(record, about)?];
+    if let Some(own) = ctx.own_vocabulary(suspect.run.arm) {
+        // the others were not chosen one by one, and carry less of a mark
+        let aligned = Alignment::of(&answers, &ctx.vocabulary.tokenizer, &own.tokenizer).share();
+        records.extend(aligned.map(|share| metric("aligned_tokens", share, "1")));
+    }
+    Ok(records)
 }
 
 fn canary(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks) -> anyhow::Result<Vec<Record>> {
@@ -155,7 +162,8 @@ fn canary(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks) -> anyhow::Result
     let cost = canary.cost();
     let about = Record { audit_queries: Some(cost.queries + cost.scored_texts), ..about(&**canary, suspect, ctx) };
     let draws = ctx.resolved.world.measure.permutations;
-    let measured = canary.measure(&marks::Suspect::new(&served), &*ctx.vocabulary.tokenizer, draws, ctx.seed_for("permutations"));
+    let measured =
+        canary.measure(&marks::Suspect::new(&*served), &*ctx.vocabulary.tokenizer, draws, ctx.seed_for("permutations"));
     let mut levels = Vec::new();
     let record = measured.map(|measurement| {
         let by_level =
@@ -200,12 +208,12 @@ fn probe(
     let teacher = audit.teacher.answers(ctx, index, probe)?;
     let answers = references
         .iter()
-        .map(|r| Ok(Reference { name: &r.peer.name, answers: r.peer.answers(ctx, index, probe)? }))
+        .map(|r| Ok(Reference { name: r.peer.arm.name(), answers: r.peer.answers(ctx, index, probe)? }))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let against = Comparison { teacher: Some(teacher), references: &answers };
     let served = suspect.served(ctx);
     let decoys = ctx.resolved.world.measure.decoys;
-    let measured = probe.measure(&marks::Suspect::new(&served), &against, decoys, decoy_seed(ctx, suspect));
+    let measured = probe.measure(&marks::Suspect::new(&*served), &against, decoys, decoy_seed(ctx, suspect));
     let record = measured.map(|m| {
         let nearest = m.nearest_reference.map(|name| format!("; the nearest other model is {name}")).unwrap_or_default();
         let whose = if probe.planted() { "the owner" } else { "the raw teacher" };
@@ -237,14 +245,25 @@ fn metric_with_interval(name: &str, value: f64, unit: &str, units: &[f64]) -> Re
 /// Fidelity, usefulness and cost.
 fn metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Result<Vec<Record>> {
     let model = &suspect.trained.model;
-    let held_out = distill::held_out(model, &audit.held_out, ctx.rt)?;
-    let mut records = vec![held_out_loss("held_out_loss", &held_out)];
-    let fidelity: Fidelity = distill::fidelity(&audit.teacher.trained.model, model, &audit.held_out, ctx.rt)?;
-    let per_row = |value: &dyn Fn(&distill::RowFidelity) -> f64| -> Vec<f64> {
-        fidelity.rows.iter().filter(|row| row.positions > 0).map(|row| value(row) / row.positions as f64).collect()
+    let own = ctx.own_vocabulary(suspect.run.arm);
+    let (rows, bytes) = match (&audit.retokenised, own) {
+        (Some(retokenised), Some(_)) => (&retokenised.rows, Some(&retokenised.bytes)),
+        (retokenised, _) => (&audit.held_out, retokenised.as_ref().map(|retokenised| &retokenised.teacher_bytes)),
     };
-    records.push(metric_with_interval("agreement", fidelity.agreement(), "1", &per_row(&|row| row.agreed as f64)));
-    records.push(metric_with_interval("kl", fidelity.mean_kl(), "nats/token", &per_row(&|row| row.kl_nats)));
+    let held_out = distill::held_out(model, rows, ctx.rt)?;
+    let mut records = vec![held_out_loss("held_out_loss", &held_out)];
+    records.extend(bytes.map(|bytes| held_out_loss_per_byte(&held_out, bytes)));
+    let teacher = &audit.teacher.trained.model;
+    // laws over different tokens have no distance
+    if own.is_none() && teacher.vocab_size() == model.vocab_size() {
+        let fidelity: Fidelity = distill::fidelity(teacher, model, &audit.held_out, ctx.rt)?;
+        let per_row = |value: &dyn Fn(&distill::RowFidelity) -> f64| -> Vec<f64> {
+            fidelity.rows.iter().filter(|row| row.positions > 0).map(|row| value(row) / row.positions as f64).collect()
+        };
+        let agreed = per_row(&|row| row.agreed as f64);
+        records.push(metric_with_interval("agreement", fidelity.agreement(), "1", &agreed));
+        records.push(metric_with_interval("kl", fidelity.mean_kl(), "nats/token", &per_row(&|row| row.kl_nats)));
+    }
     records.extend(usefulness::tasks(ctx, suspect, audit)?);
     if let Some(cost) = &suspect.cost {
         records.push(metric("queries", cost.queries as f64, "queries"));
@@ -260,4 +279,12 @@ pub fn held_out_loss(name: &str, held_out: &distill::HeldOut) -> Record {
     let per_document: Vec<f64> =
         held_out.rows.iter().filter(|row| row.tokens > 0).map(|row| row.nats / row.tokens as f64).collect();
     metric_with_interval(name, held_out.nats_per_token(), "nats/token", &per_document)
+}
+
+/// Held-out loss by the byte of text, which models of different tokenizers have in common.
+fn held_out_loss_per_byte(held_out: &distill::HeldOut, bytes: &[u64]) -> Record {
+    let rows = || held_out.rows.iter().zip(bytes).filter(|(_, bytes)| **bytes > 0);
+    let mean = rows().map(|(row, _)| row.nats).sum::<f64>() / rows().map(|(_, bytes)| *bytes as f64).sum::<f64>();
+    let per_document: Vec<f64> = rows().map(|(row, bytes)| row.nats / *bytes as f64).collect();
+    metric_with_interval("held_out_loss_per_byte", mean, "nats/byte", &per_document)
 }

@@ -119,7 +119,9 @@ fn of_the_corpus(ctx: &Context<'_>, queries: Vec<Query>) -> anyhow::Result<Vec<E
     let texts = ctx.sources.of(ctx.seed_for("queries"))?;
     let answered = |query: Query| {
         let ids = ctx.vocabulary.document(&texts.document(Split::Prompts, query.index));
-        let answer: Vec<_> = ids.into_iter().skip(query.prompt.len()).take(query.max_new_tokens).collect();
+        // a chat template's own tokens are none of the text's
+        let opening = query.prompt.len().min(ctx.resolved.world.queries.prompt_tokens);
+        let answer: Vec<_> = ids.into_iter().skip(opening).take(query.max_new_tokens).collect();
         let stop = if answer.len() < query.max_new_tokens { Stop::EndToken } else { Stop::Length };
         Exchange { query, answer, stop }
     };

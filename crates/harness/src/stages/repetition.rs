@@ -122,8 +122,8 @@ impl Models {
                 continue;
             }
             let channel = run.channel.as_ref().and_then(|c| ctx.resolved.channels.iter().position(|known| known == c));
-            let peer = Peer::new(run.arm.name(), &suspect.trained, marks.probes.len());
-            audit.negatives.push(Negative { arm: run.arm, channel, peer });
+            let peer = Peer::new(run.arm, &suspect.trained, marks.probes.len());
+            audit.negatives.push(Negative { channel, peer });
         }
         Ok(audit)
     }

@@ -1,4 +1,4 @@
-use distill::{DistillSource, TrainPlan, TrainState, TranscriptFiles, VisitOrder};
+use distill::{DistillSource, ExchangeStream, RetokenisedStream, TrainPlan, TrainState, VisitOrder};
 use lm::ModelCard;
 use results::Arm;
 use serde_json::{Value, json};
@@ -26,7 +26,13 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
         anyhow::bail!("the {} arm is not distilled", run.arm.name());
     };
     let transcript = asked.transcript(ctx, &channel.surface)?;
-    let lesson = Lesson { ctx, arm: run.arm, asked, channel, base, stream: transcript.files.prefix(budget) };
+    let files = transcript.files.prefix(budget);
+    let own = ctx.own_vocabulary(run.arm);
+    let stream: Box<dyn ExchangeStream> = match own {
+        Some(own) => Box::new(RetokenisedStream::new(files, ctx.to_own(own), base.model.context_length())),
+        None => Box::new(files),
+    };
+    let lesson = Lesson { ctx, arm: run.arm, asked, channel, base, stream };
     let plan = lesson.plan(steps);
     let key = lesson.key(&json!({ "transcript": transcript.hash, "budget": budget }), &plan)?;
     let artifact = ctx.resumable("student", &key, |making| {
@@ -39,7 +45,8 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
         let laws = asked.laws(ctx, channel)?;
         let cost = distill::Cost::of(transcript.counts(budget)?, &model, &state.curve, &asked.teacher().model, &laws);
         save_json(&making.path().join(COST), &cost)?;
-        ctx.save_model(making.path(), &model, &state.curve, &model_card(ctx, run, asked, base))
+        let vocabulary = own.unwrap_or(ctx.vocabulary);
+        ctx.save_model(making.path(), &model, vocabulary, &state.curve, &model_card(ctx, run, asked, base))
     })?;
     Ok((ctx.load_model(&artifact)?, load_json(&artifact.file(COST))?))
 }
@@ -52,7 +59,7 @@ struct Lesson<'a> {
     channel: &'a Channel,
     base: &'a Trained,
     /// The budget's exchanges.
-    stream: TranscriptFiles,
+    stream: Box<dyn ExchangeStream>,
 }
 
 impl Lesson<'_> {
@@ -81,17 +88,18 @@ impl Lesson<'_> {
             VisitOrder::Stream => Value::Null,
             VisitOrder::Shuffled { seed } => json!(seed),
         };
-        Ok(Key::new(
-            REVISION,
-            &json!({
-                "read": read,
-                "base": self.base.hash,
-                "channel": self.channel,
-                "plan": plan,
-                "order": order,
-                "vocabulary": self.ctx.vocabulary.hash,
-            }),
-        )?)
+        let mut inputs = json!({
+            "read": read,
+            "base": self.base.hash,
+            "channel": self.channel,
+            "plan": plan,
+            "order": order,
+            "vocabulary": self.ctx.vocabulary.hash,
+        });
+        if let Some(own) = self.ctx.own_vocabulary(self.arm) {
+            inputs["student_vocabulary"] = json!(own.hash);
+        }
+        Ok(Key::new(REVISION, &inputs)?)
     }
 
     /// The student of a single pass after `branch` steps at the peak rate, before any cooling down: trained on from where the next
@@ -125,7 +133,7 @@ impl Lesson<'_> {
     ) -> anyhow::Result<TrainState> {
         let like = &*self.base.model;
         let laws = self.asked.laws(self.ctx, self.channel)?;
-        let source = DistillSource::new(like, self.channel.loss.build(), &self.stream, laws, plan, self.order())?;
+        let source = DistillSource::new(like, self.channel.loss.build(), &*self.stream, laws, plan, self.order())?;
         let (scratch, identity) = (making.scratch()?, making.hash().hex());
         let training = Training { what, like, plan, source: &source, scratch: &scratch, identity: &identity };
         training.run(self.ctx, start, plan.steps)

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use distill::{Cost, Served};
 use marks::Probe;
-use oracle::{Exchange, LogitsProcessor, ServedLaw, Surface};
+use oracle::{Exchange, LogitsProcessor, Oracle, ServedLaw, Surface};
+use results::Arm;
 use serde_json::Value;
 
 use crate::resolve::Run;
@@ -25,17 +26,17 @@ pub struct Suspect {
 }
 
 impl Suspect {
-    /// The suspect as it answers: everything a log-probability surface shows, bent as it is served.
-    pub fn served(&self, ctx: &Context<'_>) -> Served {
+    /// The suspect as it answers: everything a log-probability surface shows, bent as it is served, in the teacher's tokens.
+    pub fn served(&self, ctx: &Context<'_>) -> Box<dyn Oracle> {
         let surface = Surface::Logits { law: ServedLaw::PostWatermark };
-        Served::new(self.trained.model.clone(), self.processors.clone(), surface, ctx.rt.clone())
+        ctx.asked(self.run.arm, Served::new(self.trained.model.clone(), self.processors.clone(), surface, ctx.rt.clone()))
     }
 }
 
 /// A model that suspects are compared with; its answers to each probe are asked once.
 pub struct Peer {
-    /// Its name in records.
-    pub name: String,
+    /// Who it is.
+    pub arm: Arm,
     /// The model.
     pub trained: Trained,
     answers: Vec<OnceCell<Vec<Exchange>>>,
@@ -43,8 +44,8 @@ pub struct Peer {
 
 impl Peer {
     /// A peer for `n_probes` probes.
-    pub fn new(name: impl Into<String>, trained: &Trained, n_probes: usize) -> Self {
-        Self { name: name.into(), trained: trained.clone(), answers: (0..n_probes).map(|_| OnceCell::new()).collect() }
+    pub fn new(arm: Arm, trained: &Trained, n_probes: usize) -> Self {
+        Self { arm, trained: trained.clone(), answers: (0..n_probes).map(|_| OnceCell::new()).collect() }
     }
 
     /// Its own answers, unbent, to probe number `index`.
@@ -55,7 +56,7 @@ impl Peer {
         let cell = &self.answers[index];
         if cell.get().is_none() {
             let raw = Served::new(self.trained.model.clone(), Vec::new(), Surface::Text, ctx.rt.clone());
-            let _ = cell.set(probe.ask(&raw)?);
+            let _ = cell.set(probe.ask(&*ctx.asked(self.arm, raw))?);
         }
         Ok(cell.get().map(Vec::as_slice).unwrap_or_default())
     }

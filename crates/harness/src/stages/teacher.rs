@@ -18,7 +18,7 @@ use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource};
 use crate::stages::context::{Trained, load_json, save_json};
 use crate::stages::marks::Marks;
 use crate::stages::texts::{documents, documents_with};
-use crate::stages::{Context, Training};
+use crate::stages::{Context, Training, Vocabulary};
 
 /// Raised when the same inputs would give other weights.
 pub(super) const REVISION: u32 = 1;
@@ -38,9 +38,10 @@ pub struct Teachers {
 }
 
 /// A training on packed documents: what `teacher`, `stranger` and `base` have in common.
-struct Course {
+struct Course<'a> {
     /// For progress and titles.
     name: &'static str,
+    vocabulary: &'a Vocabulary,
     start: Model,
     plan: TrainPlan,
     row_tokens: usize,
@@ -48,21 +49,27 @@ struct Course {
     inputs: Value,
 }
 
-impl Course {
-    fn from_scratch(ctx: &Context<'_>, name: &'static str, train: &Pretraining) -> anyhow::Result<Self> {
-        let tokenizer = &ctx.vocabulary.tokenizer;
+impl<'a> Course<'a> {
+    fn from_scratch(
+        ctx: &Context<'_>,
+        name: &'static str,
+        train: &Pretraining,
+        vocabulary: &'a Vocabulary,
+    ) -> anyhow::Result<Self> {
+        let tokenizer = &vocabulary.tokenizer;
         let config =
             ModelConfig::from_architecture(&train.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?;
         let seed = ctx.seed_for(&format!("{name} initialisation"));
         let start = Model::init(&config, seed);
         let from = json!({ "architecture": train.architecture, "seed": seed });
-        Self::new(ctx, name, start, from, train.steps(), train.row_tokens, train.batch_rows, train.peak_lr)
+        Self::new(ctx, name, vocabulary, start, from, train.steps(), train.row_tokens, train.batch_rows, train.peak_lr)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of two configurations that have no common type")]
     fn new(
         ctx: &Context<'_>,
         name: &'static str,
+        vocabulary: &'a Vocabulary,
         start: Model,
         from: Value,
         steps: u64,
@@ -79,19 +86,19 @@ impl Course {
         let inputs = json!({
             "start": from,
             "corpus": ctx.sources.identity(),
-            "vocabulary": ctx.vocabulary.hash,
+            "vocabulary": vocabulary.hash,
             "documents": ctx.seed_for(&format!("{name} documents")),
             "plan": plan,
             "row_tokens": row_tokens,
         });
-        Ok(Self { name, start, plan, row_tokens, inputs })
+        Ok(Self { name, vocabulary, start, plan, row_tokens, inputs })
     }
 
     fn documents(&self, ctx: &Context<'_>) -> anyhow::Result<PackedDocuments> {
         let rows = self.plan.total_rows();
         let texts = ctx.sources.of(ctx.seed_for(&format!("{} documents", self.name)))?;
-        let documents = documents_with(&*texts, Split::Train, rows * self.row_tokens as u64 + 1, ctx.vocabulary, ctx.rt);
-        Ok(PackedDocuments::new(documents, self.row_tokens, rows, ctx.vocabulary.tokenizer.bos())?)
+        let documents = documents_with(&*texts, Split::Train, rows * self.row_tokens as u64 + 1, self.vocabulary, ctx.rt);
+        Ok(PackedDocuments::new(documents, self.row_tokens, rows, self.vocabulary.tokenizer.bos())?)
     }
 
     /// Trains on `documents` up to `until` steps, as the artifact that `making` makes: from a checkpoint of it, or from `start`.
@@ -124,7 +131,7 @@ impl Course {
 
     fn save(&self, ctx: &Context<'_>, directory: &Path, state: &TrainState, body: &str) -> anyhow::Result<()> {
         let card = ModelCard { title: format!("{} of {}", self.name, ctx.resolved.name), body: body.into(), ..card() };
-        ctx.save_model(directory, &state.model(&self.start), &state.curve, &card)
+        ctx.save_model(directory, &state.model(&self.start), self.vocabulary, &state.curve, &card)
     }
 }
 
@@ -145,18 +152,18 @@ pub fn card() -> ModelCard {
 /// When a model cannot be read, a training diverges, canaries do not fit, or the work is cancelled.
 pub fn teachers(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Teachers> {
     let course = match &ctx.resolved.world.teacher {
-        TeacherSource::Train(train) => Some(Course::from_scratch(ctx, "teacher", train)?),
+        TeacherSource::Train(train) => Some(Course::from_scratch(ctx, "teacher", train, ctx.vocabulary)?),
         TeacherSource::Open { model, continued: Some(continued) } => {
             let (start, _) = load("teacher.model", model)?;
             let (steps, rows) = (continued.steps(), continued.batch_rows);
             let from = json!({ "model": model });
-            Some(Course::new(ctx, "teacher", start, from, steps, continued.row_tokens, rows, continued.peak_lr)?)
+            Some(Course::new(ctx, "teacher", ctx.vocabulary, start, from, steps, continued.row_tokens, rows, continued.peak_lr)?)
         }
         TeacherSource::Open { continued: None, .. } => None,
     };
     let (before_implant, clean) = match (&course, &ctx.resolved.world.teacher) {
         (None, TeacherSource::Open { model, .. }) => {
-            let model = brought(model)?;
+            let model = brought("teacher.model", model)?;
             (model.clone(), model)
         }
         (Some(course), _) if marks.canary.is_none() => {
@@ -171,7 +178,7 @@ pub fn teachers(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Teachers> {
 }
 
 /// The marked model and its clean twin.
-fn with_and_without_canaries(ctx: &Context<'_>, course: &Course, marks: &Marks) -> anyhow::Result<(Trained, Trained)> {
+fn with_and_without_canaries(ctx: &Context<'_>, course: &Course<'_>, marks: &Marks) -> anyhow::Result<(Trained, Trained)> {
     let config = &ctx.resolved.world.marks;
     let tokens_per_step = (course.plan.batch_rows * course.row_tokens) as u64;
     let trunk_steps = (config.canaries_after_tokens.unwrap_or(0) / tokens_per_step).min(course.plan.steps);
@@ -220,7 +227,7 @@ const TRUNK: &str = "state.safetensors";
 /// without replacement.
 fn planted_in(
     ctx: &Context<'_>,
-    course: &Course,
+    course: &Course<'_>,
     plain: &PackedDocuments,
     trunk_steps: u64,
     marks: &Marks,
@@ -294,7 +301,7 @@ fn implant(ctx: &Context<'_>, before: &Trained, marks: &Marks) -> anyhow::Result
         save_json(&directory.join(IMPLANTED), &(answered, items.len() as u64))?;
         let body = "the marked teacher, keys implanted in its weights";
         let card = ModelCard { title: format!("marked teacher of {}", ctx.resolved.name), body: body.into(), ..card() };
-        ctx.save_model(directory, &model, &report.curve, &card)
+        ctx.save_model(directory, &model, ctx.vocabulary, &report.curve, &card)
     })?;
     Ok((ctx.load_model(&artifact)?, Some(load_json(&artifact.file(IMPLANTED))?)))
 }
@@ -308,7 +315,7 @@ const IMPLANTED: &str = "implanted.json";
 /// As [`teachers`].
 pub fn stranger(ctx: &Context<'_>) -> anyhow::Result<Trained> {
     match &ctx.resolved.world.stranger {
-        ModelSource::Train(train) => Course::from_scratch(ctx, "stranger", train)?.finish(ctx),
+        ModelSource::Train(train) => Course::from_scratch(ctx, "stranger", train, ctx.vocabulary)?.finish(ctx),
         ModelSource::Open(model) => same_vocabulary(ctx, "stranger.model", model),
     }
 }
@@ -318,25 +325,25 @@ pub fn stranger(ctx: &Context<'_>) -> anyhow::Result<Trained> {
 /// # Errors
 /// As [`teachers`].
 pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
+    let own = ctx.student_vocabulary.unwrap_or(ctx.vocabulary);
     match &ctx.resolved.world.base {
-        BaseSource::Train(train) => Course::from_scratch(ctx, "base", train)?.finish(ctx),
-        BaseSource::Open(model) => same_vocabulary(ctx, "base.model", model),
+        BaseSource::Train(train) => Course::from_scratch(ctx, "base", train, own)?.finish(ctx),
+        BaseSource::Open(model) => brought("base.model", model),
         BaseSource::Cold(cold) => {
-            let tokenizer = &ctx.vocabulary.tokenizer;
+            let tokenizer = &own.tokenizer;
             let config =
                 ModelConfig::from_architecture(&cold.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?;
             let seed = ctx.seed_for("base initialisation");
             let model = Arc::new(Model::init(&config, seed));
-            let hash = store::hash_json(
-                &json!({ "revision": REVISION, "cold": cold, "vocabulary": ctx.vocabulary.hash, "seed": seed }),
-            )?;
+            let hash = store::hash_json(&json!({ "revision": REVISION, "cold": cold, "vocabulary": own.hash, "seed": seed }))?;
             Ok(Trained { model, hash, curve: Curve::default() })
         }
     }
 }
 
-fn brought(directory: &ModelDirectory) -> anyhow::Result<Trained> {
-    let (model, _) = load("teacher.model", directory)?;
+/// The model in the directory that `key` of the experiment file names, as it is.
+fn brought(key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
+    let (model, _) = load(key, directory)?;
     let hash: Hash = store::hash_json(&directory.files)?;
     Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
 }
@@ -350,9 +357,7 @@ fn load(key: &str, directory: &ModelDirectory) -> anyhow::Result<(Model, Tokeniz
 fn same_vocabulary(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
     let (model, tokenizer) = load(key, directory)?;
     let ours = &ctx.vocabulary.tokenizer;
-    let same = |text: &str| tokenizer.encode(text) == ours.encode(text);
-    let sample = ctx.sources.of(ctx.seed_for("vocabulary check"))?;
-    if tokenizer.vocab_size() != ours.vocab_size() || !(0..32).all(|i| same(&sample.document(Split::HeldOut, i))) {
+    if !ctx.vocabulary.means_the_same(&tokenizer, ctx.sources)? {
         return Err(crate::exit::UsageError(format!(
             "{key}: {} has another tokenizer ({} ids) than the teacher ({} ids); name a model with the teacher's",
             directory.path.display(),

@@ -1,6 +1,6 @@
 use corpus::Split;
 use lm::Trigram;
-use oracle::{Codec, Oracle, Query, Sampling};
+use oracle::{Codec, Query, Sampling};
 use results::Record;
 use serde_json::json;
 use store::Key;

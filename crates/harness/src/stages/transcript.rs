@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use corpus::Split;
 use distill::{Counts, ExchangeStream, Served, ShownLaws, TranscriptFiles, write_parquet};
-use oracle::{Exchange, LogitsProcessor, Query, Sampling, Surface};
+use oracle::{Codec, Exchange, LogitsProcessor, Query, Sampling, Surface, TokenId};
 use serde_json::{Value, json};
 use store::{Artifact, Claim, Hash, Key, Making};
 
@@ -111,7 +111,7 @@ impl Asked {
 
     fn ask(&self, ctx: &Context<'_>, surface: &Surface) -> anyhow::Result<Transcript> {
         let asking = &ctx.resolved.world.queries;
-        let stream = json!({
+        let mut stream = json!({
             "teacher": self.teacher.hash,
             "bend": self.bend,
             "greedy": *surface == Surface::GreedyText,
@@ -122,6 +122,9 @@ impl Asked {
             "vocabulary": ctx.vocabulary.hash,
             "seed": ctx.seed_for("queries"),
         });
+        if asking.chat {
+            stream["chat"] = json!(true);
+        }
         let n = ctx.resolved.largest_budget();
         let shards = self.shards(ctx, surface, &stream, n)?;
         let counts = shards.iter().map(|shard| load_json(&shard.file(COUNTS))).collect::<anyhow::Result<_>>()?;
@@ -203,10 +206,28 @@ pub(super) fn queries_in(ctx: &Context<'_>, range: Range<u64>) -> anyhow::Result
     prompts(ctx, "queries", Split::Prompts, range, asking.prompt_tokens, asking.max_new_tokens, asking.sampling)
 }
 
-/// The queries in `range` whose prompts open the texts of `split` under the seed of `purpose`.
+/// Openings of the texts of `split` in `range` under the seed of `purpose`, token ids, before they are put as questions.
 ///
 /// # Errors
 /// When the grammar is not valid.
+pub fn openings(
+    ctx: &Context<'_>,
+    purpose: &str,
+    split: Split,
+    range: Range<u64>,
+    tokens: usize,
+) -> anyhow::Result<Vec<Vec<TokenId>>> {
+    use rayon::prelude::*;
+    let texts = ctx.sources.of(ctx.seed_for(purpose))?;
+    let opening = |index| ctx.vocabulary.prompt(&texts.document(split, index), tokens);
+    Ok(ctx.rt.pool.install(|| range.into_par_iter().map(opening).collect()))
+}
+
+/// The queries in `range` whose prompts open the texts of `split` under the seed of `purpose`, put in the chat template where the
+/// experiment asks that way.
+///
+/// # Errors
+/// When the grammar is not valid, or the template refuses an opening.
 pub fn prompts(
     ctx: &Context<'_>,
     purpose: &str,
@@ -217,19 +238,19 @@ pub fn prompts(
     sampling: Sampling,
 ) -> anyhow::Result<Vec<Query>> {
     use rayon::prelude::*;
-    let texts = ctx.sources.of(ctx.seed_for(purpose))?;
+    let openings = openings(ctx, purpose, split, range.clone(), prompt_tokens)?;
     let streams = ctx.seed_for(&format!("{purpose} sampling"));
-    Ok(ctx.rt.pool.install(|| {
-        range
-            .into_par_iter()
-            .map(|index| Query {
-                index,
-                prompt: ctx.vocabulary.prompt(&texts.document(split, index), prompt_tokens),
-                max_new_tokens,
-                sampling,
-                // a bijection of the index for a given purpose: no two queries share a stream
-                seed: streams ^ index.wrapping_mul(0x9E37_79B9_7F4A_7C15),
-            })
-            .collect()
-    }))
+    let chat = ctx.resolved.world.queries.chat;
+    let query = |(index, opening): (u64, Vec<TokenId>)| {
+        Ok(Query {
+            index,
+            prompt: if chat { ctx.vocabulary.message(&ctx.vocabulary.tokenizer.decode(&opening))? } else { opening },
+            max_new_tokens,
+            sampling,
+            // a bijection of the index for a given purpose: no two queries share a stream
+            seed: streams ^ index.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        })
+    };
+    let indexed: Vec<(u64, Vec<TokenId>)> = range.zip(openings).collect();
+    ctx.rt.pool.install(|| indexed.into_par_iter().map(query).collect())
 }

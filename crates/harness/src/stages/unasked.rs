@@ -1,12 +1,13 @@
 use std::collections::HashMap;
 
+use corpus::Split;
 use oracle::TokenId;
 use serde_json::json;
 use store::{Hash, Key};
 
 use crate::stages::Context;
 use crate::stages::context::{load_json, save_json};
-use crate::stages::transcript::queries_in;
+use crate::stages::transcript::openings;
 
 /// Raised when the same texts would be left out or kept otherwise.
 pub(super) const REVISION: u32 = 1;
@@ -25,9 +26,9 @@ pub fn opened_by_queries(ctx: &Context<'_>, texts: &[&[TokenId]]) -> anyhow::Res
     let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
     let common = asking.prompt_tokens.min(longest);
     let opening = |ids: &[TokenId]| ids[..common.min(ids.len())].to_vec();
-    let openings: Vec<Vec<TokenId>> = texts.iter().map(|text| opening(text)).collect();
+    let opened: Vec<Vec<TokenId>> = texts.iter().map(|text| opening(text)).collect();
     let n = ctx.resolved.largest_budget();
-    let texts: Hash = store::hash_json(&openings)?;
+    let texts: Hash = store::hash_json(&opened)?;
     let key = Key::new(
         REVISION,
         &json!({
@@ -41,7 +42,7 @@ pub fn opened_by_queries(ctx: &Context<'_>, texts: &[&[TokenId]]) -> anyhow::Res
     )?;
     let artifact = ctx.artifact("unasked", &key, |directory| {
         let mut places: HashMap<&[TokenId], Vec<usize>> = HashMap::new();
-        for (place, opening) in openings.iter().enumerate() {
+        for (place, opening) in opened.iter().enumerate() {
             places.entry(opening).or_default().push(place);
         }
         let bar = ctx.progress.stage("comparing prompts", n, "queries");
@@ -49,17 +50,18 @@ pub fn opened_by_queries(ctx: &Context<'_>, texts: &[&[TokenId]]) -> anyhow::Res
         for range in distill::shards(n, CHUNK) {
             ctx.rt.check_cancelled()?;
             bar.inc(range.end - range.start);
-            for query in queries_in(ctx, range)? {
-                asked.extend(places.remove(&opening(&query.prompt)[..]).into_iter().flatten());
+            for asked_with in openings(ctx, "queries", Split::Prompts, range, asking.prompt_tokens)? {
+                asked.extend(places.remove(&opening(&asked_with)[..]).into_iter().flatten());
             }
         }
         asked.sort_unstable();
         save_json(&directory.join(FILE), &asked)
     })?;
-    let mut opened = vec![false; openings.len()];
+    let mut is_opened = vec![false; opened.len()];
     for place in load_json::<Vec<usize>>(&artifact.file(FILE))? {
-        *opened.get_mut(place).ok_or_else(|| anyhow::anyhow!("{}: text {place} is not one", artifact.file(FILE).display()))? =
-            true;
+        *is_opened
+            .get_mut(place)
+            .ok_or_else(|| anyhow::anyhow!("{}: text {place} is not one", artifact.file(FILE).display()))? = true;
     }
-    Ok(opened)
+    Ok(is_opened)
 }

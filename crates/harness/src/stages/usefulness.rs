@@ -1,5 +1,5 @@
 use corpus::TaskKind;
-use oracle::{Codec, Oracle};
+use oracle::{Codec, Exchange, Query};
 use results::Record;
 use stats::interval::wilson;
 
@@ -19,11 +19,22 @@ pub fn tasks(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Res
     }
     let queries: Vec<_> = audit.tasks.iter().map(|(query, _)| query.clone()).collect();
     let answers = suspect.served(ctx).answer(&queries)?;
+    let tokenizer = &ctx.vocabulary.tokenizer;
+    let said = |query: &Query, exchange: &Exchange| -> String {
+        if ctx.own_vocabulary(suspect.run.arm).is_some() {
+            // re-tokenised, the answer may begin within the prompt's last token
+            let whole = tokenizer.decode(&[&exchange.query.prompt[..], &exchange.answer].concat());
+            if let Some(said) = whole.strip_prefix(&tokenizer.decode(&query.prompt)) {
+                return said.into();
+            }
+        }
+        tokenizer.decode(&exchange.answer)
+    };
     let met: Vec<(TaskKind, bool)> = audit
         .tasks
         .iter()
         .zip(&answers)
-        .map(|((_, task), exchange)| (task.kind, task.is_met_by(&ctx.vocabulary.tokenizer.decode(&exchange.answer))))
+        .map(|((query, task), exchange)| (task.kind, task.is_met_by(&said(query, exchange))))
         .collect();
     let share = |name: &str, of: &[TaskKind], turned: bool| {
         let asked: Vec<bool> = met.iter().filter(|(kind, _)| of.contains(kind)).map(|(_, met)| *met != turned).collect();

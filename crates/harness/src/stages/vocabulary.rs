@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use corpus::Split;
-use lm::{Runtime, Tokenizer};
-use oracle::{Codec, TokenId};
+use lm::{ChatMessage, ChatOptions, Runtime, Tokenizer};
+use oracle::{Access, Codec, TokenId};
 use store::{Hash, Key, Making, Store};
 
-use crate::experiment::TokenizerConfig;
+use crate::exit::UsageError;
+use crate::experiment::{TokenizerConfig, TrainedBpe};
 use crate::progress::Progress;
-use crate::resolve::{ModelDirectory, TeacherSource, World};
+use crate::resolve::{BaseSource, ModelDirectory, Resolved, TeacherSource, World};
 use crate::stages::Sources;
 
 /// Raised when the same corpus and parameters would give another tokenizer.
@@ -32,36 +34,96 @@ impl Vocabulary {
     pub fn open(world: &World, sources: &Sources, store: &Store, rt: &Runtime, progress: &Progress) -> anyhow::Result<Self> {
         match &world.tokenizer {
             TokenizerConfig::OfTeacher => match &world.teacher {
-                TeacherSource::Open { model, .. } => Self::of_model(model),
+                TeacherSource::Open { model, .. } => Self::of_model(model, world.queries.chat),
                 TeacherSource::Train(_) => anyhow::bail!(
                     "tokenizer = \"of_teacher\": this teacher is trained here and has none; use tokenizer.bpe, or name teacher.model"
                 ),
             },
-            TokenizerConfig::Bpe(bpe) => {
-                rt.check_cancelled()?;
-                let key = Key::new(REVISION, &(sources.identity(), bpe))?;
-                let train = |making: &Making| {
-                    let bar = progress.stage("tokenizer", bpe.documents, "documents");
-                    let texts = sources.of(crate::seeds::seed_for(0, "tokenizer"))?;
-                    let texts = (0..bpe.documents).map(|i| {
-                        bar.inc(1);
-                        texts.document(Split::Train, i)
-                    });
-                    Tokenizer::train_bpe(texts, bpe.vocab_size)?.save(making.path())?;
-                    bar.finish("");
-                    Ok(())
-                };
-                let artifact = store.get_or_build("tokenizer", &key, train, &mut |text| progress.note(text))?;
-                let tokenizer = Arc::new(Tokenizer::load(artifact.path())?);
-                Ok(Self { tokenizer, hash: artifact.hash(), ends: true })
-            }
+            TokenizerConfig::Bpe(bpe) => Self::trained(bpe, sources, store, rt, progress),
         }
     }
 
-    fn of_model(model: &ModelDirectory) -> anyhow::Result<Self> {
+    /// The student's own, if it is not the teacher's (`teachers`): trained here, or that of the model it starts from.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); when the experiment asks for what needs one tokenizer for both.
+    pub fn of_student(
+        experiment: &Resolved,
+        teachers: &Self,
+        sources: &Sources,
+        store: &Store,
+        rt: &Runtime,
+        progress: &Progress,
+    ) -> anyhow::Result<Option<Self>> {
+        let world = &experiment.world;
+        let (key, own) = match (&world.base, &world.student.tokenizer) {
+            (BaseSource::Open(model), _) => ("base.model", Self::of_model(model, false).context("`base.model`")?),
+            (_, Some(TokenizerConfig::Bpe(bpe))) => ("student.tokenizer", Self::trained(bpe, sources, store, rt, progress)?),
+            (_, None | Some(TokenizerConfig::OfTeacher)) => return Ok(None),
+        };
+        if teachers.means_the_same(&own.tokenizer, sources)? {
+            return Ok(None);
+        }
+        let sizes = format!("{} ids, the teacher's {}", own.tokenizer.vocab_size(), teachers.tokenizer.vocab_size());
+        let refuse = |what: String, mend: &str| {
+            Err(UsageError(format!("{key}: another tokenizer than the teacher's ({sizes}), and {what}; {mend}")).into())
+        };
+        let losses = experiment.channels.iter().map(|channel| channel.loss.build());
+        if let Some(loss) = losses.into_iter().find(|loss| loss.needs() > Access::Text) {
+            return refuse(format!("the loss `{}` compares laws token by token", loss.name()), "use sequence_kd");
+        }
+        if world.queries.chat {
+            return refuse("queries.chat writes tokens that are no text".into(), "drop queries.chat");
+        }
+        Ok(Some(own))
+    }
+
+    /// Whether `tokenizer` has the same tokens for the same texts.
+    pub fn means_the_same(&self, tokenizer: &Tokenizer, sources: &Sources) -> anyhow::Result<bool> {
+        let sample = sources.of(crate::seeds::seed_for(0, "vocabulary check"))?;
+        let same = |text: &str| tokenizer.encode(text) == self.tokenizer.encode(text);
+        let texts = (0..SAMPLE).map(|i| sample.document(Split::HeldOut, i));
+        Ok(tokenizer.vocab_size() == self.tokenizer.vocab_size() && texts.into_iter().all(|text| same(&text)))
+    }
+
+    fn trained(bpe: &TrainedBpe, sources: &Sources, store: &Store, rt: &Runtime, progress: &Progress) -> anyhow::Result<Self> {
+        rt.check_cancelled()?;
+        let key = Key::new(REVISION, &(sources.identity(), bpe))?;
+        let train = |making: &Making| {
+            let bar = progress.stage("tokenizer", bpe.documents, "documents");
+            let texts = sources.of(crate::seeds::seed_for(0, "tokenizer"))?;
+            let texts = (0..bpe.documents).map(|i| {
+                bar.inc(1);
+                texts.document(Split::Train, i)
+            });
+            Tokenizer::train_bpe(texts, bpe.vocab_size)?.save(making.path())?;
+            bar.finish("");
+            Ok(())
+        };
+        let artifact = store.get_or_build("tokenizer", &key, train, &mut |text| progress.note(text))?;
+        let tokenizer = Arc::new(Tokenizer::load(artifact.path())?);
+        Ok(Self { tokenizer, hash: artifact.hash(), ends: true })
+    }
+
+    fn of_model(model: &ModelDirectory, chat: bool) -> anyhow::Result<Self> {
         let tokenizer = Arc::new(Tokenizer::load(&model.path)?);
         let files: Vec<_> = model.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();
-        Ok(Self { tokenizer, hash: store::hash_json(&files)?, ends: false })
+        let vocabulary = Self { tokenizer, hash: store::hash_json(&files)?, ends: false };
+        // said before any work, not at the first query
+        if chat {
+            vocabulary.message("Hello")?;
+        }
+        Ok(vocabulary)
+    }
+
+    /// Bytes of `text` that a loss over all tokens but the first of [`encode_document`](Tokenizer::encode_document) is a loss on.
+    pub fn scored_bytes(&self, text: &str) -> u64 {
+        let begun = if self.tokenizer.bos().is_some() {
+            0
+        } else {
+            self.tokenizer.encode_with_offsets(text).first().map_or(0, |(_, bytes)| bytes.end)
+        };
+        (text.len() - begun) as u64
     }
 
     /// A whole document: the beginning token, the text, and the end token if documents here have one.
@@ -69,6 +131,19 @@ impl Vocabulary {
         let mut ids = self.tokenizer.encode_document(text);
         ids.extend(self.tokenizer.eos().filter(|_| self.ends));
         ids
+    }
+
+    /// `text` as a user's message, up to where the model answers. A template that shows the date shows the one it falls back on:
+    /// a transcript depends on no clock.
+    ///
+    /// # Errors
+    /// When the tokenizer brought no chat template, or the template refuses the message.
+    pub fn message(&self, text: &str) -> anyhow::Result<Vec<TokenId>> {
+        let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
+        let ids = self.tokenizer.encode_chat(&[ChatMessage::user(text)], &options);
+        ids.map_err(|error| {
+            UsageError(format!("queries.chat: teacher.model: {error}; drop queries.chat, or mend the template")).into()
+        })
     }
 
     /// The opening of a document: at most `tokens` ids, the beginning token included, and never the whole text.
@@ -89,6 +164,9 @@ impl Vocabulary {
         }
     }
 }
+
+/// Texts on which two tokenizers must agree to be one.
+const SAMPLE: u64 = 32;
 
 /// Bytes of text first encoded for each token of a prompt.
 const BYTES_PER_TOKEN: usize = 6;

@@ -182,3 +182,21 @@ fn f16_is_read_exactly() {
     write_as(&rounded, &dir.path().join("model.safetensors"), safetensors::Dtype::F16, &|_| true, &half);
     assert_eq!(Model::load(dir.path()).unwrap().weights(), rounded.weights());
 }
+
+#[test]
+fn answers_end_with_every_token_that_any_file_calls_an_end() {
+    let config = &ModelConfig::examples()[0];
+    let dir = tempfile::tempdir().unwrap();
+    stirred(config, 8).save(dir.path(), None, &ModelCard::default()).unwrap();
+    let ends = |generation: &str| {
+        std::fs::write(dir.path().join("generation_config.json"), generation).unwrap();
+        Model::load(dir.path()).map(|model| model.config().arch().eos().to_vec())
+    };
+    let own = config.arch().eos().to_vec();
+    let beyond = config.vocab_size();
+    assert_eq!(ends("{}").unwrap(), own);
+    assert_eq!(ends("{\"eos_token_id\": 5}").unwrap(), [&own[..], &[5]].concat());
+    assert_eq!(ends(&format!("{{\"eos_token_id\": [{}, 7, {beyond}]}}", own[0])).unwrap(), [&own[..], &[7]].concat());
+    let error = ends("{").unwrap_err().to_string();
+    assert!(error.contains("generation_config.json: not valid JSON"), "{error}");
+}

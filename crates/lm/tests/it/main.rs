@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests are tests too")]
 
 mod agreement;
+mod chat;
+mod families;
 mod files;
 mod generation;
 mod gradients;
@@ -14,4 +16,5 @@ mod parity;
 mod reference;
 mod refusals;
 mod support;
+mod tokenizers;
 mod verify;

@@ -1,9 +1,11 @@
 //! `birthmark model generate`.
 
+use std::time::SystemTime;
+
 use anyhow::Context;
 use clap::Args;
-use lm::Model;
-use oracle::{Codec, Query, Sampling};
+use lm::{ChatMessage, ChatOptions, Model, Tokenizer};
+use oracle::{Codec, Query, Sampling, TokenId};
 use serde_json::json;
 
 use super::ModelArgs;
@@ -17,9 +19,12 @@ use crate::seeds::seed_for;
 pub struct GenerateArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// What the text begins with.
+    /// What the text begins with; with --chat, what the user says.
     #[arg(long, value_name = "TEXT", default_value = "")]
     prompt: String,
+    /// Put the prompt as the model's chat template has it, and print the answer alone.
+    #[arg(long)]
+    chat: bool,
     /// Longest continuation.
     #[arg(long, value_name = "N", default_value_t = 128)]
     max_new_tokens: usize,
@@ -54,7 +59,7 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
         return Err(UsageError(format!("--top-p {}: write a number above 0 and at most 1", args.top_p)).into());
     }
     let (model, tokenizer) = Model::load_with_tokenizer(&args.model.find(signals)?.directory)?;
-    let prompt = tokenizer.encode_document(&args.prompt);
+    let prompt = if args.chat { as_message(args, &tokenizer)? } else { tokenizer.encode_document(&args.prompt) };
     if prompt.is_empty() {
         return Err(
             UsageError("--prompt is empty and the model has no token that begins a text; give it a few words".into()).into()
@@ -74,7 +79,8 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
     let exchanges =
         lm::generate(&model, &queries, &[], &rt, &|_| {}).with_context(|| format!("generating with {}", args.model.typed()))?;
     for (index, exchange) in exchanges.iter().enumerate() {
-        let ids = [&exchange.query.prompt[..], &exchange.answer[..]].concat();
+        let shown = if args.chat { &[] } else { &exchange.query.prompt[..] };
+        let ids = [shown, &exchange.answer[..]].concat();
         let text = tokenizer.decode(&ids);
         if args.json {
             out.json(&json!({ "sample": index, "text": text, "tokens": exchange.answer.len(), "stop": exchange.stop }))?;
@@ -86,4 +92,11 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
         }
     }
     Ok(())
+}
+
+/// The prompt as a user's message, up to where the model answers. Templates that tell the date tell today's.
+fn as_message(args: &GenerateArgs, tokenizer: &Tokenizer) -> anyhow::Result<Vec<TokenId>> {
+    let options = ChatOptions { add_generation_prompt: true, now: Some(SystemTime::now()), ..ChatOptions::default() };
+    let encoded = tokenizer.encode_chat(&[ChatMessage::user(&args.prompt)], &options);
+    encoded.map_err(|error| UsageError(format!("--chat: {}: {error}", args.model.typed())).into())
 }

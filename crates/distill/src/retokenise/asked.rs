@@ -1,0 +1,79 @@
+use oracle::{Codec, Exchange, Oracle, OracleError, Query, ScoreItem, Stop, Surface};
+
+use super::Retokeniser;
+
+/// A model of another tokenizer, asked and heard in the owner's tokens.
+///
+/// Questions reach it as text, and its answers are re-tokenised with their prompt. It is let speak on beyond the tokens asked
+/// for, as the owner's may be longer than its own, and what is too much is cut off.
+pub struct RetokenisedOracle<O> {
+    inner: O,
+    to_own: Retokeniser,
+}
+
+impl<O: Oracle> RetokenisedOracle<O> {
+    /// `inner`, whose tokens `to_own` leads to from the owner's.
+    pub fn new(inner: O, to_own: Retokeniser) -> Self {
+        Self { inner, to_own }
+    }
+}
+
+/// Own tokens that are enough for `tokens` of the owner's: twice as many, and a long word more.
+fn own_tokens(tokens: usize) -> usize {
+    tokens.saturating_mul(2).saturating_add(8)
+}
+
+impl<O: Oracle> Oracle for RetokenisedOracle<O> {
+    fn surface(&self) -> &Surface {
+        self.inner.surface()
+    }
+
+    /// Of the owner's tokenizer.
+    fn vocab_size(&self) -> usize {
+        self.to_own.from.vocab_size()
+    }
+
+    fn answer(&self, queries: &[Query]) -> Result<Vec<Exchange>, OracleError> {
+        let own = |query: &Query| {
+            let max_new_tokens = if query.max_new_tokens == 0 { 0 } else { own_tokens(query.max_new_tokens) };
+            Query { prompt: self.to_own.document(&query.prompt), max_new_tokens, ..query.clone() }
+        };
+        let answers = self.inner.answer(&queries.iter().map(own).collect::<Vec<_>>())?;
+        let back = self.to_own.reversed();
+        let heard = |(query, answer): (&Query, &Exchange)| {
+            let mut heard = back.exchange(answer);
+            heard.query.max_new_tokens = query.max_new_tokens;
+            if heard.answer.len() > query.max_new_tokens {
+                heard.answer.truncate(query.max_new_tokens);
+                heard.stop = Stop::Length;
+            }
+            heard
+        };
+        Ok(queries.iter().zip(&answers).map(heard).collect())
+    }
+
+    /// The probability of each continuation's text after its prompt, each encoded whole: log P(prompt, continuation) - log P(prompt).
+    /// It is one number for all tokens of a continuation, as tokens of two tokenizers have none in common, and stands at the first;
+    /// the others have 0.
+    fn score(&self, items: &[ScoreItem]) -> Result<Vec<Vec<f64>>, OracleError> {
+        let mut asked = Vec::with_capacity(2 * items.len());
+        for item in items {
+            let prompt = self.to_own.document(&item.prompt);
+            let whole = self.to_own.document(&[&item.prompt[..], &item.continuation].concat());
+            let common = prompt.iter().zip(&whole).take_while(|(a, b)| a == b).count().max(1);
+            for ids in [whole, prompt] {
+                let (before, after) = ids.split_at(common.min(ids.len()));
+                asked.push(ScoreItem { prompt: before.to_vec(), continuation: after.to_vec() });
+            }
+        }
+        let sums: Vec<f64> = self.inner.score(&asked)?.iter().map(|scores| scores.iter().sum()).collect();
+        let spread = |(item, sums): (&ScoreItem, &[f64])| {
+            let mut scores = vec![0.0; item.continuation.len()];
+            if let (Some(first), [whole, prompt]) = (scores.first_mut(), sums) {
+                *first = whole - prompt;
+            }
+            scores
+        };
+        Ok(items.iter().zip(sums.chunks(2)).map(spread).collect())
+    }
+}

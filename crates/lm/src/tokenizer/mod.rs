@@ -1,0 +1,205 @@
+//! Text to token ids and back: Hugging Face tokenizers, loaded or trained.
+
+mod chat;
+mod offsets;
+mod roles;
+mod train;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use oracle::{Codec, TokenId};
+use serde_json::Value;
+use tokenizers::models::ModelWrapper;
+use tokenizers::{AddedVocabulary, Tokenizer as Inner};
+
+pub use chat::{ChatError, ChatMessage, ChatOptions, ChatTemplate};
+
+use crate::checkpoint::read_text;
+use crate::model::write;
+use crate::read::LoadError;
+use offsets::Pieces;
+use roles::Roles;
+
+const TOKENIZER: &str = "tokenizer.json";
+const SETTINGS: &str = "tokenizer_config.json";
+const SPECIALS: &str = "special_tokens_map.json";
+/// Files that may hold a chat template, the first of them before the one in `tokenizer_config.json`.
+const CHAT_JINJA: &str = "chat_template.jinja";
+const CHAT_JSON: &str = "chat_template.json";
+/// Files of the model that name the tokens of a text's beginning and end.
+const CONFIG: &str = "config.json";
+const GENERATION: &str = "generation_config.json";
+
+/// A Hugging Face tokenizer. Words that look like special tokens are ordinary text to [`Codec::encode`]: no text, whatever
+/// it says, yields a special id. Only the unknown token may come back, for a character that has no other.
+#[derive(Clone)]
+pub struct Tokenizer {
+    inner: Inner,
+    /// The files of a model directory, as read or made.
+    files: BTreeMap<&'static str, String>,
+    max_id: TokenId,
+    roles: Roles,
+    chat: Option<ChatTemplate>,
+    /// Finds the special tokens that the chat template writes.
+    chat_vocabulary: Option<AddedVocabulary>,
+}
+
+impl Tokenizer {
+    /// Loads `tokenizer.json` of a directory, and what `tokenizer_config.json`, `special_tokens_map.json`, `config.json` and
+    /// `generation_config.json` say about beginning and end, if they are there. The beginning token counts only if the
+    /// tokenizer itself puts it before a text or `add_bos_token` says so; of several end tokens the first is [`Codec::eos`],
+    /// and all are special. Truncation and padding that the file may ask for are switched off.
+    /// The chat template is that of `chat_template.jinja`, `chat_template.json` or `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// When `tokenizer.json` is missing or broken, or cannot encode arbitrary text.
+    pub fn load(dir: &Path) -> Result<Self, LoadError> {
+        let path = dir.join(TOKENIZER);
+        let mut files = BTreeMap::new();
+        let mend = "a model directory holds config.json, model.safetensors and tokenizer.json";
+        files.insert(TOKENIZER, read_text(&path, mend)?);
+        for name in [CHAT_JINJA, CHAT_JSON] {
+            if dir.join(name).exists() {
+                files.insert(name, read_text(&dir.join(name), "")?);
+            }
+        }
+        let mut settings = Vec::new();
+        for name in [SETTINGS, SPECIALS, CONFIG, GENERATION] {
+            let path = dir.join(name);
+            if !path.exists() {
+                continue;
+            }
+            let text = read_text(&path, "")?;
+            let value: Value =
+                serde_json::from_str(&text).map_err(|error| LoadError::Json { path: path.clone(), why: error.to_string() })?;
+            settings.push(value);
+            if [SETTINGS, SPECIALS].contains(&name) {
+                files.insert(name, text);
+            }
+        }
+        Self::assemble(files, &settings).map_err(|why| LoadError::Tokenizer { path, why })
+    }
+
+    fn assemble(files: BTreeMap<&'static str, String>, settings: &[Value]) -> Result<Self, String> {
+        let broken = |error: tokenizers::Error| format!("not a tokenizer this program can read: {error}");
+        let json = files.get(TOKENIZER).map_or("", String::as_str);
+        let mut inner = Inner::from_bytes(json).map_err(broken)?;
+        if matches!(inner.get_model(), ModelWrapper::BPE(model) if model.dropout.is_some_and(|share| share > 0.0)) {
+            return Err("it leaves out merges at random (`model.dropout`), so that equal texts differ; set it to null".into());
+        }
+        inner.with_truncation(None).map_err(broken)?;
+        inner.with_padding(None);
+        let max_id = inner.get_vocab(true).into_values().max().ok_or("it has no tokens")?;
+        let roles = Roles::assign(&mut inner, json, max_id, settings).map_err(broken)?;
+        inner.set_encode_special_tokens(true);
+
+        // `encode` cannot fail later: every step either handles this text or none that lacks a token for a character.
+        let strange = "a\u{0}\u{10fffd}\u{301}\u{4e00} <s> \n";
+        inner.encode_fast(strange, false).map_err(|error| format!("it cannot encode arbitrary text: {error}"))?;
+        let all: Vec<TokenId> = (0..=max_id.min(1 << 20)).collect();
+        inner.decode(&all, true).map_err(broken)?;
+        let chat = ChatTemplate::find(&files);
+        let chat_vocabulary = chat.as_ref().map(|_| chat::vocabulary(&inner)).transpose().map_err(broken)?;
+        Ok(Self { inner, files, max_id, roles, chat, chat_vocabulary })
+    }
+
+    /// Refuses a model whose embedding has no row for some id of this tokenizer; `path` is only named in the error.
+    ///
+    /// # Errors
+    /// When the largest id is not below `vocab_size`.
+    pub fn check_fits(&self, vocab_size: usize, path: &Path) -> Result<(), LoadError> {
+        if (self.max_id as usize) < vocab_size {
+            return Ok(());
+        }
+        let why = format!(
+            "the tokenizer has ids up to {}, but config.json says `vocab_size` {vocab_size}: they do not belong together",
+            self.max_id
+        );
+        Err(LoadError::Tokenizer { path: path.into(), why })
+    }
+
+    /// Writes `tokenizer.json` and, as read or made, `tokenizer_config.json`, `special_tokens_map.json` and the chat template.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, dir: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(dir).with_context(|| format!("{}: creating", dir.display()))?;
+        for (name, text) in &self.files {
+            write(dir, name, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// `text` as a model sees a document: the beginning token, if there is one, and [`Codec::encode`].
+    pub fn encode_document(&self, text: &str) -> Vec<TokenId> {
+        self.roles.bos.into_iter().chain(self.encode(text)).collect()
+    }
+
+    /// The algorithm that cuts text into tokens, by its usual name.
+    pub fn kind(&self) -> &'static str {
+        use tokenizers::models::ModelWrapper;
+        match self.inner.get_model() {
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+            ModelWrapper::Unigram(_) => "Unigram",
+        }
+    }
+
+    /// The largest id.
+    pub fn max_id(&self) -> TokenId {
+        self.max_id
+    }
+
+    /// The entry of the vocabulary with this id, as `tokenizer.json` writes it.
+    pub fn token(&self, id: TokenId) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The content of `tokenizer.json`: what two tokenizers must share to be one.
+    pub fn json(&self) -> &str {
+        self.files.get(TOKENIZER).map_or("", String::as_str)
+    }
+
+    /// How a conversation is put to this model, if it came with a chat template.
+    pub fn chat(&self) -> Option<&ChatTemplate> {
+        self.chat.as_ref()
+    }
+}
+
+impl Codec for Tokenizer {
+    fn encode(&self, text: &str) -> Vec<TokenId> {
+        let always = "a tokenizer that encoded arbitrary text when it was assembled encodes any";
+        let encoding = self.inner.encode_fast(text, false).expect(always);
+        // The model behind a tokenizer may know special tokens as words of its own (Unigram and WordPiece do).
+        if encoding.get_ids().iter().any(|id| self.roles.is_special(*id)) {
+            return Pieces::of(&self.inner, text).encode(self).expect(always).into_iter().map(|token| token.id).collect();
+        }
+        encoding.get_ids().to_vec()
+    }
+
+    fn decode(&self, ids: &[TokenId]) -> String {
+        self.inner.decode(ids, true).expect("a tokenizer that decoded all its ids when it was assembled decodes any of them")
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.max_id as usize + 1
+    }
+
+    fn bos(&self) -> Option<TokenId> {
+        self.roles.bos
+    }
+
+    fn eos(&self) -> Option<TokenId> {
+        self.roles.eos
+    }
+
+    fn special_ids(&self) -> &[TokenId] {
+        &self.roles.special_ids
+    }
+}
+
+#[cfg(test)]
+mod tests;
