@@ -56,7 +56,7 @@ impl StandIns {
 /// A tiny model of the architecture, as its example in the registry but for the vocabulary and the context.
 fn config(architecture: &str, vocab: usize) -> ModelConfig {
     let examples = ModelConfig::examples();
-    let example = examples.iter().find(|config| config.arch().model_type() == architecture).unwrap();
+    let example = examples.iter().find(|config| config.model_type() == architecture).unwrap();
     let mut json = example.arch().config_json();
     json["vocab_size"] = vocab.into();
     json["max_position_embeddings"] = 128.into();
@@ -106,7 +106,7 @@ fn a_teacher_and_a_student_of_another_architecture_go_all_the_way() {
         .filter(|path| path.is_dir())
         .collect();
     let student = students.iter().find(|path| path.join("config.json").exists()).unwrap();
-    assert_eq!(Model::load(student).unwrap().config().arch().model_type(), architecture);
+    assert_eq!(Model::load(student).unwrap().config().model_type(), architecture);
     let before = fs::read(directory.join("records.jsonl")).unwrap();
     here.birthmark("run", experiment, &more).expect_code(0);
     assert_eq!(fs::read(directory.join("records.jsonl")).unwrap(), before, "the same command finds what is done");

@@ -1,11 +1,10 @@
 //! Gemma (Mesnard et al. 2024, arXiv 2403.08295): a Llama with scaled embeddings, gains around one and GELU gates. Reference:
 //! `GemmaForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::{Activation, Block, Decoder, NormKind};
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies};
+use super::rotary::{Defaults, RotaryShape, example_tokens};
 use super::{Arch, ConfigError, Fields, TokenIds, llama};
 
 /// What the `config.json` of a Gemma says.
@@ -46,13 +45,8 @@ impl GemmaConfig {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         Ok(Self { shape, tokens, activation: Activation::GeluTanh, attention_bias: false })
     }
 
@@ -83,10 +77,6 @@ impl GemmaConfig {
 }
 
 impl Arch for GemmaConfig {
-    fn model_type(&self) -> &'static str {
-        "gemma"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -110,13 +100,5 @@ impl Arch for GemmaConfig {
             "hidden_activation": activation,
         });
         self.shape.json("gemma", "GemmaForCausalLM", &self.tokens, own)
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 }

@@ -1,13 +1,12 @@
 //! Gemma 2 (Riviere et al. 2024, arXiv 2408.00118): norms before and after, soft caps, windows in every other layer.
 //! Reference: `Gemma2ForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::{Activation, Attention, Block, Decoder};
 use super::fields::LONGEST;
 use super::gemma::{DEFAULTS, TANH};
-use super::rotary::{RotaryShape, example_tokens, is_frequencies, merged};
+use super::rotary::{RotaryShape, example_tokens, merged};
 use super::{Arch, ConfigError, Fields, TokenIds, Windows, gemma, llama};
 
 /// What the `config.json` of a Gemma 2 says.
@@ -86,13 +85,8 @@ impl Gemma2Config {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         let size = Some((shape.max_position_embeddings / 2).max(1));
         let windows = Windows { size, layers: (0..shape.num_hidden_layers).map(slides).collect() };
         let caps = GemmaCaps {
@@ -138,10 +132,6 @@ impl Gemma2Config {
 }
 
 impl Arch for Gemma2Config {
-    fn model_type(&self) -> &'static str {
-        "gemma2"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -167,13 +157,5 @@ impl Arch for Gemma2Config {
         });
         let own = merged([own, self.caps.json()]);
         self.shape.json("gemma2", "Gemma2ForCausalLM", &self.tokens, own)
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 }

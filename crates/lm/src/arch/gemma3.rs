@@ -1,7 +1,6 @@
 //! Gemma 3, text (Kamath et al. 2025, arXiv 2503.19786): a Gemma 2 with norms of queries and keys instead of caps, five layers
 //! with a window for each without, and other rotary positions in the former. Reference: `Gemma3ForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::{Activation, Decoder, HeadNorms, Norm, NormKind, Rope};
@@ -9,7 +8,7 @@ use super::fields::{check_positive, positive};
 use super::gemma::{DEFAULTS, TANH};
 use super::gemma2::GemmaCaps;
 use super::rope_keys::{RopeKeys, rope_object};
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies, merged, part_of};
+use super::rotary::{Defaults, RotaryShape, example_tokens, merged, part_of};
 use super::{Arch, ConfigError, Fields, TokenIds, Windows, gemma};
 
 /// What the `config.json` of a Gemma 3 says.
@@ -40,13 +39,8 @@ impl Gemma3Config {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         let size = Some((shape.max_position_embeddings / 2).max(1));
         let windows = Windows { size, layers: (0..shape.num_hidden_layers).map(slides(PATTERN)).collect() };
         let caps = plain_caps(shape.head_dim());
@@ -127,10 +121,6 @@ fn rope(fields: &Fields<'_>, default: f64) -> Result<(RopeKeys, f64), ConfigErro
 }
 
 impl Arch for Gemma3Config {
-    fn model_type(&self) -> &'static str {
-        "gemma3_text"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -163,13 +153,5 @@ impl Arch for Gemma3Config {
             "sliding_window": self.windows.size,
         });
         self.shape.json("gemma3_text", "Gemma3ForCausalLM", &self.tokens, merged([own, self.caps.json()]))
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 }

@@ -1,7 +1,6 @@
 //! GPT-2 (Radford et al. 2019): learned positions, layer norms, one product for queries, keys and values. Reference:
 //! `GPT2LMHeadModel` of transformers.
 
-use oracle::TokenId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -66,15 +65,10 @@ impl Gpt2Config {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &Gpt2Shape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
+    pub fn from_architecture(shape: &Gpt2Shape, tokens: TokenIds) -> Result<Self, ConfigError> {
         Self {
             shape: shape.clone(),
-            tokens: TokenIds::new(vocab_size, bos, eos)?,
+            tokens,
             activation: Activation::GeluTanh,
             tie_word_embeddings: true,
             scale_attn_weights: true,
@@ -190,10 +184,6 @@ impl Gpt2Config {
 }
 
 impl Arch for Gpt2Config {
-    fn model_type(&self) -> &'static str {
-        "gpt2"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }

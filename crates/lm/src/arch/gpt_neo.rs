@@ -1,7 +1,6 @@
 //! GPT-Neo (Black et al. 2021), the family of the TinyStories models: unscaled scores, windows in some layers. Reference:
 //! `GPTNeoForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -76,13 +75,8 @@ impl GptNeoConfig {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &GptNeoShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone(), TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &GptNeoShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone();
         let local_layers = by_turns(shape.num_layers.min(DEEPEST));
         Self { shape, tokens, local_layers, activation: Activation::GeluTanh, tie_word_embeddings: true }.checked()
     }
@@ -226,10 +220,6 @@ fn local_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>, ConfigE
 }
 
 impl Arch for GptNeoConfig {
-    fn model_type(&self) -> &'static str {
-        "gpt_neo"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }

@@ -1,7 +1,6 @@
 //! GPT-NeoX (Black et al. 2022, arXiv 2204.06745), the family of Pythia: part of each head is turned, attention and
 //! feed-forward side by side. Reference: `GPTNeoXForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,8 +10,8 @@ use super::decoder::{
 };
 use super::fields::{DEEPEST, LONGEST, WIDEST, check_positive, check_sizes};
 use super::rope_keys::RopeKeys;
-use super::rotary::{example_tokens, is_frequencies, merged};
-use super::{Arch, ConfigError, Fields, TokenIds};
+use super::rotary::{example_tokens, merged};
+use super::{Arch, ConfigError, Fields, TokenIds, is_frequencies};
 
 /// The shape of a GPT-NeoX, as an experiment states it. Names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -93,13 +92,8 @@ impl GptNeoXConfig {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &GptNeoXShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone(), TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &GptNeoXShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone();
         Self { shape, tokens, rope_scaling: None, activation: Activation::Gelu, attention_bias: true }.checked()
     }
 
@@ -218,10 +212,6 @@ impl GptNeoXConfig {
 }
 
 impl Arch for GptNeoXConfig {
-    fn model_type(&self) -> &'static str {
-        "gpt_neox"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }

@@ -2,11 +2,10 @@
 //! positions, SiLU gates, grouped queries. Reference: `LlamaForCausalLM` of transformers.
 
 use kernels::llama::LlamaShape;
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::{Block, Decoder, Gate, Projections};
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies};
+use super::rotary::{Defaults, RotaryShape, example_tokens};
 use super::{Arch, ConfigError, Fields, TokenIds};
 
 /// What the `config.json` of a Llama says.
@@ -27,13 +26,8 @@ impl LlamaConfig {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         Ok(Self { shape, tokens, attention_bias: false, mlp_bias: false })
     }
 
@@ -46,10 +40,7 @@ impl LlamaConfig {
         fields.only("pretraining_tp", json!(1))?;
         Ok(Self {
             tokens: TokenIds::from_fields(fields)?,
-            shape: RotaryShape::from_fields(
-                fields,
-                Defaults { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: None },
-            )?,
+            shape: RotaryShape::from_fields(fields, Defaults::LLAMA)?,
             attention_bias: fields.switch("attention_bias", false)?,
             mlp_bias: fields.switch("mlp_bias", false)?,
         })
@@ -96,10 +87,6 @@ pub(super) fn fused(shape: &RotaryShape, tokens: &TokenIds) -> Option<LlamaShape
 }
 
 impl Arch for LlamaConfig {
-    fn model_type(&self) -> &'static str {
-        "llama"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -120,14 +107,6 @@ impl Arch for LlamaConfig {
             "pretraining_tp": 1,
         });
         self.shape.json("llama", "LlamaForCausalLM", &self.tokens, own)
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 
     fn fused(&self) -> Option<LlamaShape> {

@@ -2,12 +2,10 @@
 //! `MistralForCausalLM` of transformers.
 
 use kernels::llama::LlamaShape;
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::Decoder;
-use super::fields::LONGEST;
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies};
+use super::rotary::{Defaults, RotaryShape, example_tokens};
 use super::{Arch, ConfigError, Fields, TokenIds, llama};
 
 /// What the `config.json` of a Mistral says.
@@ -26,13 +24,8 @@ impl MistralConfig {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         Ok(Self { shape, tokens, sliding_window: None })
     }
 
@@ -44,10 +37,7 @@ impl MistralConfig {
         fields.only("hidden_act", json!("silu"))?;
         Ok(Self {
             tokens: TokenIds::from_fields(fields)?,
-            shape: RotaryShape::from_fields(
-                fields,
-                Defaults { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: None },
-            )?,
+            shape: RotaryShape::from_fields(fields, Defaults::LLAMA)?,
             sliding_window: fields.window("sliding_window", Some(4096))?,
         })
     }
@@ -62,10 +52,6 @@ impl MistralConfig {
 }
 
 impl Arch for MistralConfig {
-    fn model_type(&self) -> &'static str {
-        "mistral"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -83,17 +69,9 @@ impl Arch for MistralConfig {
         self.shape.json("mistral", "MistralForCausalLM", &self.tokens, own)
     }
 
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
-    }
-
     /// A window that no text outgrows is none.
     fn fused(&self) -> Option<LlamaShape> {
-        let sees_all = self.sliding_window.is_none_or(|window| window >= self.context_length().min(LONGEST));
+        let sees_all = self.sliding_window.is_none_or(|window| window >= self.context_length());
         if sees_all { llama::fused(&self.shape, &self.tokens) } else { None }
     }
 }

@@ -63,9 +63,6 @@ use crate::read::LoadError;
 
 /// One configured architecture: names and shapes of its weights, and the function they parametrise.
 pub trait Arch: Send + Sync {
-    /// `model_type` in `config.json`.
-    fn model_type(&self) -> &'static str;
-
     /// What it says of token ids.
     fn tokens(&self) -> &TokenIds;
 
@@ -79,7 +76,9 @@ pub trait Arch: Send + Sync {
     fn config_json(&self) -> serde_json::Value;
 
     /// What checkpoints of the model without its output product leave out before every name.
-    fn base_prefix(&self) -> &'static str;
+    fn base_prefix(&self) -> &'static str {
+        "model."
+    }
 
     /// Our name of a parameter that transformers 5 calls `name`, where it has another for it in memory than in checkpoints.
     fn renamed(&self, name: &str) -> Option<&'static str> {
@@ -89,8 +88,7 @@ pub trait Arch: Send + Sync {
 
     /// Whether `name` is a table that older checkpoints carry though it follows from the configuration.
     fn is_buffer(&self, name: &str) -> bool {
-        let _ = name;
-        false
+        is_frequencies(name)
     }
 
     /// The shape for the fused kernels, when they compute exactly this function and their layout is this one.
@@ -142,6 +140,11 @@ pub trait Arch: Send + Sync {
     }
 }
 
+/// Whether `name` is a table of rotary frequencies.
+fn is_frequencies(name: &str) -> bool {
+    name.ends_with("rotary_emb.inv_freq")
+}
+
 macro_rules! architectures {
     ($($(#[$doc:meta])* $variant:ident = $model_type:literal: $shape:ty, $config:ty;)+) => {
         /// The shape of a model as an experiment states it; the vocabulary comes from the tokenizer.
@@ -165,6 +168,11 @@ macro_rules! architectures {
                 match self { $(Self::$variant(config) => config,)+ }
             }
 
+            /// `model_type` in its `config.json`.
+            pub fn model_type(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $model_type,)+ }
+            }
+
             /// The configuration of a new model of this shape.
             ///
             /// # Errors
@@ -175,9 +183,9 @@ macro_rules! architectures {
                 bos: Option<TokenId>,
                 eos: Option<TokenId>,
             ) -> Result<Self, ConfigError> {
+                let tokens = TokenIds::new(vocab_size, bos, eos)?;
                 match architecture {
-                    $(ArchitectureConfig::$variant(shape) =>
-                        Ok(Self::$variant(<$config>::from_architecture(shape, vocab_size, bos, eos)?)),)+
+                    $(ArchitectureConfig::$variant(shape) => Ok(Self::$variant(<$config>::from_architecture(shape, tokens)?)),)+
                 }
             }
 

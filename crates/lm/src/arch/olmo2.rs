@@ -1,11 +1,10 @@
 //! OLMo 2 (Walsh et al. 2025, arXiv 2501.00656): norms after attention and feed-forward instead of before, and norms over all
 //! queries and all keys. Reference: `Olmo2ForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::{Decoder, HeadNorms, Norm, NormKind};
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies, part_of};
+use super::rotary::{Defaults, RotaryShape, example_tokens, part_of};
 use super::{Arch, ConfigError, Fields, TokenIds, llama};
 
 /// What the `config.json` of an OLMo 2 says.
@@ -24,13 +23,8 @@ impl Olmo2Config {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         Ok(Self { shape, tokens, attention_bias: false })
     }
 
@@ -40,10 +34,9 @@ impl Olmo2Config {
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
         fields.only("hidden_act", json!("silu"))?;
-        let default = Defaults { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: None };
         Ok(Self {
             tokens: TokenIds::from_fields(fields)?,
-            shape: RotaryShape::from_fields(fields, default)?,
+            shape: RotaryShape::from_fields(fields, Defaults::LLAMA)?,
             attention_bias: fields.switch("attention_bias", false)?,
         })
     }
@@ -58,10 +51,6 @@ impl Olmo2Config {
 }
 
 impl Arch for Olmo2Config {
-    fn model_type(&self) -> &'static str {
-        "olmo2"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -89,13 +78,5 @@ impl Arch for Olmo2Config {
     fn config_json(&self) -> Value {
         let own = json!({ "attention_bias": self.attention_bias, "hidden_act": "silu" });
         self.shape.json("olmo2", "Olmo2ForCausalLM", &self.tokens, own)
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 }

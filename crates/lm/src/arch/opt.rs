@@ -1,7 +1,6 @@
 //! OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions that begin at the third row, ReLU. Reference: `OPTForCausalLM`
 //! of transformers.
 
-use oracle::TokenId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -62,13 +61,8 @@ impl OptConfig {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &OptShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone(), TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &OptShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone();
         Self { shape, tokens, activation: Activation::Relu, enable_bias: true, tie_word_embeddings: true }.checked()
     }
 
@@ -170,10 +164,6 @@ impl OptConfig {
 }
 
 impl Arch for OptConfig {
-    fn model_type(&self) -> &'static str {
-        "opt"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -219,9 +209,5 @@ impl Arch for OptConfig {
             "word_embed_proj_dim": s.hidden_size,
         });
         merged([self.tokens.json(), own])
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
     }
 }

@@ -1,12 +1,11 @@
 //! Phi 3 (Abdin et al. 2024, arXiv 2404.14219): a Llama whose products are stacked, and whose heads may be turned in part.
 //! Reference: `Phi3ForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::{Decoder, Gate, Linear, Projections, Rope};
 use super::rope_keys::RopeKeys;
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies, part_of};
+use super::rotary::{Defaults, RotaryShape, example_tokens, part_of};
 use super::{Arch, ConfigError, Fields, TokenIds};
 
 /// What the `config.json` of a Phi 3 says.
@@ -27,13 +26,8 @@ impl Phi3Config {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         Ok(Self { shape, tokens, partial_rotary_factor: 1.0, sliding_window: None })
     }
 
@@ -45,9 +39,8 @@ impl Phi3Config {
         fields.only("hidden_act", json!("silu"))?;
         // concerns a scaling that is refused
         fields.get("original_max_position_embeddings");
-        let default = Defaults { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: None };
-        let rope = fields.rope("rope_theta", PART, RopeKeys::of(default.rope_theta))?;
-        let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::with_rope(fields, default, rope)?);
+        let rope = fields.rope("rope_theta", PART, RopeKeys::of(Defaults::LLAMA.rope_theta))?;
+        let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::with_rope(fields, Defaults::LLAMA, rope)?);
         RopeKeys::width(rope.part, shape.head_dim(), PART)?;
         let sliding_window = fields.window("sliding_window", None)?;
         Ok(Self { shape, tokens, partial_rotary_factor: rope.part, sliding_window })
@@ -66,10 +59,6 @@ impl Phi3Config {
 const PART: &str = "partial_rotary_factor";
 
 impl Arch for Phi3Config {
-    fn model_type(&self) -> &'static str {
-        "phi3"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -105,13 +94,5 @@ impl Arch for Phi3Config {
             "sliding_window": self.sliding_window,
         });
         self.shape.json("phi3", "Phi3ForCausalLM", &self.tokens, own)
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 }

@@ -1,11 +1,10 @@
 //! Qwen 2 (Yang et al. 2024, arXiv 2407.10671): a Llama with biases on queries, keys and values. Reference:
 //! `Qwen2ForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::{Decoder, Projections};
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies, merged};
+use super::rotary::{Defaults, RotaryShape, example_tokens, merged};
 use super::{Arch, ConfigError, Fields, TokenIds, Windows};
 
 /// What the `config.json` of a Qwen 2 says.
@@ -43,13 +42,8 @@ impl Qwen2Config {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         let windows = Windows::none(shape.num_hidden_layers);
         Ok(Self { shape, tokens, windows })
     }
@@ -60,8 +54,7 @@ impl Qwen2Config {
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
         fields.only("hidden_act", json!("silu"))?;
-        let default = Defaults { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: None };
-        let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::from_fields(fields, default)?);
+        let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::from_fields(fields, Defaults::LLAMA)?);
         let windows = read_windows(fields, shape.num_hidden_layers)?;
         Ok(Self { shape, tokens, windows })
     }
@@ -78,10 +71,6 @@ impl Qwen2Config {
 }
 
 impl Arch for Qwen2Config {
-    fn model_type(&self) -> &'static str {
-        "qwen2"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -103,13 +92,5 @@ impl Arch for Qwen2Config {
     fn config_json(&self) -> Value {
         let own = merged([json!({ "hidden_act": "silu" }), windows_json(&self.windows)]);
         self.shape.json("qwen2", "Qwen2ForCausalLM", &self.tokens, own)
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 }

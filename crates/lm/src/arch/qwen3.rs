@@ -1,11 +1,10 @@
 //! Qwen 3 (Yang et al. 2025, arXiv 2505.09388): a Llama with norms of queries and keys, head by head. Reference:
 //! `Qwen3ForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::{Decoder, HeadNorms, Norm, NormKind};
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies, merged, part_of};
+use super::rotary::{Defaults, RotaryShape, example_tokens, merged, part_of};
 use super::{Arch, ConfigError, Fields, TokenIds, Windows, llama, qwen2};
 
 /// What the `config.json` of a Qwen 3 says.
@@ -26,13 +25,8 @@ impl Qwen3Config {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         let windows = Windows::none(shape.num_hidden_layers);
         Ok(Self { shape, tokens, windows, attention_bias: false })
     }
@@ -43,7 +37,7 @@ impl Qwen3Config {
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
         fields.only("hidden_act", json!("silu"))?;
-        let default = Defaults { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: Some(128) };
+        let default = Defaults { head_dim: Some(128), ..Defaults::LLAMA };
         let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::from_fields(fields, default)?);
         let windows = qwen2::read_windows(fields, shape.num_hidden_layers)?;
         Ok(Self { shape, tokens, windows, attention_bias: fields.switch("attention_bias", false)? })
@@ -62,10 +56,6 @@ impl Qwen3Config {
 }
 
 impl Arch for Qwen3Config {
-    fn model_type(&self) -> &'static str {
-        "qwen3"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -88,13 +78,5 @@ impl Arch for Qwen3Config {
         let own = json!({ "attention_bias": self.attention_bias, "hidden_act": "silu" });
         let own = merged([own, qwen2::windows_json(&self.windows)]);
         self.shape.json("qwen3", "Qwen3ForCausalLM", &self.tokens, own)
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 }

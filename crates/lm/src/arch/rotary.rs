@@ -55,6 +55,11 @@ pub(super) struct Defaults {
     pub(super) head_dim: Option<usize>,
 }
 
+impl Defaults {
+    /// Those of LLaMA.
+    pub(super) const LLAMA: Self = Self { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: None };
+}
+
 fn usual_initializer_range() -> f64 {
     0.02
 }
@@ -63,11 +68,6 @@ fn usual_initializer_range() -> f64 {
 pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
 /// Name of the output product.
 pub(super) const HEAD: &str = "lm_head.weight";
-
-/// Whether `name` is the table of frequencies that older checkpoints carry.
-pub(super) fn is_frequencies(name: &str) -> bool {
-    name.ends_with("rotary_emb.inv_freq")
-}
 
 impl RotaryShape {
     /// From the keys of `config.json`, in both dialects; all of a head's components are turned.

@@ -1,11 +1,10 @@
 //! SmolLM 3 (Hugging Face 2025): a Llama in which every fourth layer has no positions (Yang et al. 2025, arXiv 2501.18795).
 //! Reference: `SmolLM3ForCausalLM` of transformers.
 
-use oracle::TokenId;
 use serde_json::{Value, json};
 
 use super::decoder::Decoder;
-use super::rotary::{Defaults, RotaryShape, example_tokens, is_frequencies};
+use super::rotary::{Defaults, RotaryShape, example_tokens};
 use super::{Arch, ConfigError, Fields, TokenIds, Windows, llama};
 
 /// What the `config.json` of a SmolLM 3 says.
@@ -37,13 +36,8 @@ impl SmolLm3Config {
     ///
     /// # Errors
     /// When sizes do not fit each other.
-    pub fn from_architecture(
-        shape: &RotaryShape,
-        vocab_size: usize,
-        bos: Option<TokenId>,
-        eos: Option<TokenId>,
-    ) -> Result<Self, ConfigError> {
-        let (shape, tokens) = (shape.clone().checked()?, TokenIds::new(vocab_size, bos, eos)?);
+    pub fn from_architecture(shape: &RotaryShape, tokens: TokenIds) -> Result<Self, ConfigError> {
+        let shape = shape.clone().checked()?;
         let layers = shape.num_hidden_layers;
         let rotary_layers = (0..layers).map(every(INTERVAL)).collect();
         Ok(Self { shape, tokens, rotary_layers, windows: Windows::none(layers), attention_bias: false, mlp_bias: false })
@@ -96,10 +90,6 @@ fn rotary_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>, Config
 }
 
 impl Arch for SmolLm3Config {
-    fn model_type(&self) -> &'static str {
-        "smollm3"
-    }
-
     fn tokens(&self) -> &TokenIds {
         &self.tokens
     }
@@ -131,13 +121,5 @@ impl Arch for SmolLm3Config {
             "use_sliding_window": self.windows.size.is_some(),
         });
         self.shape.json("smollm3", "SmolLM3ForCausalLM", &self.tokens, own)
-    }
-
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
     }
 }

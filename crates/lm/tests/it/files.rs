@@ -135,7 +135,7 @@ fn costs_follow_the_6_n_rule() {
 #[test]
 fn checkpoints_without_the_common_beginning_of_names_and_with_old_tables_are_read() {
     let examples = ModelConfig::examples();
-    let of = |model_type: &str| examples.iter().find(|config| config.arch().model_type() == model_type).unwrap();
+    let of = |model_type: &str| examples.iter().find(|config| config.model_type() == model_type).unwrap();
     for (model_type, table) in [
         ("gpt2", "h.0.attn.bias"),
         ("gpt_neo", "h.1.attn.attention.masked_bias"),

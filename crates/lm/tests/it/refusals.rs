@@ -259,7 +259,7 @@ fn options_of_every_architecture_that_would_change_results_are_refused_by_name()
     ];
     for (model_type, key, value, expected) in cases {
         let examples = ModelConfig::examples();
-        let config = examples.iter().find(|config| config.arch().model_type() == model_type).unwrap();
+        let config = examples.iter().find(|config| config.model_type() == model_type).unwrap();
         let mut json = config.arch().config_json();
         assert!(ModelConfig::parse(&json.to_string(), Path::new("c")).is_ok(), "{model_type}");
         json[key] = value;

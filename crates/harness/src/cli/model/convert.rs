@@ -32,7 +32,7 @@ pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyho
         false => None,
     };
     let body = format!("Converted from {} by birthmark; the weights are the same numbers in `F32`.", args.model.typed());
-    let card = ModelCard { title: model.config().arch().model_type().to_string(), body, ..ModelCard::default() };
+    let card = ModelCard { title: model.config().model_type().to_string(), body, ..ModelCard::default() };
     // a directory appears under its name when it is whole
     let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let scratch = parent.join(format!(".{}.{}", args.out.file_name().unwrap_or_default().to_string_lossy(), std::process::id()));

@@ -24,7 +24,7 @@ pub struct InfoArgs {
 pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let model = args.model.find_config(signals)?;
     let config = config_of(&model.directory)?;
-    let (kind, params) = (config.arch().model_type(), config.n_params());
+    let (kind, params) = (config.model_type(), config.n_params());
     let (forward, train) = (config.flops_per_token_forward(), config.flops_per_token_train());
     let (memory, training) = (config.inference_bytes(), config.training_state_bytes());
     let stored = Stored::of(&model.directory)?;
