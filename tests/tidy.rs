@@ -29,7 +29,7 @@ fn rust_sources() -> Vec<(String, String)> {
         .collect()
 }
 
-/// `unsafe` stands only where the design allows it: in `kernels`, and in one line of `main`.
+/// `unsafe` stands only where the design allows it: in `kernels`, in one mapping function of `lm`, and in one line of `main`.
 #[test]
 fn unsafe_stays_in_its_places() {
     for (path, text) in rust_sources() {
@@ -41,7 +41,7 @@ fn unsafe_stays_in_its_places() {
             .filter(|line| !line.trim_start().starts_with("//"))
             .filter(|line| line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl"))
             .count();
-        let allowed = usize::from(path == "crates/harness/src/main.rs");
+        let allowed = usize::from(["crates/harness/src/main.rs", "crates/lm/src/mapped.rs"].contains(&path.as_str()));
         assert!(count <= allowed, "{path} has {count} unsafe blocks, allowed are {allowed}");
     }
 }

@@ -1,12 +1,11 @@
 //! Weights on disk: reading checkpoints into the flat vector, and writing them.
 //!
-//! Tensors are read with positioned reads into the flat vector rather than mapped: every value is copied or converted
-//! anyway, and a file cut short underneath is an error here, where a mapping would end the process.
+//! Checkpoints are mapped, and every value is copied or converted from the mapping into the flat vector, once.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -15,6 +14,7 @@ use safetensors::tensor::View;
 
 use crate::arch::{Arch, Layout};
 use crate::header::{Entry, Header, is_pickle};
+use crate::mapped::Mapped;
 use crate::read::LoadError;
 
 pub(crate) const SINGLE: &str = "model.safetensors";
@@ -83,7 +83,7 @@ pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Resu
                 return Err(LoadError::Tensor { path: path.clone(), name, why: "is in an earlier shard too".into() });
             }
         }
-        shards.push(Shard { path, file, data_start: header.data_start });
+        shards.push(Shard { path, mapped: Mapped::new(path, file, header.file_bytes)?, data_start: header.data_start });
     }
     let found = our_names(found, arch, layout);
     check_names(&paths[0], &found, arch, layout)?;
@@ -181,26 +181,19 @@ fn check_names(path: &Path, found: &BTreeMap<String, (usize, Entry)>, arch: &dyn
 
 struct Shard<'a> {
     path: &'a Path,
-    file: File,
+    mapped: Mapped,
     data_start: u64,
 }
 
 impl Shard<'_> {
     /// Reads a tensor whose shape and type have been checked.
-    fn read(&mut self, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
-        let path = self.path;
-        let io = |source| LoadError::Io { path: path.into(), source };
-        self.file.seek(SeekFrom::Start(self.data_start + entry.data_offsets[0])).map_err(io)?;
-        let width = if entry.dtype == "F32" { 4 } else { 2 };
-        let mut buffer = vec![0; (1 << 18) * width];
-        for part in into.chunks_mut(1 << 18) {
-            let bytes = &mut buffer[..part.len() * width];
-            self.file.read_exact(bytes).map_err(io)?;
-            match entry.dtype.as_str() {
-                "F32" => convert(bytes, part, |b: [u8; 4]| f32::from_le_bytes(b)),
-                "BF16" => convert(bytes, part, |b: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
-                _ => convert(bytes, part, |b: [u8; 2]| f16_to_f32(u16::from_le_bytes(b))),
-            }
+    fn read(&self, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
+        let [start, end] = entry.data_offsets.map(|offset| self.data_start + offset);
+        let bytes = self.mapped.bytes(start..end)?;
+        match entry.dtype.as_str() {
+            "F32" => convert(bytes, into, |b: [u8; 4]| f32::from_le_bytes(b)),
+            "BF16" => convert(bytes, into, |b: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
+            _ => convert(bytes, into, |b: [u8; 2]| f16_to_f32(u16::from_le_bytes(b))),
         }
         Ok(())
     }

@@ -36,6 +36,8 @@ pub(crate) struct Header {
     pub tensors: BTreeMap<String, Entry>,
     /// Where the data begins in the file.
     pub data_start: u64,
+    /// Bytes of the whole file.
+    pub file_bytes: u64,
 }
 
 impl Header {
@@ -75,7 +77,7 @@ impl Header {
         let mut json = vec![b'{'];
         (&mut file).take(promised - 1).read_to_end(&mut json).map_err(io)?;
         let header = Self::parse(&json, len - 8 - promised).map_err(bad)?;
-        Ok((file, Self { data_start: 8 + promised, ..header }))
+        Ok((file, Self { data_start: 8 + promised, file_bytes: len, ..header }))
     }
 
     /// Parses a header's JSON and checks it against the number of bytes that follow it.
@@ -108,7 +110,7 @@ impl Header {
         if end_before != data_bytes {
             return Err(format!("its header describes {end_before} bytes of data, but {data_bytes} are there"));
         }
-        Ok(Self { tensors, data_start: 0 })
+        Ok(Self { tensors, data_start: 0, file_bytes: 0 })
     }
 }
 
