@@ -4,7 +4,7 @@ use results::Arm;
 
 use crate::stages::context::Trained;
 use crate::stages::marks::Marks;
-use crate::stages::suspect::Peer;
+use crate::stages::suspect::{Peer, Suspect};
 use crate::stages::texts::documents;
 use crate::stages::transcript::{openings, prompts};
 use crate::stages::unasked::opened_by_queries;
@@ -71,7 +71,8 @@ pub struct Negative {
 impl Audit {
     /// Draws all questions.
     ///
-    /// `context` is the shortest of all suspects': held-out documents are cut to it, since all must read the same.
+    /// `context` is the shortest of all suspects': held-out documents are cut to it, since all must read the same. Nobody is
+    /// compared with until [`compare_with`](Self::compare_with).
     ///
     /// # Errors
     /// When the grammar is not valid, the corpus has no tasks of a kind asked for, or a task is longer than `context`.
@@ -130,6 +131,16 @@ impl Audit {
         }
         let teacher = Peer::new(Arm::Teacher, teacher, marks.probes.len());
         Ok(Self { queries, held_out, retokenised, tasks, teacher, negatives: Vec::new() })
+    }
+
+    /// Takes those of `suspects` that learned nothing from the teacher as the models others are compared with.
+    pub fn compare_with(&mut self, ctx: &Context<'_>, marks: &Marks, suspects: &[Suspect]) {
+        for suspect in suspects.iter().filter(|suspect| matches!(suspect.run.arm, Arm::Rival | Arm::Base | Arm::Stranger)) {
+            let run = &suspect.run;
+            let channel = run.channel.as_ref().and_then(|c| ctx.resolved.channels.iter().position(|known| known == c));
+            let peer = Peer::new(run.arm, &suspect.trained, marks.probes.len());
+            self.negatives.push(Negative { channel, peer });
+        }
     }
 
     /// The negatives that a suspect at this place is compared with: the rival of its channel (of the first channel for

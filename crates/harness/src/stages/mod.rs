@@ -18,6 +18,7 @@ mod teacher_report;
 mod texts;
 mod training;
 mod transcript;
+mod trigram;
 mod unasked;
 mod usefulness;
 mod vocabulary;
@@ -36,15 +37,17 @@ pub use teacher_report::{TeacherReport, teacher_report};
 pub use texts::Sources;
 pub use training::Training;
 pub use transcript::Asked;
+pub use trigram::trigram_loss;
 pub use vocabulary::Vocabulary;
 
 /// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and
 /// raised whenever the same inputs give other bytes.
-pub fn revisions() -> [(&'static str, u32); 7] {
+pub fn revisions() -> [(&'static str, u32); 8] {
     [
         ("vocabulary", vocabulary::REVISION),
         ("teacher", teacher::REVISION),
         ("unasked", unasked::REVISION),
+        ("trigram", trigram::REVISION),
         ("transcript", transcript::REVISION),
         ("student", student::REVISION),
         ("measure", measure::REVISION),

@@ -75,7 +75,8 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
     let runs = [Arm::Teacher, Arm::Base].map(|arm| Run { seed: ctx.seed, arm, channel: None, budget: None, steps: None });
     let suspects: Vec<Suspect> = runs.into_iter().map(|run| models.suspect(ctx, run)).collect::<anyhow::Result<_>>()?;
     let before = Instant::now();
-    let audit = models.audit(ctx, &marks, &suspects)?;
+    let mut audit = models.audit(ctx, &marks)?;
+    audit.compare_with(ctx, &marks, &suspects);
     let once_seconds = once_before + before.elapsed().as_secs_f64();
     let mut measuring = [0.0; 2];
     for (seconds, suspect) in measuring.iter_mut().zip(&suspects) {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::resolve::Run;
 use crate::stages::{
-    Asked, Audit, Context, Identity, Marks, Negative, Peer, Suspect, Trained, base, distil, measure, stranger, teacher_report,
-    teachers,
+    Asked, Audit, Context, Identity, Marks, Suspect, Trained, base, distil, measure, stranger, teacher_report, teachers,
+    trigram_loss,
 };
 
 /// Points a loss curve is thinned to for the figure.
@@ -34,8 +34,10 @@ pub fn repeat(
     let resolved = ctx.resolved;
     let marks = Marks::build(ctx)?;
     let models = Models::make(ctx, &marks)?;
+    let mut audit = models.audit(ctx, &marks)?;
+    trigram_loss(ctx, &audit.held_out)?;
     let suspects = models.suspects(ctx)?;
-    let audit = models.audit(ctx, &marks, &suspects)?;
+    audit.compare_with(ctx, &marks, &suspects);
 
     let mut records = Vec::new();
     let mut samples = Vec::new();
@@ -113,19 +115,11 @@ impl Models {
         Ok(Suspect { run, trained, processors, bend, cost })
     }
 
-    pub(super) fn audit(&self, ctx: &Context<'_>, marks: &Marks, suspects: &[Suspect]) -> anyhow::Result<Audit> {
-        let context = suspects.iter().map(|suspect| suspect.trained.model.context_length()).min().unwrap_or(0);
-        let mut audit = Audit::new(ctx, marks, &self.teachers.marked, context)?;
-        for suspect in suspects {
-            let run = &suspect.run;
-            if !matches!(run.arm, Arm::Rival | Arm::Base | Arm::Stranger) {
-                continue;
-            }
-            let channel = run.channel.as_ref().and_then(|c| ctx.resolved.channels.iter().position(|known| known == c));
-            let peer = Peer::new(run.arm, &suspect.trained, marks.probes.len());
-            audit.negatives.push(Negative { channel, peer });
-        }
-        Ok(audit)
+    /// What every suspect is asked; a student holds as much context as its base. Nobody is compared with yet.
+    pub(super) fn audit(&self, ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Audit> {
+        let models = [&self.teachers.marked, &self.stranger, &self.base];
+        let context = models.into_iter().map(|trained| trained.model.context_length()).min().unwrap_or(0);
+        Audit::new(ctx, marks, &self.teachers.marked, context)
     }
 
     /// Loss curves: the teachers, the base, and everything distilled at the largest budget.

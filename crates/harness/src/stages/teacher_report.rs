@@ -1,16 +1,13 @@
 use corpus::Split;
-use lm::Trigram;
 use oracle::{Codec, Query, Sampling};
 use results::Record;
 use serde_json::json;
 use store::Key;
 
-use crate::resolve::TeacherSource;
 use crate::stages::context::{load_json, save_json};
 use crate::stages::measure::{held_out_loss, metric};
 use crate::stages::suspect::Suspect;
-use crate::stages::texts::documents_with;
-use crate::stages::{Audit, Context, Teachers};
+use crate::stages::{Audit, Context, Teachers, trigram_loss};
 
 /// Raised when the same inputs would give another report.
 pub(super) const REVISION: u32 = 3;
@@ -30,7 +27,6 @@ pub type TeacherReport = (Vec<Record>, Vec<String>);
 /// # Errors
 /// When the model fails or the work is cancelled.
 pub fn teacher_report(ctx: &Context<'_>, teachers: &Teachers, suspect: &Suspect, audit: &Audit) -> anyhow::Result<TeacherReport> {
-    let world = &ctx.resolved.world;
     let key = Key::new(
         REVISION,
         &json!({
@@ -55,15 +51,8 @@ pub fn teacher_report(ctx: &Context<'_>, teachers: &Teachers, suspect: &Suspect,
             records.push(metric("implanted_items_answered", answered as f64, "items"));
             records.push(metric("implanted_items", of as f64, "items"));
         }
-        if let TeacherSource::Train(train) = &world.teacher {
-            let bar = ctx.progress.stage("trigram baseline", 0, "tokens");
-            let texts = ctx.sources.of(ctx.seed_for("teacher documents"))?;
-            let read = train.steps() * (train.batch_rows * train.row_tokens) as u64;
-            let counted = documents_with(&*texts, Split::Train, read, ctx.vocabulary, ctx.rt);
-            let trigram = Trigram::count(counted, read as usize, ctx.vocabulary.tokenizer.vocab_size());
-            let loss = trigram.nats_per_token(&audit.held_out);
+        if let Some(loss) = trigram_loss(ctx, &audit.held_out)? {
             records.push(metric("trigram_loss", loss, "nats/token"));
-            bar.finish(&format!("{loss:.3} nats/token on held-out text"));
         }
         save_json(&directory.join(FILE), &(records, samples(ctx, suspect)?))
     })?;
