@@ -7,10 +7,6 @@ use std::fmt::Write;
 pub struct ModelCard {
     /// First heading.
     pub title: String,
-    /// Licence name of the front matter, lower-case (`mit`, `apache-2.0`); left out when empty.
-    pub license: String,
-    /// Languages of the front matter (`en`).
-    pub languages: Vec<String>,
     /// Tags of the front matter, beside `birthmark`.
     pub tags: Vec<String>,
     /// Model it was trained from, if any.
@@ -24,15 +20,7 @@ impl ModelCard {
     pub fn readme(&self) -> String {
         let mut out = String::from("---\n");
         // Writing to a String cannot fail.
-        if !self.license.is_empty() {
-            let _ = writeln!(out, "license: {}", quoted(&self.license));
-        }
-        if !self.languages.is_empty() {
-            let _ = writeln!(out, "language:");
-            for language in &self.languages {
-                let _ = writeln!(out, "- {}", quoted(language));
-            }
-        }
+        // Writing to a String cannot fail.
         if let Some(base) = &self.base_model {
             let _ = writeln!(out, "base_model: {}", quoted(base));
         }
@@ -66,14 +54,14 @@ mod tests {
     fn front_matter_is_fenced_and_quoted() {
         let card = ModelCard {
             title: "A student".into(),
-            license: "mit".into(),
-            languages: vec!["no".into()],
+            tags: vec!["no".into()],
             base_model: Some("a: b".into()),
             body: "Trained on answers.".into(),
             ..ModelCard::default()
         };
         let readme = card.readme();
-        assert!(readme.starts_with("---\nlicense: mit\nlanguage:\n- \"no\"\nbase_model: \"a: b\"\nlibrary_name: transformers\n"));
+        assert!(readme.starts_with("---\nbase_model: \"a: b\"\nlibrary_name: transformers\n"));
+        assert!(readme.contains("\n- birthmark\n- \"no\"\n---\n"));
         assert!(readme.ends_with("---\n\n# A student\n\nTrained on answers.\n"));
     }
 }

@@ -5,6 +5,7 @@
 //! for an artifact does the work or finds it.
 
 mod audit;
+mod card;
 mod context;
 mod marks;
 mod measure;

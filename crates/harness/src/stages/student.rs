@@ -1,13 +1,12 @@
 use distill::{DistillSource, ExchangeStream, RetokenisedStream, TrainPlan, TrainState, VisitOrder};
-use lm::ModelCard;
 use results::Arm;
 use serde_json::{Value, json};
 use store::{Key, Making};
 
 use crate::experiment::Channel;
 use crate::resolve::Run;
+use crate::stages::card::student_card;
 use crate::stages::context::{Trained, load_json, save_json};
-use crate::stages::teacher::card;
 use crate::stages::{Asked, Context, Training};
 
 /// Raised when the same inputs would give another student.
@@ -46,7 +45,7 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
         let cost = distill::Cost::of(transcript.counts(budget)?, &model, &state.curve, &asked.teacher().model, &laws);
         save_json(&making.path().join(COST), &cost)?;
         let vocabulary = own.unwrap_or(ctx.vocabulary);
-        ctx.save_model(making.path(), &model, vocabulary, &state.curve, &model_card(ctx, run, asked, base))
+        ctx.save_model(making.path(), &model, vocabulary, &state.curve, &student_card(ctx, run, asked, base, &transcript.hash))
     })?;
     Ok((ctx.load_model(&artifact)?, load_json(&artifact.file(COST))?))
 }
@@ -138,27 +137,4 @@ impl Lesson<'_> {
         let training = Training { what, like, plan, source: &source, scratch: &scratch, identity: &identity };
         training.run(self.ctx, start, plan.steps)
     }
-}
-
-fn model_card(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> ModelCard {
-    let what = match run.arm {
-        Arm::Control => "the clean teacher",
-        Arm::Rival => "an independent teacher",
-        _ => "the marked teacher",
-    };
-    let surface = run.channel.as_ref().map(|channel| channel.surface.label()).unwrap_or_default();
-    let body = format!(
-        "A student distilled from {what} of the experiment `{}` for the study of marks.\n\n\
-         | | |\n| --- | --- |\n| arm | {} |\n| seed | {} |\n| surface | {surface} |\n| loss | {} |\n| queries | {} |\n| steps | {} |\n\
-         | teacher | {} |\n| base | {} |",
-        ctx.resolved.name,
-        run.arm.name(),
-        run.seed,
-        run.channel.as_ref().map(|channel| channel.loss.build().name()).unwrap_or_default(),
-        run.budget.unwrap_or(0),
-        run.steps.unwrap_or(0),
-        asked.teacher().hash.hex(),
-        base.hash.hex(),
-    );
-    ModelCard { title: format!("{} of {}", run.arm.name(), ctx.resolved.name), body, ..card() }
 }

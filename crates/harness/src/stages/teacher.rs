@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use corpus::Split;
 use distill::{Curve, ImplantItem, PackedDocuments, PretrainSource, TrainPlan, TrainState};
-use lm::{Model, ModelCard, ModelConfig, Tokenizer};
+use lm::{Model, ModelConfig, Tokenizer};
 use oracle::{Codec, TokenId};
 use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
@@ -15,6 +15,7 @@ use store::{Hash, Key, Making};
 
 use crate::experiment::Pretraining;
 use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource};
+use crate::stages::card::card;
 use crate::stages::context::{Trained, load_json, save_json};
 use crate::stages::marks::Marks;
 use crate::stages::texts::{documents, documents_with};
@@ -130,18 +131,8 @@ impl<'a> Course<'a> {
     }
 
     fn save(&self, ctx: &Context<'_>, directory: &Path, state: &TrainState, body: &str) -> anyhow::Result<()> {
-        let card = ModelCard { title: format!("{} of {}", self.name, ctx.resolved.name), body: body.into(), ..card() };
+        let card = card(ctx, self.name, body);
         ctx.save_model(directory, &state.model(&self.start), self.vocabulary, &state.curve, &card)
-    }
-}
-
-/// The front matter all our models share.
-pub fn card() -> ModelCard {
-    ModelCard {
-        license: "mit".into(),
-        languages: vec!["en".into()],
-        tags: vec!["model-provenance".into()],
-        ..ModelCard::default()
     }
 }
 
@@ -300,7 +291,7 @@ fn implant(ctx: &Context<'_>, before: &Trained, marks: &Marks) -> anyhow::Result
         bar.finish(&format!("{answered} of {} answered after {} steps", items.len(), report.steps));
         save_json(&directory.join(IMPLANTED), &(answered, items.len() as u64))?;
         let body = "the marked teacher, keys implanted in its weights";
-        let card = ModelCard { title: format!("marked teacher of {}", ctx.resolved.name), body: body.into(), ..card() };
+        let card = card(ctx, "marked teacher", body);
         ctx.save_model(directory, &model, ctx.vocabulary, &report.curve, &card)
     })?;
     Ok((ctx.load_model(&artifact)?, Some(load_json(&artifact.file(IMPLANTED))?)))
