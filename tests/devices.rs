@@ -8,7 +8,7 @@ fn commands() -> [Vec<&'static str>; 5] {
     [
         vec!["run", experiment],
         vec!["check", experiment, "--quick"],
-        vec!["model", "score", "--model", "none", "--text", "tests/devices.rs"],
+        vec!["model", "score", "--model", "none", "--text", "none"],
         vec!["model", "generate", "--model", "none", "--prompt", "x"],
         vec!["model", "verify", "--model", "none", "--expected", "none"],
     ]

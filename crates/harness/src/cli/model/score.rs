@@ -32,8 +32,8 @@ pub struct ScoreArgs {
 
 /// Prints tokens, nats per token and nats per byte.
 pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let texts = args.texts.read()?;
     let rt = super::runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
+    let texts = args.texts.read()?;
     let found = args.model.find(signals)?;
     let (model, tokenizer) = Model::load_with_tokenizer(&found.directory)?;
     let score = lm::score_texts(&model, &tokenizer, &texts, args.max_ids, &rt)
