@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_model;
 mod cli;
+mod devices;
 mod durability;
 mod estimate;
 mod experiments;

@@ -75,6 +75,25 @@ fn the_network_stays_in_its_place() {
     }
 }
 
+/// Nothing assumes the CPU: tensors are made on the device that comes down in the runtime, and one file chooses it.
+#[test]
+fn devices_are_chosen_in_one_place() {
+    for (path, text) in rust_sources() {
+        if ["crates/lm/src/device.rs", "tests/tidy.rs"].contains(&path.as_str()) {
+            continue;
+        }
+        for word in ["Device::Cpu", "new_cuda", "cuda_if_available", "new_metal", "metal_if_available"] {
+            // `DeviceName::Cpu` is a name, no device
+            assert!(
+                !text.replace("DeviceName::Cpu", "").contains(word),
+                "{path} contains {word}: take the device of the runtime"
+            );
+        }
+        let above_lm = path.starts_with("crates/") && path.contains("/src/") && !path.starts_with("crates/lm/");
+        assert!(!above_lm || !text.contains("candle_core"), "{path} uses candle: what computes with tensors is `lm`");
+    }
+}
+
 /// No panicking placeholder is left in code.
 #[test]
 fn nothing_is_left_to_do() {

@@ -93,6 +93,7 @@ fn is_input(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<ConfigErrors>()
         || error.is::<UsageError>()
         || error.is::<lm::LoadError>()
+        || error.is::<lm::DeviceError>()
         || error.downcast_ref::<HubError>().is_some_and(HubError::is_input)
         || error.is::<corpus::FileError>()
         || error.is::<corpus::SpecError>()
@@ -173,6 +174,7 @@ mod tests {
             (ConfigErrors::whole("x.toml", "no such file", "").into(), None, 2),
             (UsageError("no".into()).into(), None, 2),
             (lm::LoadError::Pickle { path: "x".into() }.into(), None, 2),
+            (lm::DeviceError::NotOpened { why: "x".into() }.into(), None, 2),
             // a signal that came while something else failed does not hide the failure
             (anyhow::anyhow!("a bug"), Some(2), 1),
         ];

@@ -85,7 +85,8 @@ pub fn run(
     write_runs(experiment, &directory)?;
 
     let store = open_store(options)?.cancelled_by(cancelled.clone());
-    let mut rt = Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?;
+    let device = experiment.device.clone();
+    let mut rt = Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?.with_device(device);
     if let Some(rows) = options.decode_rows {
         rt = rt.with_decode_rows(rows);
     }
@@ -262,6 +263,7 @@ fn manifest(experiment: &Resolved, options: &RunOptions, started: Instant) -> Va
         "question": experiment.question,
         "hypothesis": experiment.hypothesis,
         "models": models,
+        "device": experiment.device.name().to_string(),
         "threads": options.threads,
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,

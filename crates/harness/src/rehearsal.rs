@@ -37,7 +37,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
     let scaled = scaled(resolved);
     let place = tempfile::tempdir()?;
     let store = Store::open(place.path())?.cancelled_by(cancelled.clone());
-    let rt = Arc::new(Runtime::new(threads, ComputePath::Fused, cancelled.clone())?);
+    let rt = Arc::new(Runtime::new(threads, ComputePath::Fused, cancelled.clone())?.with_device(scaled.device.clone()));
     let progress = Progress::quiet();
     let started = Instant::now();
     let sources = Sources::open(&scaled.world.corpus)?;

@@ -260,8 +260,8 @@ mod tests {
     #[test]
     fn half_precision_agrees_with_candle_on_every_bit_pattern() {
         let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-        let device = candle_core::Device::Cpu;
-        let reference = candle_core::Tensor::from_raw_buffer(&bytes, candle_core::DType::F16, &[65536], &device).unwrap();
+        let device = crate::Device::cpu();
+        let reference = candle_core::Tensor::from_raw_buffer(&bytes, candle_core::DType::F16, &[65536], device.candle()).unwrap();
         let reference = reference.to_dtype(candle_core::DType::F32).unwrap().to_vec1::<f32>().unwrap();
         for bits in 0..=u16::MAX {
             let (ours, theirs) = (f16_to_f32(bits), reference[bits as usize]);

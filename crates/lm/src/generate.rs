@@ -12,11 +12,11 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::draw::Drawer;
 use crate::model::Model;
-use crate::runtime::{ComputePath, RunError, Runtime};
+use crate::runtime::{RunError, Runtime};
 
 /// Answers each query; exchanges come back in the order of the queries.
 ///
-/// The answer to a query depends on the model, the processors, the compute path and the query alone, not on the queries
+/// The answer to a query depends on the model, the processors, the compute path, the device and the query alone, not on the queries
 /// around it, the number of threads or of rows at once: each draws from the stream of its own seed, and rows are computed so
 /// that the bits of one do not depend on its company.
 /// `progress` hears, from worker threads, how many tokens were made since its last call.
@@ -35,9 +35,9 @@ pub fn generate(
         check(model, query)?;
     }
     let job = Job { model, processors, rt, progress };
-    match model.config().arch().fused() {
-        Some(shape) if rt.path == ComputePath::Fused => fused::answer(&job, &shape, queries),
-        _ => generic::answer(&job, queries),
+    match rt.fused(model.config().arch()) {
+        Some(shape) => fused::answer(&job, &shape, queries),
+        None => generic::answer(&job, queries),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use kernels::RowLoss;
 use kernels::llama::{self, LlamaShape, Workspace};
 use oracle::TokenId;
 
 use crate::arch::{Layout, ModelConfig, Weights};
-use crate::runtime::{ComputePath, RunError, Runtime};
+use crate::device::Device;
+use crate::runtime::{RunError, Runtime};
 
 /// A batch of equally long rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,14 +32,12 @@ pub trait GradientEngine: Send + Sync {
     fn loss_and_gradient(&self, params: &[f32], batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError>;
 }
 
-/// The engine for this configuration on this compute path.
+/// The engine for this configuration on this compute path and device.
 pub fn gradient_engine(config: &ModelConfig, rt: &Runtime) -> Box<dyn GradientEngine> {
     let layout = config.layout();
-    match config.arch().fused() {
-        Some(shape) if rt.path == ComputePath::Fused => {
-            Box::new(Fused { shape, config: config.clone(), workspaces: Mutex::default() })
-        }
-        _ => Box::new(Generic { config: config.clone(), layout }),
+    match rt.fused(config.arch()) {
+        Some(shape) => Box::new(Fused { shape, config: config.clone(), workspaces: Mutex::default() }),
+        None => Box::new(Generic { config: config.clone(), layout, device: rt.device.clone() }),
     }
 }
 
@@ -78,12 +77,17 @@ impl GradientEngine for Fused {
     }
 }
 
-/// Tokens of a micro-batch: with larger ones candle's temporaries leave the cache and training slows down.
+/// Tokens of a micro-batch on the CPU: with larger ones candle's temporaries leave the cache and training slows down.
 const MICRO_TOKENS: usize = 512;
+
+/// The same on any other device, from which each micro-batch reads a whole gradient back. At 50 thousand token ids the logits of
+/// one take 0.8 GB.
+const DEVICE_MICRO_TOKENS: usize = 4096;
 
 struct Generic {
     config: ModelConfig,
     layout: Layout,
+    device: Device,
 }
 
 impl GradientEngine for Generic {
@@ -93,8 +97,10 @@ impl GradientEngine for Generic {
         if batch.ids.is_empty() {
             return Ok(0.0);
         }
-        let weights = Weights::variable(&self.layout, params)?;
-        let rows = (MICRO_TOKENS / batch.time).max(1);
+        let _turn = self.device.turn();
+        let weights = Weights::variable(&self.layout, params, &self.device)?;
+        let tokens = if self.device.is_cpu() { MICRO_TOKENS } else { DEVICE_MICRO_TOKENS };
+        let rows = (tokens / batch.time).max(1);
         let mut sum = 0.0;
         for (i, ids) in batch.ids.chunks(rows * batch.time).enumerate() {
             sum += self.micro_batch(&weights, ids, i * rows * batch.time, batch.time, loss, grad)?;
@@ -120,12 +126,13 @@ impl Generic {
             return Ok(0.0);
         }
         let arch = self.config.arch();
-        let ids_tensor = Tensor::from_slice(ids, (ids.len() / time, time), &Device::Cpu)?;
+        let device = weights.device();
+        let ids_tensor = Tensor::from_slice(ids, (ids.len() / time, time), device)?;
         let hidden = arch.hidden(weights, &ids_tensor, None)?.flatten_to(1)?;
         let hidden = if positions.len() == ids.len() {
             hidden
         } else {
-            hidden.index_select(&Tensor::from_slice(&positions, positions.len(), &Device::Cpu)?, 0)?
+            hidden.index_select(&Tensor::from_slice(&positions, positions.len(), device)?, 0)?
         };
         let logits = arch.logits(weights, &hidden)?;
         let mut rows = logits.flatten_all()?.to_vec1::<f32>()?;
@@ -134,7 +141,7 @@ impl Generic {
             sum += loss.loss_and_gradient(offset + *position as usize, row);
         }
         // The loss is a function of the logits alone, so its gradient is that of this inner product with a constant.
-        let slope = Tensor::from_vec(rows, logits.dims2()?, &Device::Cpu)?;
+        let slope = Tensor::from_vec(rows, logits.dims2()?, device)?;
         let store = (&logits * slope)?.sum_all()?.backward()?;
         let without = weights.add_gradients(&self.layout, &store, grad)?;
         match without.first() {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use kernels::llama::{self, Workspace};
 use oracle::TokenId;
 use rayon::prelude::*;
 
 use crate::arch::{Arch, Weights};
 use crate::model::Model;
-use crate::runtime::{ComputePath, RunError, Runtime};
+use crate::runtime::{RunError, Runtime};
 
 /// A row of tokens and which laws of it are wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ pub fn for_each_law(
         }
     }
     let arch = model.config().arch();
-    let fused = arch.fused().filter(|_| rt.path == ComputePath::Fused);
+    let fused = rt.fused(arch);
     let tokens = if fused.is_some() { FUSED_TOKENS } else { GENERIC_TOKENS };
     let blocks: Vec<Block<'_>> = by_length
         .iter()
@@ -80,9 +80,10 @@ pub fn for_each_law(
             })
         }),
         None => {
-            let weights = Weights::constant(model.layout(), model.weights())?;
+            let weights = Weights::constant(model.layout(), model.weights(), &rt.device)?;
             rt.pool.install(|| {
                 blocks.par_iter().try_for_each(|block| {
+                    let _turn = rt.device.turn();
                     rt.check_cancelled()?;
                     generic(arch, &weights, block, sink)
                 })
@@ -145,12 +146,12 @@ fn generic(
 ) -> Result<(), RunError> {
     let ids = block.ids(block.count);
     let positions: Vec<u32> = (0..ids.len()).filter(|position| block.wanted(*position)).map(|position| position as u32).collect();
-    let ids = Tensor::from_vec(ids, (block.count, block.time), &Device::Cpu)?;
+    let ids = Tensor::from_vec(ids, (block.count, block.time), weights.device())?;
     let hidden = arch.hidden(weights, &ids, None)?.flatten_to(1)?;
     for positions in positions.chunks(POSITIONS) {
         let mut selected = positions.to_vec();
         selected.resize(POSITIONS, positions[0]);
-        let hidden = hidden.index_select(&Tensor::from_vec(selected, POSITIONS, &Device::Cpu)?, 0)?;
+        let hidden = hidden.index_select(&Tensor::from_vec(selected, POSITIONS, weights.device())?, 0)?;
         let mut logits = arch.logits(weights, &hidden)?.flatten_all()?.to_vec1::<f32>()?;
         for (position, row) in positions.iter().zip(logits.chunks_exact_mut(arch.vocab_size())) {
             let position = *position as usize;

@@ -2,12 +2,14 @@
 //!
 //! A [`Model`] is a configuration and one flat vector of `f32` weights in layout order; everything else is a function
 //! of these two. There are two ways to compute with it: the *fused* path (crate `kernels`, plain Llama on the CPU) and
-//! the *generic* path (differentiable candle operations, any registered architecture). Both give the same numbers up to
-//! rounding, which is why a caller states the path in its [`Runtime`] and never picks an implementation by hand.
+//! the *generic* path (differentiable candle operations, any registered architecture, any [`Device`]). Both give the same
+//! numbers up to rounding, which is why a caller states path and device in its [`Runtime`] and never picks an implementation by
+//! hand.
 
 pub mod arch;
 mod card;
 mod checkpoint;
+mod device;
 mod draw;
 mod generate;
 mod gradient;
@@ -27,6 +29,7 @@ mod verify;
 
 pub use arch::{ArchitectureConfig, ModelConfig, Parameter};
 pub use card::ModelCard;
+pub use device::{Device, DeviceError, DeviceName};
 pub use draw::served_law;
 pub use generate::generate;
 pub use gradient::{Batch, GradientEngine, gradient_engine};

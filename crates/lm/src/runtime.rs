@@ -1,25 +1,31 @@
-//! Where and how the work is done: worker pool, compute path, cancellation. Passed down, never global.
+//! Where and how the work is done: worker pool, compute path, device, cancellation. Passed down, never global.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use kernels::llama::LlamaShape;
+
+use crate::arch::Arch;
+use crate::device::Device;
 
 /// Which implementation computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ComputePath {
-    /// The fused kernels where the architecture allows, the generic path elsewhere.
+    /// The fused kernels where architecture and device allow, the generic path elsewhere.
     Fused,
     /// candle's differentiable operations, for every architecture.
     Generic,
 }
 
-/// Workers, compute path and cancellation flag of one caller.
+/// Workers, compute path, device and cancellation flag of one caller.
 pub struct Runtime {
     /// Workers; every parallel loop of this crate runs in this pool.
     pub pool: rayon::ThreadPool,
     /// Which implementation computes.
     pub path: ComputePath,
+    /// Where the generic path computes; on any but the CPU there is no other path.
+    pub device: Device,
     /// Raised from outside to stop long work at the next token or block.
     pub cancelled: Arc<AtomicBool>,
     /// Most answers a worker advances together on the fused path, which chooses if `None`. Answers do not depend on it.
@@ -27,7 +33,7 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// A pool of `threads` workers (at least 1).
+    /// A pool of `threads` workers (at least 1), computing on the CPU.
     ///
     /// # Errors
     /// When the operating system refuses the threads.
@@ -37,12 +43,22 @@ impl Runtime {
             .thread_name(|i| format!("worker-{i}"))
             .build()
             .with_context(|| format!("starting {threads} worker threads"))?;
-        Ok(Self { pool, path, cancelled, decode_rows: None })
+        Ok(Self { pool, path, device: Device::cpu(), cancelled, decode_rows: None })
     }
 
     /// The same with so many [`decode_rows`](Self::decode_rows), at least 1.
     pub fn with_decode_rows(self, rows: usize) -> Self {
         Self { decode_rows: Some(rows.max(1)), ..self }
+    }
+
+    /// The same on another device.
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// The shape for the fused kernels, where they are to compute `arch`.
+    pub(crate) fn fused(&self, arch: &dyn Arch) -> Option<LlamaShape> {
+        arch.fused().filter(|_| self.path == ComputePath::Fused && self.device.is_cpu())
     }
 
     /// Number of workers.

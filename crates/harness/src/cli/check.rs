@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::run::prepare;
-use super::{FileArgs, ThreadArgs};
+use super::{DeviceArgs, FileArgs, ThreadArgs};
 use crate::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, TRAIN_FLOP_PER_SECOND, estimate};
 use crate::exit::Signals;
 use crate::hub::{Models, Origin};
@@ -23,6 +23,8 @@ pub struct CheckArgs {
     file: FileArgs,
     #[command(flatten)]
     threads: ThreadArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Assume rates instead of rehearsing a little of every stage on this machine.
     #[arg(long)]
     quick: bool,
@@ -45,7 +47,7 @@ struct Checked<'a> {
 
 /// Validates an experiment, expands its grid and estimates its cost.
 pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let (experiment, shapes) = prepare(&args.file, &Models::cached())?;
+    let (experiment, shapes) = prepare(&args.file, &args.device, &Models::cached())?;
     let threads = args.threads.count();
     let rehearsal = if args.quick {
         None

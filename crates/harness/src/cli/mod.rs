@@ -13,7 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use lm::{Device, DeviceName};
 
 use crate::exit::{self, Signals};
 use output::{Output, complain};
@@ -69,6 +71,22 @@ pub struct ThreadArgs {
 impl ThreadArgs {
     fn count(&self) -> usize {
         self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+/// Where models compute.
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// Where models compute: cpu, cuda, cuda:N (the GPU number N) or metal, if this birthmark was built for it. Bits are promised on
+    /// the CPU; what another device computes is kept apart.
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceName,
+}
+
+impl DeviceArgs {
+    /// Opens it.
+    fn open(&self) -> anyhow::Result<Device> {
+        Device::open(self.device).with_context(|| format!("--device {}", self.device))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::Output;
-use super::{FileArgs, ThreadArgs};
+use super::{DeviceArgs, FileArgs, ThreadArgs};
 use crate::estimate::estimate;
 use crate::exit::{NoRoom, Signals};
 use crate::hub::Models;
@@ -36,6 +36,8 @@ pub struct RunArgs {
     checkpoint_every: u32,
     #[command(flatten)]
     threads: ThreadArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Begin although the disk seems too small.
     #[arg(long)]
     no_disk_check: bool,
@@ -53,7 +55,7 @@ pub struct RunArgs {
 /// Runs an experiment and prints what survived.
 pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let progress = Progress::new(args.quiet);
-    let (experiment, shapes) = prepare(&args.file, &Models::fetching(&progress, &signals.cancelled))?;
+    let (experiment, shapes) = prepare(&args.file, &args.device, &Models::fetching(&progress, &signals.cancelled))?;
     if !args.no_disk_check && !args.offline_artifacts {
         refuse_without_room(&experiment, &shapes, args)?;
     }
@@ -84,10 +86,11 @@ fn refuse_without_room(experiment: &Resolved, shapes: &Shapes, args: &RunArgs) -
     Ok(())
 }
 
-/// Reads, validates and looks up an experiment file, shapes of its models included.
-pub fn prepare(args: &FileArgs, models: &Models<'_>) -> anyhow::Result<(Resolved, Shapes)> {
+/// Opens the device, then reads, validates and looks up an experiment file, shapes of its models included.
+pub fn prepare(args: &FileArgs, device: &DeviceArgs, models: &Models<'_>) -> anyhow::Result<(Resolved, Shapes)> {
+    let device = device.open()?;
     let loaded = load::experiment(&args.file, &args.sets)?;
-    let experiment = resolve(&loaded, models)?;
+    let experiment = resolve(&loaded, models)?.computed_on(device);
     let shapes = Shapes::of(&experiment.world, &experiment.channels).map_err(|error| {
         let path = crate::document::steps(error.key).unwrap_or_default();
         loaded.errors(vec![loaded.problem(&path, error.what, error.mend)])

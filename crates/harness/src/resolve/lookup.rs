@@ -51,6 +51,7 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
                 audit: experiment.audit.clone(),
                 measure: experiment.measure.clone(),
                 commitment: secret.commitment(),
+                device: None,
             };
             Ok(Resolved {
                 name: experiment.name.clone(),
@@ -62,6 +63,7 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
                 channels: experiment.distill.clone(),
                 budgets: experiment.queries.budgets.clone(),
                 secret,
+                device: lm::Device::cpu(),
             })
         }
         _ => Err(loaded.errors(lookup.problems).into()),

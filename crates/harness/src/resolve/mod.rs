@@ -17,6 +17,7 @@ pub use grid::Run;
 pub use lookup::resolve;
 pub use world::{Asking, BaseSource, CorpusSource, ModelDirectory, ModelFile, ModelSource, TeacherSource, World};
 
+use lm::Device;
 use serde::Serialize;
 
 use crate::experiment::Channel;
@@ -44,4 +45,16 @@ pub struct Resolved {
     /// The owner's secret; never serialised.
     #[serde(skip)]
     pub secret: OwnerSecret,
+    /// What its models compute on; its kind is in the world.
+    #[serde(skip)]
+    pub device: Device,
+}
+
+impl Resolved {
+    /// The same, computed on `device`. On any but the CPU it is another experiment, with results and artifacts of its own.
+    pub fn computed_on(mut self, device: Device) -> Self {
+        self.world.device = Some(device.name().kind()).filter(|_| !device.is_cpu());
+        self.device = device;
+        self
+    }
 }

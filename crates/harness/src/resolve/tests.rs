@@ -30,6 +30,18 @@ fn the_grid_holds_every_arm() {
 }
 
 #[test]
+fn the_cpu_is_no_part_of_an_identity_and_any_other_device_is() {
+    let plain = resolved(&[]).unwrap();
+    let run = plain.distilled(1, Arm::Student, &plain.channels[0], 20);
+    let on_cpu = plain.clone().computed_on(Device::cpu());
+    assert_eq!((on_cpu.hash().unwrap(), on_cpu.run_id(&run).unwrap()), (plain.hash().unwrap(), plain.run_id(&run).unwrap()));
+    let mut on_cuda = plain.clone();
+    on_cuda.world.device = Some("cuda");
+    assert_ne!(on_cuda.hash().unwrap(), plain.hash().unwrap(), "results of two devices never share a directory");
+    assert_ne!(on_cuda.run_id(&run).unwrap(), plain.run_id(&run).unwrap());
+}
+
+#[test]
 fn a_run_is_the_same_whatever_else_the_file_asks_for() {
     let (small, large) = (resolved(&[]).unwrap(), resolved(&["queries.budgets=[20,60,90]", "seeds=[1,5]"]).unwrap());
     let run = small.distilled(1, Arm::Student, &small.channels[0], 20);

@@ -37,6 +37,9 @@ pub struct World {
     pub measure: MeasureConfig,
     /// Commitment to the owner's secret.
     pub commitment: String,
+    /// Kind of device that computes, where it is not the CPU: each adds up in an order of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<&'static str>,
 }
 
 /// Where texts and prompts come from, looked up.

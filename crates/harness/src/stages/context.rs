@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use lm::{Model, ModelCard, Runtime};
 use oracle::Oracle;
 use results::Arm;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::{Artifact, Claim, Hash, Key, Making, Store};
 
 use crate::progress::Progress;
@@ -127,7 +129,7 @@ impl Context<'_> {
     /// As [`artifact`](Self::artifact).
     pub fn resumable(&self, kind: &str, key: &Key, make: impl FnOnce(&Making) -> anyhow::Result<()>) -> anyhow::Result<Artifact> {
         self.rt.check_cancelled()?;
-        self.store.get_or_build(kind, key, make, &mut |text| self.progress.note(text))
+        self.store.get_or_build(kind, &self.on_device(key), make, &mut |text| self.progress.note(text))
     }
 
     /// Takes it upon the caller to make the artifact of `key`, unless it is there: for work that overlaps with the next.
@@ -136,7 +138,12 @@ impl Context<'_> {
     /// What the disk refuses, and cancellation.
     pub fn claim(&self, kind: &str, key: &Key) -> anyhow::Result<Claim> {
         self.rt.check_cancelled()?;
-        Ok(self.store.claim(kind, key, &mut |text| self.progress.note(text))?)
+        Ok(self.store.claim(kind, &self.on_device(key), &mut |text| self.progress.note(text))?)
+    }
+
+    /// `key`, with the kind of the device where that is not the CPU: artifacts of two kinds never meet.
+    fn on_device<'k>(&self, key: &'k Key) -> Cow<'k, Key> {
+        computed_on(self.resolved.world.device, key)
     }
 
     /// Saves a model with its curve into an artifact under construction, in the form transformers loads.
@@ -165,6 +172,13 @@ impl Context<'_> {
     }
 }
 
+fn computed_on<'k>(device: Option<&str>, key: &'k Key) -> Cow<'k, Key> {
+    match device {
+        None => Cow::Borrowed(key),
+        Some(kind) => Cow::Owned(Key { inputs: json!({ "device": kind, "inputs": key.inputs }), ..*key }),
+    }
+}
+
 /// Writes a value as canonical JSON.
 ///
 /// # Errors
@@ -181,4 +195,21 @@ pub fn load_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<
     use anyhow::Context as _;
     let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} is not what this version writes", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_artifacts_of_its_own_and_the_cpu_those_it_always_had() {
+        let key = Key::new(3, &json!({ "model": "x" })).unwrap();
+        assert_eq!(*computed_on(None, &key), key);
+        let (cuda, metal) = (computed_on(Some("cuda"), &key), computed_on(Some("metal"), &key));
+        assert_eq!((cuda.revision, &cuda.inputs["device"]), (3, &json!("cuda")));
+        let names = [&key, &*cuda, &*metal].map(|key| key.hash("student").unwrap());
+        assert!(names[0] != names[1] && names[0] != names[2] && names[1] != names[2]);
+        let other = Key::new(3, &json!({ "model": "y" })).unwrap();
+        assert_ne!(computed_on(Some("cuda"), &other).hash("student").unwrap(), names[1]);
+    }
 }

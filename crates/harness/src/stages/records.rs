@@ -34,7 +34,7 @@ impl Identity {
             compute: compute.into(),
             steps: run.steps,
             train_tokens: suspect.cost.map(|cost| cost.training_tokens),
-            device: "cpu".into(),
+            device: resolved.device.name().kind().into(),
             ..record
         };
         Ok(records.into_iter().map(named).collect())

@@ -2,43 +2,49 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Error, Result, Tensor, Var, backprop::GradStore};
+use candle_core::{Error, Result, Tensor, Var, backprop::GradStore};
 
 use super::Layout;
+use crate::device::Device;
 
 /// Named tensors over copies of the parts of a flat vector.
 pub struct Weights {
     tensors: HashMap<String, Tensor>,
-    device: Device,
+    device: candle_core::Device,
 }
 
 impl Weights {
-    /// Tensors without gradients, for running a model. `flat`: as long as the layout.
+    /// Tensors without gradients on `device`, for running a model. `flat`: as long as the layout.
     ///
     /// # Errors
     /// When a tensor cannot be made.
-    pub fn constant(layout: &Layout, flat: &[f32]) -> Result<Self> {
-        Self::build(layout, flat, |part, shape, device| Tensor::from_slice(part, shape, device))
+    pub fn constant(layout: &Layout, flat: &[f32], device: &Device) -> Result<Self> {
+        Self::build(layout, flat, device, |part, shape, device| Tensor::from_slice(part, shape, device))
     }
 
-    /// Variables, for training. `flat`: as long as the layout.
+    /// Variables on `device`, for training. `flat`: as long as the layout.
     ///
     /// # Errors
     /// When a tensor cannot be made.
-    pub fn variable(layout: &Layout, flat: &[f32]) -> Result<Self> {
-        Self::build(layout, flat, |part, shape, device| Ok(Var::from_slice(part, shape, device)?.as_tensor().clone()))
+    pub fn variable(layout: &Layout, flat: &[f32], device: &Device) -> Result<Self> {
+        Self::build(layout, flat, device, |part, shape, device| Ok(Var::from_slice(part, shape, device)?.as_tensor().clone()))
     }
 
-    fn build(layout: &Layout, flat: &[f32], make: impl Fn(&[f32], &[usize], &Device) -> Result<Tensor>) -> Result<Self> {
-        let device = Device::Cpu;
+    fn build(
+        layout: &Layout,
+        flat: &[f32],
+        device: &Device,
+        make: impl Fn(&[f32], &[usize], &candle_core::Device) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let device = device.candle();
         let mut tensors = HashMap::with_capacity(layout.parameters().len());
         for parameter in layout.parameters() {
             let part = flat
                 .get(parameter.range.clone())
                 .ok_or_else(|| Error::Msg(format!("`{}` lies beyond the {} weights given", parameter.name, flat.len())))?;
-            tensors.insert(parameter.name.clone(), make(part, &parameter.shape, &device)?);
+            tensors.insert(parameter.name.clone(), make(part, &parameter.shape, device)?);
         }
-        Ok(Self { tensors, device })
+        Ok(Self { tensors, device: device.clone() })
     }
 
     /// The parameter of this name.
@@ -55,7 +61,7 @@ impl Weights {
     }
 
     /// Where the tensors live.
-    pub fn device(&self) -> &Device {
+    pub fn device(&self) -> &candle_core::Device {
         &self.device
     }
 

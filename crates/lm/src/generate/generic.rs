@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use oracle::{Exchange, Query, TokenId};
 use rayon::prelude::*;
 
@@ -16,7 +16,7 @@ use crate::runtime::RunError;
 const ROWS: usize = 16;
 
 pub(super) fn answer(job: &Job<'_>, queries: &[Query]) -> Result<Vec<Exchange>, RunError> {
-    let weights = Weights::constant(job.model.layout(), job.model.weights())?;
+    let weights = Weights::constant(job.model.layout(), job.model.weights(), &job.rt.device)?;
     let mut by_length: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (at, query) in queries.iter().enumerate() {
         by_length.entry(query.prompt.len()).or_default().push(at);
@@ -31,6 +31,7 @@ pub(super) fn answer(job: &Job<'_>, queries: &[Query]) -> Result<Vec<Exchange>, 
 
 /// Answers the queries at `block`, whose prompts are equally long.
 fn work(job: &Job<'_>, weights: &Weights, queries: &[Query], block: &[usize]) -> Result<Vec<Exchange>, RunError> {
+    let _turn = job.rt.device.turn();
     let arch = job.model.config().arch();
     let mut answers: Vec<Answer<'_>> = block.iter().map(|at| Answer::new(&queries[*at])).collect();
     let mut cache = KvCache::new();
@@ -46,7 +47,7 @@ fn work(job: &Job<'_>, weights: &Weights, queries: &[Query], block: &[usize]) ->
                 (seen..seen + time).map(move |t| tokens.get(t).copied().unwrap_or(0))
             })
             .collect();
-        let ids = Tensor::from_vec(ids, (ROWS, time), &Device::Cpu)?;
+        let ids = Tensor::from_vec(ids, (ROWS, time), weights.device())?;
         let hidden = arch.hidden(weights, &ids, Some(&mut cache))?;
         let last = hidden.narrow(1, time - 1, 1)?.squeeze(1)?.contiguous()?;
         let mut logits = arch.logits(weights, &last)?.flatten_all()?.to_vec1::<f32>()?;

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod chat;
+mod devices;
 mod families;
 mod files;
 mod generation;

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use lm::arch::{KvCache, Weights};
-use lm::{Batch, Model, ModelConfig, Row, for_each_law, generate, gradient_engine};
+use lm::{Batch, Device, Model, ModelConfig, Row, for_each_law, generate, gradient_engine};
 use oracle::{Query, Sampling};
 use safetensors::SafeTensors;
 
@@ -137,12 +137,12 @@ fn logits_are_those_of_transformers_for_one_row_and_in_a_ragged_batch() {
 fn logits_are_those_of_transformers_with_a_cache_whatever_the_pieces() {
     for fixture in fixtures() {
         let arch = fixture.model.config().arch();
-        let weights = Weights::constant(fixture.model.layout(), fixture.model.weights()).unwrap();
+        let weights = Weights::constant(fixture.model.layout(), fixture.model.weights(), &Device::cpu()).unwrap();
         for pieces in [&[24][..], &[1; 24], &[5, 1, 1, 9, 1, 7]] {
             let (mut cache, mut seen) = (KvCache::new(), 0);
             for &time in pieces {
                 let ids: Vec<u32> = fixture.rows().flat_map(|row| &row[seen..seen + time]).copied().collect();
-                let ids = Tensor::from_vec(ids, (2, time), &Device::Cpu).unwrap();
+                let ids = Tensor::from_vec(ids, (2, time), weights.device()).unwrap();
                 let hidden = arch.hidden(&weights, &ids, Some(&mut cache)).unwrap().flatten_to(1).unwrap();
                 let logits: Vec<Vec<f32>> = arch.logits(&weights, &hidden).unwrap().to_vec2().unwrap();
                 for (at, law) in logits.iter().enumerate() {

@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use clap::Args;
-use lm::{ChatMessage, ChatOptions, Model, Tokenizer};
+use lm::{ChatMessage, ChatOptions, ComputePath, Model, Tokenizer};
 use oracle::{Codec, Query, Sampling, TokenId};
 use serde_json::json;
 
 use super::ModelArgs;
-use crate::cli::ThreadArgs;
 use crate::cli::output::Output;
+use crate::cli::{DeviceArgs, ThreadArgs};
 use crate::exit::{Signals, UsageError};
 use crate::seeds::seed_for;
 
@@ -45,6 +45,8 @@ pub struct GenerateArgs {
     samples: u64,
     #[command(flatten)]
     threads: ThreadArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// One JSON object per text.
     #[arg(long)]
     json: bool,
@@ -58,6 +60,7 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
     if !(args.top_p > 0.0 && args.top_p <= 1.0) {
         return Err(UsageError(format!("--top-p {}: write a number above 0 and at most 1", args.top_p)).into());
     }
+    let rt = super::runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
     let (model, tokenizer) = Model::load_with_tokenizer(&args.model.find(signals)?.directory)?;
     let prompt = if args.chat { as_message(args, &tokenizer)? } else { tokenizer.encode_document(&args.prompt) };
     if prompt.is_empty() {
@@ -75,7 +78,6 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
             seed: seed_for(args.seed, &format!("model generate {index}")),
         })
         .collect();
-    let rt = super::runtime(&args.threads, signals)?;
     let exchanges =
         lm::generate(&model, &queries, &[], &rt, &|_| {}).with_context(|| format!("generating with {}", args.model.typed()))?;
     for (index, exchange) in exchanges.iter().enumerate() {

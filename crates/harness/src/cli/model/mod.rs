@@ -14,8 +14,8 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use lm::{ComputePath, Runtime};
 
-use super::ThreadArgs;
 use super::output::Output;
+use super::{DeviceArgs, ThreadArgs};
 use crate::exit::Signals;
 use crate::hub::{FoundModel, Models};
 use crate::progress::Progress;
@@ -71,10 +71,7 @@ impl ModelArgs {
     }
 }
 
-fn runtime(threads: &ThreadArgs, signals: &Signals) -> anyhow::Result<Runtime> {
-    runtime_on(ComputePath::Fused, threads, signals)
-}
-
-fn runtime_on(path: ComputePath, threads: &ThreadArgs, signals: &Signals) -> anyhow::Result<Runtime> {
-    Runtime::new(threads.count(), path, Arc::clone(&signals.cancelled))
+fn runtime(path: ComputePath, threads: &ThreadArgs, device: &DeviceArgs, signals: &Signals) -> anyhow::Result<Runtime> {
+    let device = device.open()?;
+    Ok(Runtime::new(threads.count(), path, Arc::clone(&signals.cancelled))?.with_device(device))
 }

@@ -2,13 +2,13 @@
 
 use anyhow::Context;
 use clap::Args;
-use lm::Model;
+use lm::{ComputePath, Model};
 use serde_json::json;
 
 use super::ModelArgs;
 use super::texts::TextArgs;
-use crate::cli::ThreadArgs;
 use crate::cli::output::Output;
+use crate::cli::{DeviceArgs, ThreadArgs};
 use crate::exit::Signals;
 
 /// Which model on which texts.
@@ -23,6 +23,8 @@ pub struct ScoreArgs {
     max_ids: usize,
     #[command(flatten)]
     threads: ThreadArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -30,10 +32,10 @@ pub struct ScoreArgs {
 
 /// Prints tokens, nats per token and nats per byte.
 pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
+    let rt = super::runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
     let texts = args.texts.read()?;
     let found = args.model.find(signals)?;
     let (model, tokenizer) = Model::load_with_tokenizer(&found.directory)?;
-    let rt = super::runtime(&args.threads, signals)?;
     let score = lm::score_texts(&model, &tokenizer, &texts, args.max_ids, &rt)
         .with_context(|| format!("scoring with {}", args.model.typed()))?;
     if args.json {

@@ -7,8 +7,8 @@ use lm::{ComputePath, Model, Tolerances};
 use serde_json::json;
 
 use super::ModelArgs;
-use crate::cli::ThreadArgs;
 use crate::cli::output::Output;
+use crate::cli::{DeviceArgs, ThreadArgs};
 use crate::exit::{Deviates, Signals};
 
 /// Which model against which reference values.
@@ -33,6 +33,8 @@ pub struct VerifyArgs {
     generic: bool,
     #[command(flatten)]
     threads: ThreadArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// One JSON object per tensor.
     #[arg(long)]
     json: bool,
@@ -44,9 +46,9 @@ fn tolerance(text: &str) -> Result<f64, String> {
 
 /// Prints the worst deviation of every tensor of the reference.
 pub fn verify(args: &VerifyArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let model = Model::load(&args.model.find(signals)?.directory)?;
     let path = if args.generic { ComputePath::Generic } else { ComputePath::Fused };
-    let rt = super::runtime_on(path, &args.threads, signals)?;
+    let rt = super::runtime(path, &args.threads, &args.device, signals)?;
+    let model = Model::load(&args.model.find(signals)?.directory)?;
     let tolerances = Tolerances { logits: args.logits_tolerance, loss: args.loss_tolerance, gradient: args.gradient_tolerance };
     let deviations = lm::verify(&model, &args.expected, &tolerances, &rt)?;
     for deviation in &deviations {
