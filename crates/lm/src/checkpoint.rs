@@ -172,22 +172,28 @@ fn check_names(path: &Path, found: &BTreeMap<String, (usize, Entry)>, arch: &dyn
         if !entry.shape.iter().copied().eq(parameter.shape.iter().map(|n| *n as u64)) {
             return error(name, format!("has shape {:?}, but config.json asks for {:?}", entry.shape, parameter.shape));
         }
-        if !matches!(entry.dtype.as_str(), "F32" | "F16" | "BF16") {
+        if !is_read(&entry.dtype) {
             return error(name, format!("has type {}; only F32, F16 and BF16 are read", entry.dtype));
         }
     }
     Ok(())
 }
 
-struct Shard<'a> {
-    path: &'a Path,
-    file: File,
-    data_start: u64,
+/// Whether tensors of this type are read.
+pub(crate) fn is_read(dtype: &str) -> bool {
+    matches!(dtype, "F32" | "F16" | "BF16")
+}
+
+/// An open safetensors file.
+pub(crate) struct Shard<'a> {
+    pub path: &'a Path,
+    pub file: File,
+    pub data_start: u64,
 }
 
 impl Shard<'_> {
     /// Reads a tensor whose shape and type have been checked.
-    fn read(&mut self, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
+    pub fn read(&mut self, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
         let path = self.path;
         let io = |source| LoadError::Io { path: path.into(), source };
         self.file.seek(SeekFrom::Start(self.data_start + entry.data_offsets[0])).map_err(io)?;
@@ -249,15 +255,21 @@ impl View for F32View<'_> {
     }
 }
 
-/// Writes `model.safetensors` with the metadata `format: pt` that transformers asks for.
+/// Writes `model.safetensors`.
 pub(crate) fn save_weights(dir: &Path, layout: &Layout, weights: &[f32]) -> anyhow::Result<()> {
-    let path = dir.join(SINGLE);
-    let views = layout.parameters().iter().map(|parameter| {
-        (parameter.name.as_str(), F32View { shape: &parameter.shape, values: &weights[parameter.range.clone()] })
-    });
+    let tensors = layout.parameters().iter().map(|p| (p.name.clone(), &p.shape[..], &weights[p.range.clone()]));
+    save_tensors(&dir.join(SINGLE), tensors)
+}
+
+/// Writes named tensors (shape, values) with the metadata `format: pt` that transformers asks for.
+pub(crate) fn save_tensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, &'a [usize], &'a [f32])>,
+) -> anyhow::Result<()> {
+    let views = tensors.into_iter().map(|(name, shape, values)| (name, F32View { shape, values }));
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).with_context(|| format!("{}: laying out", path.display()))?;
-    std::fs::write(&path, bytes).with_context(|| format!("{}: writing", path.display()))
+    std::fs::write(path, bytes).with_context(|| format!("{}: writing", path.display()))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod gradient;
 mod header;
 pub mod hub;
 mod laws;
+pub mod lora;
 mod model;
 mod read;
 mod reference;
