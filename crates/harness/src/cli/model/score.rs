@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use clap::Args;
-use lm::Model;
 use serde_json::json;
 
 use super::ModelArgs;
@@ -32,7 +31,7 @@ pub struct ScoreArgs {
 pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let texts = args.texts.read()?;
     let found = args.model.find(signals)?;
-    let (model, tokenizer) = Model::load_with_tokenizer(&found.directory)?;
+    let (model, tokenizer) = found.load_with_tokenizer()?;
     let rt = super::runtime(&args.threads, signals)?;
     let score = lm::score_texts(&model, &tokenizer, &texts, args.max_ids, &rt)
         .with_context(|| format!("scoring with {}", args.model.typed()))?;

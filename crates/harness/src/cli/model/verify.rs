@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lm::{ComputePath, Model, Tolerances};
+use lm::{ComputePath, Tolerances};
 use serde_json::json;
 
 use super::ModelArgs;
@@ -44,7 +44,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 
 /// Prints the worst deviation of every tensor of the reference.
 pub fn verify(args: &VerifyArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let model = Model::load(&args.model.find(signals)?.directory)?;
+    let model = args.model.find(signals)?.load()?;
     let path = if args.generic { ComputePath::Generic } else { ComputePath::Fused };
     let rt = super::runtime_on(path, &args.threads, signals)?;
     let tolerances = Tolerances { logits: args.logits_tolerance, loss: args.loss_tolerance, gradient: args.gradient_tolerance };
