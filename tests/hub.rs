@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::adapters::tiny_adapter;
 use crate::bad_model::open_teacher;
 use crate::durability::signal;
 use crate::hub_server::{HubServer, Repository, etag};
@@ -248,4 +249,23 @@ fn two_processes_share_one_download() {
     let tag = hub.partial_weights().file_stem().unwrap().to_str().unwrap().to_string();
     let fetched = hub.server.requests().iter().filter(|request| request.starts_with(&format!("GET /{tag}"))).count();
     assert_eq!(fetched, 1);
+}
+
+#[test]
+fn an_adapter_has_its_base_fetched_and_may_be_on_the_hub_itself() {
+    let hub = Hub::new();
+    let place = tempfile::tempdir().unwrap();
+    let adapter = place.path().join("adapter");
+    tiny_adapter(&adapter, NAME);
+    let fetched = hub.birthmark(&generate(text(&adapter))).expect_code(0);
+    assert!(fetched.stderr.contains("fetching an-org/tiny@main"), "{}", fetched.stderr);
+    let local = hub.birthmark(&[&generate(text(&adapter))[..], &["--base", text(tiny_model())]].concat()).expect_code(0);
+    assert_eq!(fetched.stdout, local.stdout);
+
+    tiny_adapter(&adapter, text(tiny_model()));
+    let far = Hub { server: HubServer::start(Repository::of(NAME, &adapter)), home: tempfile::tempdir().unwrap() };
+    let info = far.birthmark(&["model", "info", "--model", NAME, "--json"]).expect_code(0).json_lines().remove(0);
+    assert_eq!((info["adapter"]["rank"].as_u64(), info["vocab_size"].as_u64()), (Some(2), Some(300)));
+    assert!(far.server.requests().iter().all(|request| !request.contains("safetensors")), "a shape needs no tensors");
+    assert_eq!(far.birthmark(&generate(NAME)).expect_code(0).stdout, local.stdout);
 }

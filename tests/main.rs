@@ -1,6 +1,7 @@
 //! The one integration-test binary: what only shows when the crates stand together.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says aloud what it skips")]
 
+mod adapters;
 mod bad_input;
 mod bad_model;
 mod cli;

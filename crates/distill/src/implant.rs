@@ -163,13 +163,13 @@ pub fn implant(
     };
     let plan = config.plan(config.item_rows + config.ordinary_rows, 2 * SHARDS);
     let engine = lm::gradient_engine(model.config(), rt);
-    let mut state = TrainState::new(model);
+    let mut state = TrainState::new(&**model);
     let mut now = (**model).clone();
     let mut done = answered(&now, items, config.margin, rt)?;
     while state.step < config.max_steps && !done.iter().all(|a| *a) {
         let until = state.step + config.check_every;
         train(&*engine, &plan, &source, &mut state, until, rt, observe)?;
-        now = state.model(model);
+        now = state.model(&**model);
         done = answered(&now, items, config.margin, rt)?;
     }
     let tokens = state.curve.last().map_or(0, |p| p.tokens);

@@ -10,6 +10,7 @@ mod distill_source;
 mod error;
 mod fidelity;
 mod implant;
+mod lora;
 pub mod loss;
 mod pretrain;
 mod retokenise;
@@ -25,12 +26,14 @@ pub use distill_source::{Compute, DistillSource, VisitOrder};
 pub use error::{ConfigError, DistillError};
 pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, fidelity, held_out};
 pub use implant::{ImplantConfig, ImplantItem, ImplantReport, Regulariser, answered, implant};
+pub use lora::{LoraConfig, SavedAs};
 pub use loss::{Loss, LossConfig};
 pub use pretrain::{PackedDocuments, PretrainSource};
 pub use retokenise::{Alignment, RetokenisedOracle, RetokenisedStream, Retokeniser};
 pub use served::{Served, ShownLaw};
 pub use shown::{ShownLaws, TopLaws};
 pub use train::{
-    BatchSource, Checkpoints, Curve, CurvePoint, Decay, ShardBatch, TrainPlan, TrainState, Trained, first_steps, fit, train,
+    AdapterTraining, BatchSource, Checkpoints, Curve, CurvePoint, Decay, Part, ShardBatch, TrainPlan, TrainState, Trainable,
+    Trained, first_steps, fit, train,
 };
 pub use transcript::{Counts, ExchangeStream, ExchangesInMemory, TranscriptFiles, read_parquet, shards, write_parquet};

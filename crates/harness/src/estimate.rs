@@ -39,6 +39,10 @@ pub struct Estimate {
     pub pretraining_tokens: u64,
     /// Tokens trained on in distillation, repeats counted.
     pub distillation_tokens: u64,
+    /// Parameters that the training of a student changes: all of it, or its adapter's.
+    pub trained_parameters: u64,
+    /// Bytes of its optimiser's moments.
+    pub optimizer_bytes: u64,
     /// Operations of all training.
     pub train_flop: f64,
     /// Operations of asking, auditing and re-scoring.
@@ -82,6 +86,8 @@ impl Stages {
 pub fn estimate(resolved: &Resolved, shapes: &Shapes, threads: usize, rehearsal: Option<&Rehearsal>) -> Estimate {
     let mut total = counts::count(resolved, shapes, rehearsal.map(|rehearsal| rehearsal.took.answer_tokens));
     total.threads = threads;
+    total.trained_parameters = counts::student_params(resolved, shapes) as u64;
+    total.optimizer_bytes = 8 * total.trained_parameters;
     match rehearsal {
         Some(rehearsal) => {
             total.stages = rehearsed::stages(resolved, rehearsal);
@@ -119,7 +125,7 @@ fn disk(resolved: &Resolved, shapes: &Shapes, total: &Estimate, rehearsal: Optio
         .map_or(TOKEN_BYTES * tokens + QUERY_BYTES * total.queries as f64, |bytes| bytes * total.queries as f64)
         + SHARD_BYTES * (total.queries as f64 / resolved.world.queries.shard_queries as f64).ceil();
     let assumed = MODEL_EXTRAS.0 + MODEL_EXTRAS.1 * shapes.student.vocab_size() as f64;
-    let weights = 4.0 * shapes.student.n_params() as f64;
+    let weights = 4.0 * counts::kept_params(resolved, shapes);
     let extras = rehearsal.map_or(assumed, |rehearsal| rehearsal.took.student_bytes as f64 - weights);
     let curve = |steps: f64| CURVE.0 * steps.min(CURVE.1);
     let mut models = 0.0;

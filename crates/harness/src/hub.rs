@@ -8,42 +8,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use lm::hub::{self, HubError, HubEvent, HubSettings, ModelName, Snapshot};
-use serde::Serialize;
+use lm::lora;
 
 use crate::exit::UsageError;
+pub use crate::found::{FoundModel, Origin};
 use crate::progress::{Bar, Progress, count};
 
-/// Where a model came from when it was named and not given as a directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Origin {
-    /// `org/name`.
-    pub name: String,
-    /// The branch, tag or commit that was asked for.
-    pub revision: String,
-    /// The commit that it was.
-    pub commit: String,
-}
-
-impl Origin {
-    fn new(name: &ModelName, snapshot: &Snapshot) -> Self {
-        let (repository, revision) = (name.repository().to_string(), name.revision().to_string());
-        Self { name: repository, revision, commit: snapshot.commit.clone() }
-    }
-
-    /// Whether the revision that was asked for is the commit, which never moves.
-    pub fn is_pinned(&self) -> bool {
-        self.revision == self.commit
-    }
-}
-
-/// A model directory, and where it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundModel {
-    /// The directory.
-    pub directory: PathBuf,
-    /// `None` for a directory that was given as one.
-    pub origin: Option<Origin>,
-}
+/// Most adapters upon one another.
+const MOST_ADAPTERS: usize = 8;
 
 /// Finds models that are typed as directories or as `org/name[@revision]`. The environment is looked at when the first name
 /// is met.
@@ -71,20 +43,65 @@ impl<'a> Models<'a> {
     }
 
     /// The directory of the model that was typed as `typed`, which as a path is `path`. What exists on this machine wins; what
-    /// neither exists nor has the form of a name is given back for whoever opens it to refuse.
+    /// neither exists nor has the form of a name is given back for whoever opens it to refuse. An adapter's base is found too:
+    /// `base` as it was typed, or what the adapter says.
     ///
     /// # Errors
-    /// As [`HubError`] when the hub does not give it, as [`UsageError`] when the environment is set up wrongly.
-    pub fn find(&self, path: &Path, typed: &str) -> anyhow::Result<FoundModel> {
-        self.find_with(path, typed, hub::fetch)
+    /// As [`HubError`] when the hub does not give it, as [`UsageError`] when the environment is set up wrongly or an adapter's
+    /// base is nowhere.
+    pub fn find(&self, path: &Path, typed: &str, base: Option<&str>) -> anyhow::Result<FoundModel> {
+        self.upon_base(self.find_with(path, typed, hub::fetch)?, base, hub::fetch, 0)
     }
 
     /// As [`find`](Self::find), but of a model on the hub only the configuration is fetched.
     ///
     /// # Errors
     /// As [`find`](Self::find).
-    pub fn find_config(&self, path: &Path, typed: &str) -> anyhow::Result<FoundModel> {
-        self.find_with(path, typed, hub::fetch_config)
+    pub fn find_config(&self, path: &Path, typed: &str, base: Option<&str>) -> anyhow::Result<FoundModel> {
+        self.upon_base(self.find_with(path, typed, hub::fetch_config)?, base, hub::fetch_config, 0)
+    }
+
+    /// The same with what it stands on, if it is an adapter.
+    fn upon_base(&self, found: FoundModel, given: Option<&str>, fetch: Fetch, depth: usize) -> anyhow::Result<FoundModel> {
+        let shown = found.directory.display().to_string();
+        if !lora::is_adapter(&found.directory)? {
+            return match given {
+                Some(base) => Err(UsageError(format!("--base {base}: {shown} is no adapter and has no base; drop it")).into()),
+                None => Ok(found),
+            };
+        }
+        if depth == MOST_ADAPTERS {
+            return Err(UsageError(format!("{shown}: an adapter upon {depth} others; is it its own base?")).into());
+        }
+        let said = lora::read_config(&found.directory)?;
+        let place = match (given, &said.base) {
+            (Some(base), _) => (PathBuf::from(base), base.to_string()),
+            (None, Some(base)) => {
+                // written beside the adapter, or where somebody stood
+                let beside = found.directory.join(base);
+                let path = if beside.exists() { beside } else { PathBuf::from(base) };
+                let pinned = said.revision.as_ref().filter(|_| !base.contains('@')).map(|revision| format!("{base}@{revision}"));
+                (path, pinned.unwrap_or_else(|| base.clone()))
+            }
+            (None, None) => {
+                let mend = "write a directory or org/name there (model commands take --base too)";
+                let key = "`base_model_name_or_path` is missing";
+                return Err(UsageError(format!("{}: {key}; {mend}", found.directory.join(lora::CONFIG).display())).into());
+            }
+        };
+        let (path, typed) = place;
+        let base =
+            self.find_with(&path, &typed, fetch).map_err(|error| error.context(format!("the base of the adapter {shown}")))?;
+        if !base.directory.exists() {
+            let whose = match given {
+                Some(_) => format!("--base {typed}"),
+                None => format!("{}: `base_model_name_or_path` is \"{typed}\"", found.directory.join(lora::CONFIG).display()),
+            };
+            let mend = "write the place of the model that the adapter belongs to there (model commands take --base too)";
+            return Err(UsageError(format!("{whose}: neither a directory here nor org/name on a hub; {mend}")).into());
+        }
+        let base = self.upon_base(base, None, fetch, depth + 1)?;
+        Ok(FoundModel { base: Some(Box::new(base)), ..found })
     }
 
     /// Whether finding it may take a download.
@@ -93,7 +110,7 @@ impl<'a> Models<'a> {
     }
 
     fn find_with(&self, path: &Path, typed: &str, fetch: Fetch) -> anyhow::Result<FoundModel> {
-        let local = FoundModel { directory: path.to_path_buf(), origin: None };
+        let local = FoundModel { directory: path.to_path_buf(), origin: None, base: None };
         if path.exists() {
             return Ok(local);
         }
@@ -110,10 +127,11 @@ impl<'a> Models<'a> {
             Some(snapshot) => snapshot,
             None => self.look_up(&name, fetch)?,
         };
-        let origin = Some(Origin::new(&name, &snapshot));
+        let (repository, revision) = (name.repository().to_string(), name.revision().to_string());
+        let origin = Some(Origin { name: repository, revision, commit: snapshot.commit.clone() });
         let directory = snapshot.directory.clone();
         self.found.borrow_mut().insert(name, snapshot);
-        Ok(FoundModel { directory, origin })
+        Ok(FoundModel { directory, origin, base: None })
     }
 
     fn look_up(&self, name: &ModelName, fetch: Fetch) -> anyhow::Result<Snapshot> {

@@ -9,6 +9,7 @@ mod document;
 pub mod estimate;
 pub mod exit;
 pub mod experiment;
+mod found;
 pub mod hub;
 pub mod load;
 pub mod memory;

@@ -94,6 +94,7 @@ impl Shapes {
             }
         }
         self.keys_fit(world)?;
+        self.adapter_fits(world)?;
         let rows = [
             match &world.teacher {
                 TeacherSource::Train(plan) => Some(("teacher.train.row_tokens", plan.row_tokens, &self.teacher)),
@@ -141,6 +142,13 @@ impl Shapes {
         Ok(())
     }
 
+    /// Refuses an adapter that the student cannot take.
+    fn adapter_fits(&self, world: &World) -> Result<(), ShapeError> {
+        let Some(Err(error)) = world.student.lora.as_ref().map(|lora| lora.shape(&self.student)) else { return Ok(()) };
+        let key = if error.key == "rank" { "student.lora.rank" } else { "student.lora.targets" };
+        Err(ShapeError { key, what: format!("{} does not fit the student", error.value), mend: error.mend })
+    }
+
     /// Refuses secret keys that some model is too short to be asked.
     fn keys_fit(&self, world: &World) -> Result<(), ShapeError> {
         let context = [&self.teacher, &self.stranger, &self.student].map(ModelConfig::context_length).into_iter().min();
@@ -158,7 +166,7 @@ impl Shapes {
 }
 
 fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {
-    config_of(&model.path).map_err(|error| ShapeError { key, what: error.to_string(), mend: String::new() })
+    model.found().config().map_err(|error| ShapeError { key, what: error.to_string(), mend: String::new() })
 }
 
 /// The configuration of a model directory.

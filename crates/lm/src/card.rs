@@ -18,13 +18,18 @@ pub struct ModelCard {
 impl ModelCard {
     /// The README: YAML front matter (fields as the Hugging Face hub defines them), heading, body.
     pub fn readme(&self) -> String {
+        self.readme_of("transformers")
+    }
+
+    /// As [`readme`](Self::readme), for what the library `library` loads.
+    pub(crate) fn readme_of(&self, library: &str) -> String {
         let mut out = String::from("---\n");
         // Writing to a String cannot fail.
         // Writing to a String cannot fail.
         if let Some(base) = &self.base_model {
             let _ = writeln!(out, "base_model: {}", quoted(base));
         }
-        let _ = writeln!(out, "library_name: transformers\npipeline_tag: text-generation\ntags:\n- birthmark");
+        let _ = writeln!(out, "library_name: {library}\npipeline_tag: text-generation\ntags:\n- birthmark");
         for tag in &self.tags {
             let _ = writeln!(out, "- {}", quoted(tag));
         }

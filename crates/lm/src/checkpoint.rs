@@ -77,13 +77,13 @@ pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Resu
     let mut shards = Vec::with_capacity(paths.len());
     let mut found: BTreeMap<String, (usize, Entry)> = BTreeMap::new();
     for (i, path) in paths.iter().enumerate() {
-        let (file, header) = Header::open(path)?;
-        for (name, entry) in header.tensors {
+        let (shard, tensors) = Shard::open(path)?;
+        for (name, entry) in tensors {
             if found.insert(name.clone(), (i, entry)).is_some() {
                 return Err(LoadError::Tensor { path: path.clone(), name, why: "is in an earlier shard too".into() });
             }
         }
-        shards.push(Shard { path, mapped: Mapped::new(path, file, header.file_bytes)?, data_start: header.data_start });
+        shards.push(shard);
     }
     let found = our_names(found, arch, layout);
     check_names(&paths[0], &found, arch, layout)?;
@@ -172,22 +172,35 @@ fn check_names(path: &Path, found: &BTreeMap<String, (usize, Entry)>, arch: &dyn
         if !entry.shape.iter().copied().eq(parameter.shape.iter().map(|n| *n as u64)) {
             return error(name, format!("has shape {:?}, but config.json asks for {:?}", entry.shape, parameter.shape));
         }
-        if !matches!(entry.dtype.as_str(), "F32" | "F16" | "BF16") {
+        if !is_read(&entry.dtype) {
             return error(name, format!("has type {}; only F32, F16 and BF16 are read", entry.dtype));
         }
     }
     Ok(())
 }
 
-struct Shard<'a> {
-    path: &'a Path,
+/// Whether tensors of this type are read.
+pub(crate) fn is_read(dtype: &str) -> bool {
+    matches!(dtype, "F32" | "F16" | "BF16")
+}
+
+/// A mapped safetensors file.
+pub(crate) struct Shard<'a> {
+    pub path: &'a Path,
     mapped: Mapped,
     data_start: u64,
 }
 
-impl Shard<'_> {
+impl<'a> Shard<'a> {
+    /// Opens a file: what it holds, by name.
+    pub fn open(path: &'a Path) -> Result<(Self, BTreeMap<String, Entry>), LoadError> {
+        let (file, header) = Header::open(path)?;
+        let mapped = Mapped::new(path, file, header.file_bytes)?;
+        Ok((Self { path, mapped, data_start: header.data_start }, header.tensors))
+    }
+
     /// Reads a tensor whose shape and type have been checked.
-    fn read(&self, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
+    pub fn read(&self, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
         let [start, end] = entry.data_offsets.map(|offset| self.data_start + offset);
         let bytes = self.mapped.bytes(start..end)?;
         match entry.dtype.as_str() {
@@ -242,15 +255,21 @@ impl View for F32View<'_> {
     }
 }
 
-/// Writes `model.safetensors` with the metadata `format: pt` that transformers asks for.
+/// Writes `model.safetensors`.
 pub(crate) fn save_weights(dir: &Path, layout: &Layout, weights: &[f32]) -> anyhow::Result<()> {
-    let path = dir.join(SINGLE);
-    let views = layout.parameters().iter().map(|parameter| {
-        (parameter.name.as_str(), F32View { shape: &parameter.shape, values: &weights[parameter.range.clone()] })
-    });
+    let tensors = layout.parameters().iter().map(|p| (p.name.clone(), &p.shape[..], &weights[p.range.clone()]));
+    save_tensors(&dir.join(SINGLE), tensors)
+}
+
+/// Writes named tensors (shape, values) with the metadata `format: pt` that transformers asks for.
+pub(crate) fn save_tensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, &'a [usize], &'a [f32])>,
+) -> anyhow::Result<()> {
+    let views = tensors.into_iter().map(|(name, shape, values)| (name, F32View { shape, values }));
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(views, Some(metadata)).with_context(|| format!("{}: laying out", path.display()))?;
-    std::fs::write(&path, bytes).with_context(|| format!("{}: writing", path.display()))
+    std::fs::write(path, bytes).with_context(|| format!("{}: writing", path.display()))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod gradient;
 mod header;
 pub mod hub;
 mod laws;
+pub mod lora;
 mod mapped;
 mod model;
 mod read;

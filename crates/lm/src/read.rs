@@ -81,6 +81,24 @@ pub enum LoadError {
         /// What is wrong with it.
         why: String,
     },
+    /// A whole model and an adapter in one directory.
+    #[error("{path}: holds a whole model ({whole}) and an adapter; move the one that is not meant away")]
+    TwoModels {
+        /// The directory.
+        path: PathBuf,
+        /// The model's file.
+        whole: String,
+    },
+    /// A tensor of an adapter that its configuration or its base does not ask for, or one that they ask for and that is absent.
+    #[error("{path}: tensor `{name}` {why}; adapter_config.json, adapter and base do not belong together")]
+    Adapter {
+        /// The adapter's weights.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A file of reference values that cannot be compared with.
     #[error("{path}: tensor `{name}` {why}")]
     Reference {

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use lm::{GradientEngine, Model, Runtime};
+use lm::{GradientEngine, Runtime};
 
-use super::{BatchSource, CurvePoint, TrainPlan, TrainState, steps};
+use super::{BatchSource, CurvePoint, TrainPlan, TrainState, Trainable, steps};
 use crate::error::DistillError;
 
 /// How many states are kept: should the newest be damaged, there is the one before.
@@ -33,14 +33,19 @@ impl Checkpoints {
         Ok(Self { directory: directory.to_path_buf(), identity: identity.to_string(), prefix })
     }
 
-    /// The newest state of at most `until` steps, for a model of `like`'s layout; `None` when there is none. A damaged one is
+    /// The newest state of at most `until` steps, of a training of `trained`; `None` when there is none. A damaged one is
     /// told to `note` in a line of words and removed, and the one before it is taken.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn latest(&self, like: &Model, until: u64, note: &mut dyn FnMut(&str)) -> Result<Option<TrainState>, DistillError> {
+    pub fn latest(
+        &self,
+        trained: &dyn Trainable,
+        until: u64,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Option<TrainState>, DistillError> {
         for (step, path) in self.files()?.into_iter().rev().filter(|(step, _)| *step <= until) {
-            match TrainState::load(&path, like, &self.identity) {
+            match TrainState::load(&path, trained, &self.identity) {
                 Ok(state) if state.step == step => return Ok(Some(state)),
                 Ok(state) => note(&format!("{}: holds step {}; an older state is used", path.display(), state.step)),
                 Err(error @ DistillError::File { .. }) => note(&format!("{error}; an older state is used")),

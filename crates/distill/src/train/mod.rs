@@ -9,6 +9,7 @@ mod plan;
 mod reduce;
 mod source;
 mod state;
+mod trainable;
 
 use std::sync::atomic::Ordering;
 
@@ -22,6 +23,7 @@ pub use plan::{Decay, TrainPlan};
 pub(crate) use source::pad_rows;
 pub use source::{BatchSource, ShardBatch, first_steps};
 pub use state::{Curve, CurvePoint, TrainState};
+pub use trainable::{AdapterTraining, Part, Trainable};
 
 /// Elements per piece of the elementwise passes: large enough that a piece outlives its scheduling.
 const PIECE: usize = 1 << 16;
@@ -167,7 +169,7 @@ pub fn fit(
     rt: &Runtime,
     observe: &mut dyn FnMut(&CurvePoint),
 ) -> Result<Trained, DistillError> {
-    let engine = lm::gradient_engine(model.config(), rt);
+    let engine = model.engine(rt);
     let mut state = TrainState::new(model);
     train(&*engine, plan, source, &mut state, plan.steps, rt, observe)?;
     let model = state.model(model);

@@ -5,6 +5,7 @@ use lm::Model;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::{Part, Trainable};
 use crate::error::DistillError;
 
 /// Format number of saved states; raised when a field appears or changes its meaning.
@@ -55,17 +56,10 @@ impl Curve {
     }
 }
 
-/// A stretch of the flat parameters that is decayed, or not, as a whole.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Part {
-    pub(crate) len: usize,
-    pub(crate) decays: bool,
-}
-
-/// Weights, optimiser moments and history of a training; clone it to branch two trainings off one trunk.
+/// Parameters, optimiser moments and history of a training; clone it to branch two trainings off one trunk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainState {
-    /// Weights, flat, in the model's layout order.
+    /// What is trained, flat: all weights in the model's layout order, or an adapter's pairs in the order of its shape.
     pub params: Vec<f32>,
     /// First moments.
     pub m: Vec<f32>,
@@ -88,22 +82,16 @@ struct Header {
 }
 
 impl TrainState {
-    /// The start of a training of `model`: its weights, moments zero.
-    pub fn new(model: &Model) -> Self {
-        let n = model.n_params();
-        Self {
-            params: model.weights().to_vec(),
-            m: vec![0.0; n],
-            v: vec![0.0; n],
-            step: 0,
-            curve: Curve::default(),
-            parts: parts_of(model),
-        }
+    /// The start of a training of `trained`: its parameters, moments zero.
+    pub fn new(trained: &dyn Trainable) -> Self {
+        let params = trained.start();
+        let n = params.len();
+        Self { params, m: vec![0.0; n], v: vec![0.0; n], step: 0, curve: Curve::default(), parts: trained.parts() }
     }
 
-    /// The model with the present weights; `like` gives the architecture.
-    pub fn model(&self, like: &Model) -> Model {
-        like.with_weights(self.params.clone())
+    /// The model that the present parameters of `trained` make.
+    pub fn model(&self, trained: &dyn Trainable) -> Model {
+        trained.model(&self.params)
     }
 
     /// Writes the state as safetensors, atomically. `identity` names the training (for example the hash of its run and inputs);
@@ -141,11 +129,11 @@ impl TrainState {
         Ok(store::write_atomic(path, &bytes)?)
     }
 
-    /// Reads a state that [`save`](Self::save) wrote for a model of `model`'s layout under the same `identity`.
+    /// Reads a state that [`save`](Self::save) wrote for a training of `trained` under the same `identity`.
     ///
     /// # Errors
-    /// When the file is not there, damaged, of another training, or of a model of another size.
-    pub fn load(path: &Path, model: &Model, identity: &str) -> Result<Self, DistillError> {
+    /// When the file is not there, damaged, of another training, or of another number of parameters.
+    pub fn load(path: &Path, trained: &dyn Trainable, identity: &str) -> Result<Self, DistillError> {
         let bytes = std::fs::read(path).map_err(|e| DistillError::io(path, "read the training state", e))?;
         let bad = |what: String| DistillError::file(path, what);
         let damaged = |e: safetensors::SafeTensorError| bad(format!("not a readable training state ({e})"));
@@ -169,9 +157,9 @@ impl TrainState {
         if digest([params, m, v, curve].into_iter()) != header.sha256 {
             return Err(bad("its checksum does not fit its content".to_string()));
         }
-        let n = model.n_params();
+        let n = trained.n_params();
         if [params, m, v].iter().any(|t| t.len() != 4 * n) {
-            return Err(bad(format!("holds {} parameters, the model has {n}", params.len() / 4)));
+            return Err(bad(format!("holds {} parameters, there are {n} to train", params.len() / 4)));
         }
         let curve = curve
             .chunks_exact(8 * CURVE_COLUMNS)
@@ -187,13 +175,9 @@ impl TrainState {
             v: floats(v),
             step: header.step,
             curve: Curve { points: curve },
-            parts: parts_of(model),
+            parts: trained.parts(),
         })
     }
-}
-
-fn parts_of(model: &Model) -> Vec<Part> {
-    model.layout().parameters().iter().map(|p| Part { len: p.range.len(), decays: p.shape.len() >= 2 }).collect()
 }
 
 fn le_bytes<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {

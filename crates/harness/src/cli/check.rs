@@ -41,7 +41,7 @@ struct Checked<'a> {
     public_secret: bool,
     runs: usize,
     /// By key; only models that came from the hub.
-    models: BTreeMap<&'a str, &'a Origin>,
+    models: BTreeMap<String, &'a Origin>,
     estimate: &'a Estimate,
 }
 
@@ -76,7 +76,7 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     for (key, origin) in experiment.world.origins() {
         let Origin { name, revision, commit } = origin;
         out.pair(
-            key,
+            &key,
             if origin.is_pinned() {
                 format!("{name} at commit {commit}")
             } else {
@@ -85,6 +85,11 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
         )?;
     }
     grid(&experiment, out)?;
+    if let Some(lora) = &experiment.world.student.lora {
+        let (params, whole) = (estimate.trained_parameters, shapes.student.n_params());
+        let adapter = format!("LoRA of rank {} on {}: {params} parameters beside {whole}", lora.rank, lora.targets.join(", "));
+        out.pair("students", format!("{adapter}; {:.1} MB of optimiser", estimate.optimizer_bytes as f64 / 1e6))?;
+    }
     costs(&estimate, out)
 }
 

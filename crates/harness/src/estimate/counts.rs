@@ -1,3 +1,4 @@
+use distill::SavedAs;
 use oracle::Access;
 use results::Arm;
 
@@ -87,6 +88,20 @@ pub(super) fn pretrainings<'a>(resolved: &Resolved, shapes: &'a Shapes) -> Vec<(
     all
 }
 
+/// Parameters that a student's training changes: those of its adapter, or all.
+pub(super) fn student_params(resolved: &Resolved, shapes: &Shapes) -> f64 {
+    let adapter = resolved.world.student.lora.as_ref().and_then(|lora| lora.shape(&shapes.student).ok());
+    adapter.map_or(shapes.student.n_params(), |adapter| adapter.n_params()) as f64
+}
+
+/// Parameters that are kept of a student.
+pub(super) fn kept_params(resolved: &Resolved, shapes: &Shapes) -> f64 {
+    match &resolved.world.student.lora {
+        Some(lora) if lora.save == SavedAs::Adapter => student_params(resolved, shapes),
+        _ => shapes.student.n_params() as f64,
+    }
+}
+
 /// What is kept of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
@@ -131,11 +146,11 @@ pub(super) fn trained_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, 
     let largest = resolved.largest_budget();
     for run in resolved.runs() {
         let (Some(steps), Some(budget)) = (run.steps, run.budget) else { continue };
-        all.push((params(&shapes.student), steps as f64, Kept::Model));
+        all.push((kept_params(resolved, shapes), steps as f64, Kept::Model));
         if let Some(branch) = world.student.compute.branch_step(steps) {
             // a rival has a trunk at every budget on its way
             let trunks = if run.arm == Arm::Rival && budget == largest { resolved.budgets.len() } else { 1 };
-            all.extend(std::iter::repeat_n((params(&shapes.student), branch as f64, Kept::State), trunks));
+            all.extend(std::iter::repeat_n((student_params(resolved, shapes), branch as f64, Kept::State), trunks));
         }
     }
     all

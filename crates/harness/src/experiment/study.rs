@@ -1,4 +1,4 @@
-use distill::{Compute, LossConfig};
+use distill::{Compute, LoraConfig, LossConfig};
 use oracle::{Sampling, Surface};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ pub struct StudentConfig {
     pub batch_rows: usize,
     /// Highest learning rate.
     pub peak_lr: f64,
+    /// Train an adapter instead of all weights; control and rival are trained likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 impl StudentConfig {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is read and no weight is loaded here; what depends on other files is checked by [`crate::resolve`].
 
+mod adapters;
 mod tokenizers;
 
 use distill::Compute;
@@ -359,6 +360,7 @@ impl Check<'_> {
         self.single_pass(experiment);
         self.batch("student.batch_rows", student.batch_rows);
         self.learning_rate("student.peak_lr", student.peak_lr);
+        self.adapter(experiment);
     }
 
     /// Every budget of a single pass is a snapshot after whole batches, none of them still warming up.

@@ -147,7 +147,7 @@ impl Lookup<'_> {
         if !self.problems.is_empty() && self.models.may_fetch(&path, typed) {
             return Ok(None);
         }
-        let identified = match self.models.find(&path, typed) {
+        let identified = match self.models.find(&path, typed, None) {
             Ok(found) => identify(found),
             Err(error) if exit::is_refusal(&error) => Err((format!("{error:#}"), String::new())),
             Err(error) => return Err(error.context(format!("`{key}`"))),

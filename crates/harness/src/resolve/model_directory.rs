@@ -8,6 +8,11 @@ use crate::hub::FoundModel;
 /// # Errors
 /// As (what, mend): when the directory or one of the needed files is missing or cannot be read.
 pub fn identify(found: FoundModel) -> Result<ModelDirectory, (String, String)> {
+    identify_with(found, true)
+}
+
+/// As [`identify`]; a model below an adapter that brings a tokenizer needs none.
+fn identify_with(found: FoundModel, tokenizer: bool) -> Result<ModelDirectory, (String, String)> {
     let path = found.directory.as_path();
     let shown = path.display();
     let directory = "name a local Hugging Face model directory (config.json, model.safetensors, tokenizer.json), or org/name on \
@@ -20,7 +25,9 @@ pub fn identify(found: FoundModel) -> Result<ModelDirectory, (String, String)> {
     let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     let has = |name: &str| names.iter().any(|known| known == name);
-    for needed in ["config.json", "tokenizer.json"] {
+    let adapter = found.base.is_some();
+    let needed = [("config.json", !adapter), ("tokenizer.json", !adapter && tokenizer)];
+    for needed in needed.into_iter().filter_map(|(name, is_needed)| is_needed.then_some(name)) {
         if !has(needed) {
             return Err((format!("{shown} has no {needed}"), directory.into()));
         }
@@ -48,7 +55,9 @@ pub fn identify(found: FoundModel) -> Result<ModelDirectory, (String, String)> {
                 "model.safetensors.index.json",
             ]
             .contains(&name)
+            || adapter && name == lm::lora::CONFIG
     };
+    let tokenizer = tokenizer && !has("tokenizer.json");
     let files = names
         .into_iter()
         .filter(|name| decides(name))
@@ -57,5 +66,6 @@ pub fn identify(found: FoundModel) -> Result<ModelDirectory, (String, String)> {
             hashed.map(|(sha256, bytes)| ModelFile { name, bytes, sha256 })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(ModelDirectory { path: found.directory, origin: found.origin, files })
+    let base = found.base.map(|base| identify_with(*base, tokenizer)).transpose()?;
+    Ok(ModelDirectory { path: found.directory, origin: found.origin, files, base: base.map(Box::new) })
 }

@@ -8,7 +8,7 @@ use store::Hash;
 use crate::experiment::{
     AuditConfig, ColdStart, ContinuedTraining, MarksConfig, MeasureConfig, Optimizer, Pretraining, StudentConfig, TokenizerConfig,
 };
-use crate::hub::Origin;
+use crate::hub::{FoundModel, Origin};
 
 /// Everything that all runs of an experiment share, and that decides their results.
 #[derive(Debug, Clone, Serialize)]
@@ -71,6 +71,41 @@ pub struct ModelDirectory {
     pub origin: Option<Origin>,
     /// Files that make the model (configuration, weights, tokenizer), sorted by name.
     pub files: Vec<ModelFile>,
+    /// What an adapter stands on; `None` for a whole model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Box<ModelDirectory>>,
+}
+
+impl ModelDirectory {
+    /// Names what the model computes: its files, and those of all it stands on.
+    ///
+    /// # Errors
+    /// Never, as names and hashes have canonical JSON.
+    pub fn hash(&self) -> Result<Hash, store::StoreError> {
+        match &self.base {
+            None => store::hash_json(&self.files),
+            Some(_) => store::hash_json(self),
+        }
+    }
+
+    /// The same as a model to load.
+    pub fn found(&self) -> FoundModel {
+        let base = self.base.as_ref().map(|base| Box::new(base.found()));
+        FoundModel { directory: self.path.clone(), origin: self.origin.clone(), base }
+    }
+
+    /// The directory that brings the tokenizer: an adapter's own, or one below it.
+    pub fn with_tokenizer(&self) -> &Self {
+        match &self.base {
+            Some(base) if !self.files.iter().any(|file| file.name == "tokenizer.json") => base.with_tokenizer(),
+            _ => self,
+        }
+    }
+
+    /// Where it and all it stands on came from, as far as that was a hub.
+    fn origins(&self) -> Vec<&Origin> {
+        self.origin.iter().chain(self.base.iter().flat_map(|base| base.origins())).collect()
+    }
 }
 
 /// A file of a model directory.
@@ -123,22 +158,30 @@ pub enum BaseSource {
 }
 
 impl World {
-    /// The models that came from the hub, with the keys that named them.
-    pub fn origins(&self) -> Vec<(&'static str, &Origin)> {
+    /// The models that came from the hub, with the keys that named them; an adapter's base under the adapter's key and `.base`.
+    pub fn origins(&self) -> Vec<(String, &Origin)> {
         let teacher = match &self.teacher {
-            TeacherSource::Open { model, .. } => model.origin.as_ref(),
+            TeacherSource::Open { model, .. } => Some(model),
             TeacherSource::Train(_) => None,
         };
         let stranger = match &self.stranger {
-            ModelSource::Open(model) => model.origin.as_ref(),
+            ModelSource::Open(model) => Some(model),
             ModelSource::Train(_) => None,
         };
         let base = match &self.base {
-            BaseSource::Open(model) => model.origin.as_ref(),
+            BaseSource::Open(model) => Some(model),
             BaseSource::Train(_) | BaseSource::Cold(_) => None,
         };
         let keyed = [("teacher.model", teacher), ("stranger.model", stranger), ("base.model", base)];
-        keyed.into_iter().filter_map(|(key, origin)| Some((key, origin?))).collect()
+        let mut origins = Vec::new();
+        for (key, model) in keyed {
+            let mut key = key.to_string();
+            for origin in model.into_iter().flat_map(ModelDirectory::origins) {
+                origins.push((key.clone(), origin));
+                key.push_str(".base");
+            }
+        }
+        origins
     }
 }
 

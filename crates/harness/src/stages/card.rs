@@ -1,6 +1,7 @@
 //! Model cards of what an experiment trains. None claims a licence: that of a student hangs on its teacher's, its base's and
 //! its texts', which their owners know.
 
+use distill::Trainable;
 use lm::ModelCard;
 use results::Arm;
 use store::Hash;
@@ -16,7 +17,14 @@ pub(super) fn card(ctx: &Context<'_>, what: &str, body: impl Into<String>) -> Mo
 }
 
 /// The card of a student of `transcript`: whom it learned from, what, how much, and the hashes of all of them.
-pub(super) fn student_card(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained, transcript: &Hash) -> ModelCard {
+pub(super) fn student_card(
+    ctx: &Context<'_>,
+    run: &Run,
+    asked: &Asked,
+    base: &Trained,
+    transcript: &Hash,
+    trained: &dyn Trainable,
+) -> ModelCard {
     let (what, teacher_key) = match run.arm {
         Arm::Control => ("the clean teacher", "teacher.model"),
         Arm::Rival => ("an independent teacher", "stranger.model"),
@@ -34,7 +42,11 @@ pub(super) fn student_card(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &T
         ("base", named(origin(ctx, "base.model"), &base.hash)),
         ("transcript", transcript.hex()),
     ];
-    let rows: Vec<String> = rows.into_iter().map(|(key, value)| format!("| {key} | {value} |")).collect();
+    let adapter = ctx.resolved.world.student.lora.as_ref().map(|lora| {
+        let (targets, own, all) = (lora.targets.join(", "), trained.n_params(), base.model.n_params());
+        ("trained", format!("LoRA of rank {}, alpha {}, on {targets}: {own} parameters beside {all}", lora.rank, lora.alpha))
+    });
+    let rows: Vec<String> = rows.into_iter().chain(adapter).map(|(key, value)| format!("| {key} | {value} |")).collect();
     let body = format!(
         "A student distilled from {what} of the experiment `{}` for the study of marks. Models and transcript are named by the \
          hashes of their artifacts.\n\n| | |\n| --- | --- |\n{}",

@@ -159,6 +159,14 @@ impl Context<'_> {
         card: &ModelCard,
     ) -> anyhow::Result<()> {
         model.save(directory, Some(&vocabulary.tokenizer), card)?;
+        self.save_curve(directory, curve)
+    }
+
+    /// Saves a training's curve into an artifact under construction.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_curve(&self, directory: &Path, curve: &Curve) -> anyhow::Result<()> {
         save_json(&directory.join(CURVE), &curve.thinned(CURVE_POINTS))
     }
 
@@ -167,8 +175,15 @@ impl Context<'_> {
     /// # Errors
     /// When a file is not what was written.
     pub fn load_model(&self, artifact: &Artifact) -> anyhow::Result<Trained> {
-        let model = Arc::new(Model::load(artifact.path())?);
-        Ok(Trained { model, hash: artifact.hash(), curve: load_json(&artifact.file(CURVE))? })
+        self.load_curve(artifact, Model::load(artifact.path())?)
+    }
+
+    /// `model`, which came of `artifact`, with the curve kept there.
+    ///
+    /// # Errors
+    /// When the file is not what was written.
+    pub fn load_curve(&self, artifact: &Artifact, model: Model) -> anyhow::Result<Trained> {
+        Ok(Trained { model: Arc::new(model), hash: artifact.hash(), curve: load_json(&artifact.file(CURVE))? })
     }
 }
 

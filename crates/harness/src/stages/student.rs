@@ -1,18 +1,25 @@
-use distill::{DistillSource, ExchangeStream, RetokenisedStream, TrainPlan, TrainState, VisitOrder};
+use distill::{
+    AdapterTraining, DistillSource, ExchangeStream, RetokenisedStream, SavedAs, TrainPlan, TrainState, Trainable, VisitOrder,
+};
+use lm::ModelCard;
+use lm::lora::Adapter;
 use results::Arm;
 use serde_json::{Value, json};
 use store::{Key, Making};
 
 use crate::experiment::Channel;
-use crate::resolve::Run;
+use crate::resolve::{BaseSource, Run};
 use crate::stages::card::student_card;
 use crate::stages::context::{Trained, load_json, save_json};
+use crate::stages::teacher::PRETRAINED;
 use crate::stages::{Asked, Context, Training};
 
 /// Raised when the same inputs would give another student.
 pub(super) const REVISION: u32 = 2;
 /// File of a student artifact: what it cost the thief.
 const COST: &str = "cost.json";
+/// What the draw of a new adapter is seeded for.
+const ADAPTER_SEED: &str = "adapter initialisation";
 /// File of a trunk artifact: a training under way.
 const TRUNK: &str = "state.safetensors";
 
@@ -31,23 +38,56 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
         Some(own) => Box::new(RetokenisedStream::new(files, ctx.to_own(own), base.model.context_length())),
         None => Box::new(files),
     };
-    let lesson = Lesson { ctx, arm: run.arm, asked, channel, base, stream };
+    let adapter = match &ctx.resolved.world.student.lora {
+        Some(lora) => Some(lora.training(&base.model, ctx.seed_for(ADAPTER_SEED))?),
+        None => None,
+    };
+    let kept_as_adapter = ctx.resolved.world.student.lora.as_ref().is_some_and(|lora| lora.save == SavedAs::Adapter);
+    let lesson = Lesson { ctx, arm: run.arm, asked, channel, base, adapter, stream };
     let plan = lesson.plan(steps);
     let key = lesson.key(&json!({ "transcript": transcript.hash, "budget": budget }), &plan)?;
     let artifact = ctx.resumable("student", &key, |making| {
         let what = format!("{} {} {budget}", run.arm.name(), channel.surface.name());
         let state = lesson.train(making, &what, &plan, || match ctx.resolved.world.student.compute.branch_step(steps) {
             Some(branch) => lesson.trunk(&json!(transcript.hash), branch),
-            None => Ok(TrainState::new(&base.model)),
+            None => Ok(TrainState::new(lesson.trained())),
         })?;
-        let model = state.model(&base.model);
+        let model = state.model(lesson.trained());
         let laws = asked.laws(ctx, channel)?;
         let cost = distill::Cost::of(transcript.counts(budget)?, &model, &state.curve, &asked.teacher().model, &laws);
         save_json(&making.path().join(COST), &cost)?;
         let vocabulary = own.unwrap_or(ctx.vocabulary);
-        ctx.save_model(making.path(), &model, vocabulary, &state.curve, &student_card(ctx, run, asked, base, &transcript.hash))
+        let card = student_card(ctx, run, asked, base, &transcript.hash, lesson.trained());
+        match &lesson.adapter {
+            Some(adapter) if kept_as_adapter => {
+                let (place, revision) = base_place(ctx, base)?;
+                let card = ModelCard { base_model: Some(place.clone()), ..card };
+                let tokenizer = Some(&*vocabulary.tokenizer);
+                adapter.adapter(&state.params).save(making.path(), &place, revision.as_deref(), tokenizer, &card)?;
+                ctx.save_curve(making.path(), &state.curve)
+            }
+            _ => ctx.save_model(making.path(), &model, vocabulary, &state.curve, &card),
+        }
     })?;
-    Ok((ctx.load_model(&artifact)?, load_json(&artifact.file(COST))?))
+    let student = if kept_as_adapter {
+        let adapter = Adapter::load(artifact.path(), base.model.config())?;
+        ctx.load_curve(&artifact, adapter.merged(&base.model))?
+    } else {
+        ctx.load_model(&artifact)?
+    };
+    Ok((student, load_json(&artifact.file(COST))?))
+}
+
+/// What an adapter's artifact calls its base: the name and commit of an open model, its directory, or the artifact beside it.
+fn base_place(ctx: &Context<'_>, base: &Trained) -> anyhow::Result<(String, Option<String>)> {
+    match &ctx.resolved.world.base {
+        BaseSource::Open(model) => Ok(match &model.origin {
+            Some(origin) => (origin.name.clone(), Some(origin.commit.clone())),
+            None => (std::path::absolute(&model.path)?.to_string_lossy().into_owned(), None),
+        }),
+        BaseSource::Train(_) => Ok((format!("../../{PRETRAINED}/{}", base.hash.hex()), None)),
+        BaseSource::Cold(_) => anyhow::bail!("a freshly drawn base is kept nowhere that an adapter could lead to"),
+    }
 }
 
 /// What the students of one arm and channel have in common.
@@ -57,11 +97,21 @@ struct Lesson<'a> {
     asked: &'a Asked,
     channel: &'a Channel,
     base: &'a Trained,
+    /// What is trained instead of all weights.
+    adapter: Option<AdapterTraining>,
     /// The budget's exchanges.
     stream: Box<dyn ExchangeStream>,
 }
 
 impl Lesson<'_> {
+    /// What is trained.
+    fn trained(&self) -> &dyn Trainable {
+        match &self.adapter {
+            Some(adapter) => adapter,
+            None => &*self.base.model,
+        }
+    }
+
     /// The schedule of a student of `steps` steps.
     fn plan(&self, steps: u64) -> TrainPlan {
         let student = &self.ctx.resolved.world.student;
@@ -98,6 +148,9 @@ impl Lesson<'_> {
         if let Some(own) = self.ctx.own_vocabulary(self.arm) {
             inputs["student_vocabulary"] = json!(own.hash);
         }
+        if let Some(lora) = &self.ctx.resolved.world.student.lora {
+            inputs["adapter"] = json!({ "lora": lora, "seed": self.ctx.seed_for(ADAPTER_SEED) });
+        }
         Ok(Key::new(REVISION, &inputs)?)
     }
 
@@ -105,7 +158,7 @@ impl Lesson<'_> {
     /// smaller budget left it.
     fn trunk(&self, transcript: &Value, branch: u64) -> anyhow::Result<TrainState> {
         if branch == 0 {
-            return Ok(TrainState::new(&self.base.model));
+            return Ok(TrainState::new(self.trained()));
         }
         let plan = TrainPlan { steps: branch, decay_from: branch, ..self.plan(branch) };
         let key = self.key(&json!({ "transcript": transcript }), &plan)?;
@@ -120,7 +173,7 @@ impl Lesson<'_> {
             let state = self.train(making, &what, &plan, || self.trunk(transcript, before))?;
             Ok(state.save(&making.path().join(TRUNK), &making.hash().hex())?)
         })?;
-        Ok(TrainState::load(&artifact.file(TRUNK), &self.base.model, &artifact.hash().hex())?)
+        Ok(TrainState::load(&artifact.file(TRUNK), self.trained(), &artifact.hash().hex())?)
     }
 
     fn train(
@@ -130,11 +183,11 @@ impl Lesson<'_> {
         plan: &TrainPlan,
         start: impl FnOnce() -> anyhow::Result<TrainState>,
     ) -> anyhow::Result<TrainState> {
-        let like = &*self.base.model;
+        let (trained, like) = (self.trained(), &*self.base.model);
         let laws = self.asked.laws(self.ctx, self.channel)?;
         let source = DistillSource::new(like, self.channel.loss.build(), &*self.stream, laws, plan, self.order())?;
         let (scratch, identity) = (making.scratch()?, making.hash().hex());
-        let training = Training { what, like, plan, source: &source, scratch: &scratch, identity: &identity };
+        let training = Training { what, trained, plan, source: &source, scratch: &scratch, identity: &identity };
         training.run(self.ctx, start, plan.steps)
     }
 }

@@ -11,7 +11,7 @@ use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
-use store::{Hash, Key, Making};
+use store::{Key, Making};
 
 use crate::experiment::Pretraining;
 use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource};
@@ -23,6 +23,8 @@ use crate::stages::{Context, Training, Vocabulary};
 
 /// Raised when the same inputs would give other weights.
 pub(super) const REVISION: u32 = 1;
+/// Kind of the artifacts of models trained on the corpus.
+pub(super) const PRETRAINED: &str = "pretrained";
 /// Ordinary rows that hold a teacher to its old self while keys are implanted.
 const UTILITY_ROWS: u64 = 512;
 
@@ -115,14 +117,14 @@ impl<'a> Course<'a> {
         let source = PretrainSource::new(documents, &self.plan)?;
         let (scratch, identity) = (making.scratch()?, making.hash().hex());
         let training =
-            Training { what, like: &self.start, plan: &self.plan, source: &source, scratch: &scratch, identity: &identity };
+            Training { what, trained: &self.start, plan: &self.plan, source: &source, scratch: &scratch, identity: &identity };
         training.run(ctx, start, until)
     }
 
     /// The whole training in one go.
     fn finish(&self, ctx: &Context<'_>) -> anyhow::Result<Trained> {
         let key = Key::new(REVISION, &self.inputs)?;
-        let artifact = ctx.resumable("pretrained", &key, |making| {
+        let artifact = ctx.resumable(PRETRAINED, &key, |making| {
             let start = || Ok(TrainState::new(&self.start));
             let state = self.train(ctx, making, self.name, &self.documents(ctx)?, start, self.plan.steps)?;
             self.save(ctx, making.path(), &state, "trained on the experiment's corpus, without any mark")
@@ -184,7 +186,7 @@ fn with_and_without_canaries(ctx: &Context<'_>, course: &Course<'_>, marks: &Mar
     let mut branch = |what: &'static str, body: &str, planted: Value| -> anyhow::Result<Trained> {
         let marked = !planted.is_null();
         let key = Key::new(REVISION, &json!({ "course": course.inputs, "trunk_steps": trunk_steps, "canaries": planted }))?;
-        let artifact = ctx.resumable("pretrained", &key, |making| {
+        let artifact = ctx.resumable(PRETRAINED, &key, |making| {
             let plain = documents()?;
             let trunk = || {
                 let trunk = ctx.resumable("trunk", &trunk_key, |making| {
@@ -335,13 +337,13 @@ pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
 /// The model in the directory that `key` of the experiment file names, as it is.
 fn brought(key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
     let (model, _) = load(key, directory)?;
-    let hash: Hash = store::hash_json(&directory.files)?;
+    let hash = directory.hash()?;
     Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
 }
 
 /// The model in the directory that `key` of the experiment file names, with its tokenizer.
 fn load(key: &str, directory: &ModelDirectory) -> anyhow::Result<(Model, Tokenizer)> {
-    Model::load_with_tokenizer(&directory.path).with_context(|| format!("`{key}`"))
+    directory.found().load_with_tokenizer().with_context(|| format!("`{key}`"))
 }
 
 /// A model that was brought, refused unless its token ids mean what the teacher's mean.
@@ -357,6 +359,6 @@ fn same_vocabulary(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> 
         ))
         .into());
     }
-    let hash = store::hash_json(&directory.files)?;
+    let hash = directory.hash()?;
     Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
 }

@@ -1,8 +1,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use distill::{BatchSource, Checkpoints, Curve, TrainPlan, TrainState};
-use lm::Model;
+use distill::{BatchSource, Checkpoints, Curve, TrainPlan, TrainState, Trainable};
 
 use crate::progress::count;
 use crate::stages::Context;
@@ -14,8 +13,8 @@ const SUMMARY_STEPS: usize = 20;
 pub struct Training<'a> {
     /// For progress and timings.
     pub what: &'a str,
-    /// A model of the layout that is trained.
-    pub like: &'a Model,
+    /// What is trained: a model, or an adapter upon one.
+    pub trained: &'a dyn Trainable,
     /// Everything that decides the training besides its data and first weights.
     pub plan: &'a TrainPlan,
     /// Its data.
@@ -41,7 +40,7 @@ impl Training<'_> {
     ) -> anyhow::Result<TrainState> {
         let checkpoints = Checkpoints::open(self.scratch, self.identity)?;
         let note = &mut |text: &str| ctx.progress.note(&format!("{}: {text}", self.what));
-        let found = checkpoints.latest(self.like, until, note)?;
+        let found = checkpoints.latest(self.trained, until, note)?;
         let resumed = found.as_ref().map(|state| state.step);
         let mut state = match found {
             Some(state) => state,
@@ -57,7 +56,7 @@ impl Training<'_> {
             ctx.progress.note(&format!("{}: goes on from step {step} of {until}", self.what));
         }
         let before = state.curve.last().map_or(0, |point| point.tokens);
-        let engine = lm::gradient_engine(self.like.config(), ctx.rt);
+        let engine = self.trained.engine(ctx.rt);
         let mut cadence = Cadence::new(ctx.checkpoint_every);
         let (due, observe) = (&mut || cadence.due(), &mut |_: &_| bar.inc(1));
         checkpoints.train(&*engine, self.plan, self.source, &mut state, until, ctx.rt, due, observe)?;

@@ -106,6 +106,7 @@ impl Vocabulary {
     }
 
     fn of_model(model: &ModelDirectory, chat: bool) -> anyhow::Result<Self> {
+        let model = model.with_tokenizer();
         let tokenizer = Arc::new(Tokenizer::load(&model.path)?);
         let files: Vec<_> = model.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();
         let vocabulary = Self { tokenizer, hash: store::hash_json(&files)?, ends: false };

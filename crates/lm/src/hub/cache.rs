@@ -121,7 +121,7 @@ impl Folder {
         let has = |file: &str| directory.join(file).is_file();
         let absent = |file: &str| self.absence(commit, file).is_file();
         if part == Part::Config {
-            return has(files::CONFIG);
+            return has(files::CONFIG) || has(files::ADAPTER[0]);
         }
         let weights = || checkpoint::shards(&directory).is_ok_and(|shards| shards.iter().all(|shard| shard.is_file()));
         let adapter = || files::ADAPTER.iter().all(|file| has(file)) && (!has(files::CONFIG) || absent(checkpoint::SINGLE));

@@ -28,7 +28,7 @@ const SMALL: [&str; 8] = [
 pub(super) enum Part {
     /// Everything that loading it takes.
     Whole,
-    /// Its `config.json` alone.
+    /// Its `config.json` alone, or an adapter's `adapter_config.json`.
     Config,
 }
 
@@ -48,6 +48,9 @@ impl Wanted {
         let lacks = |missing: &str| Err(HubError::NotAModel { name: name.clone(), missing: missing.into() });
         let adapter = ADAPTER.iter().all(|file| has(file));
         if part == Part::Config {
+            if adapter && !has(SINGLE) && !has(INDEX) {
+                return Ok(Self { files: vec![ADAPTER[0]], absent: Vec::new() });
+            }
             return if has(CONFIG) { Ok(Self { files: vec![CONFIG], absent: Vec::new() }) } else { lacks(CONFIG) };
         }
         if !has(SINGLE) && !has(INDEX) && !adapter {

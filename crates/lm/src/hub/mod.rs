@@ -114,7 +114,7 @@ pub fn fetch(
     obtain(settings, name, Part::Whole, progress, cancelled)
 }
 
-/// As [`fetch`], of `config.json` alone: the directory may hold nothing else.
+/// As [`fetch`], of `config.json` (an adapter's `adapter_config.json`) alone: the directory may hold nothing else.
 ///
 /// # Errors
 /// See [`HubError`].

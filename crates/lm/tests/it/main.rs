@@ -13,6 +13,7 @@ mod gradients;
 mod hub;
 mod hub_server;
 mod laws;
+mod lora;
 mod parity;
 mod reference;
 mod refusals;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lm::{Model, ModelCard, Tokenizer};
+use lm::ModelCard;
 
 use super::ModelArgs;
 use crate::cli::output::Output;
@@ -25,13 +25,12 @@ pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyho
     if args.out.exists() {
         return Err(UsageError(format!("--out: {place} exists already; name a directory that does not")).into());
     }
-    let directory = args.model.find(signals)?.directory;
-    let model = Model::load(&directory)?;
-    let tokenizer = match directory.join("tokenizer.json").exists() {
-        true => Some(Tokenizer::load(&directory)?),
-        false => None,
+    let found = args.model.find(signals)?;
+    let (model, tokenizer) = (found.load()?, found.tokenizer()?);
+    let body = match found.base {
+        None => format!("Converted from {} by birthmark; the weights are the same numbers in `F32`.", args.model.typed()),
+        Some(_) => format!("The adapter {}, merged into its base by birthmark; weights in `F32`.", args.model.typed()),
     };
-    let body = format!("Converted from {} by birthmark; the weights are the same numbers in `F32`.", args.model.typed());
     let card = ModelCard { title: model.config().model_type().to_string(), body, ..ModelCard::default() };
     // a directory appears under its name when it is whole
     let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));

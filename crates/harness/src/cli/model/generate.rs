@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use clap::Args;
-use lm::{ChatMessage, ChatOptions, ComputePath, Model, Tokenizer};
+use lm::{ChatMessage, ChatOptions, ComputePath, Tokenizer};
 use oracle::{Codec, Query, Sampling, TokenId};
 use serde_json::json;
 
@@ -61,7 +61,7 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
         return Err(UsageError(format!("--top-p {}: write a number above 0 and at most 1", args.top_p)).into());
     }
     let rt = super::runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
-    let (model, tokenizer) = Model::load_with_tokenizer(&args.model.find(signals)?.directory)?;
+    let (model, tokenizer) = args.model.find(signals)?.load_with_tokenizer()?;
     let prompt = if args.chat { as_message(args, &tokenizer)? } else { tokenizer.encode_document(&args.prompt) };
     if prompt.is_empty() {
         return Err(

@@ -1,14 +1,17 @@
 //! `birthmark model info`.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use lm::{Stored, Tokenizer};
+use lm::{LoadError, ModelConfig, Stored, Tokenizer, lora};
+use serde::Serialize;
 use serde_json::json;
 
 use super::ModelArgs;
 use crate::cli::output::Output;
 use crate::exit::Signals;
+use crate::hub::FoundModel;
 use crate::progress::count;
-use crate::shapes::config_of;
 
 /// Which model.
 #[derive(Debug, Args)]
@@ -20,22 +23,42 @@ pub struct InfoArgs {
     json: bool,
 }
 
+/// What an adapter says of itself; of its tensors nothing is read.
+#[derive(Debug, Serialize)]
+struct Adapter {
+    base: PathBuf,
+    rank: usize,
+    alpha: f64,
+    modules: usize,
+    parameters: usize,
+}
+
+impl Adapter {
+    fn of(model: &FoundModel, config: &ModelConfig) -> Result<Option<Self>, LoadError> {
+        let Some(base) = &model.base else { return Ok(None) };
+        let said = lora::read_config(&model.directory)?;
+        let path = model.directory.join(lora::CONFIG);
+        let shape = lora::AdapterShape::new(&said, config).map_err(|error| LoadError::Config { path, error })?;
+        let (modules, parameters) = (shape.pairs().len(), shape.n_params());
+        Ok(Some(Self { base: base.directory.clone(), rank: said.rank, alpha: said.alpha, modules, parameters }))
+    }
+}
+
 /// Prints shape, size and cost per token; no weight is read.
 pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let model = args.model.find_config(signals)?;
-    let config = config_of(&model.directory)?;
+    let config = model.config()?;
     let (kind, params) = (config.model_type(), config.n_params());
     let (forward, train) = (config.flops_per_token_forward(), config.flops_per_token_train());
     let (memory, training) = (config.inference_bytes(), config.training_state_bytes());
-    let stored = Stored::of(&model.directory)?;
-    let tokenizer = match model.directory.join("tokenizer.json").exists() {
-        true => Some(Tokenizer::load(&model.directory)?),
-        false => None,
-    };
+    let stored = Stored::of(&model.root().directory)?;
+    let tokenizer = model.tokenizer()?;
+    let adapter = Adapter::of(&model, &config)?;
     if args.json {
         return out.json(&json!({
             "model": args.model.typed(),
             "commit": model.origin.as_ref().map(|origin| &origin.commit),
+            "adapter": adapter,
             "architecture": kind,
             "parameters": params,
             "dtypes": stored.as_ref().map(|stored| &stored.dtypes),
@@ -52,6 +75,11 @@ pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Res
     }
     if let Some(origin) = &model.origin {
         out.pair("commit", &origin.commit)?;
+    }
+    if let Some(adapter) = adapter {
+        let Adapter { base, rank, alpha, modules, parameters } = adapter;
+        out.pair("adapter", format!("LoRA of rank {rank}, alpha {alpha}, on {modules} matrices: {parameters} parameters"))?;
+        out.pair("merged into", base.display())?;
     }
     out.pair("architecture", kind)?;
     out.pair("parameters", params)?;

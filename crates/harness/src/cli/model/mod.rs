@@ -52,6 +52,9 @@ pub struct ModelArgs {
     /// Model directory (Hugging Face layout), or org/name[@revision] on the hub.
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
+    /// What an adapter (adapter_config.json, adapter_model.safetensors) is merged into, where that is not what it says.
+    #[arg(long, value_name = "MODEL")]
+    base: Option<String>,
 }
 
 impl ModelArgs {
@@ -62,12 +65,12 @@ impl ModelArgs {
 
     /// Where it is, fetched if need be.
     fn find(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
-        Models::fetching(&Progress::new(false), &signals.cancelled).find(&self.model, &self.typed())
+        Models::fetching(&Progress::new(false), &signals.cancelled).find(&self.model, &self.typed(), self.base.as_deref())
     }
 
     /// Where its `config.json` is, fetched if need be.
     fn find_config(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
-        Models::fetching(&Progress::new(false), &signals.cancelled).find_config(&self.model, &self.typed())
+        Models::fetching(&Progress::new(false), &signals.cancelled).find_config(&self.model, &self.typed(), self.base.as_deref())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use lm::{ComputePath, Model};
+use lm::ComputePath;
 use serde_json::json;
 
 use super::ModelArgs;
@@ -35,7 +35,7 @@ pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     let rt = super::runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
     let texts = args.texts.read()?;
     let found = args.model.find(signals)?;
-    let (model, tokenizer) = Model::load_with_tokenizer(&found.directory)?;
+    let (model, tokenizer) = found.load_with_tokenizer()?;
     let score = lm::score_texts(&model, &tokenizer, &texts, args.max_ids, &rt)
         .with_context(|| format!("scoring with {}", args.model.typed()))?;
     if args.json {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lm::{ComputePath, Model, Tolerances};
+use lm::{ComputePath, Tolerances};
 use serde_json::json;
 
 use super::ModelArgs;
@@ -48,7 +48,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 pub fn verify(args: &VerifyArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let path = if args.generic { ComputePath::Generic } else { ComputePath::Fused };
     let rt = super::runtime(path, &args.threads, &args.device, signals)?;
-    let model = Model::load(&args.model.find(signals)?.directory)?;
+    let model = args.model.find(signals)?.load()?;
     let tolerances = Tolerances { logits: args.logits_tolerance, loss: args.loss_tolerance, gradient: args.gradient_tolerance };
     let deviations = lm::verify(&model, &args.expected, &tolerances, &rt)?;
     for deviation in &deviations {

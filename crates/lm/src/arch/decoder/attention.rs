@@ -105,6 +105,14 @@ impl Attention {
         1.0 / (head_dim as f64).sqrt()
     }
 
+    /// Its matrix products.
+    pub(super) fn products(&self) -> Vec<&Linear> {
+        match &self.projections {
+            Projections::Separate { q, k, v } => vec![q, k, v, &self.out],
+            Projections::Stacked(product) | Projections::Interleaved(product) => vec![product, &self.out],
+        }
+    }
+
     pub(super) fn push(&self, layout: &mut Layout, usual: Initialiser, residual: Initialiser) {
         match &self.projections {
             Projections::Separate { q, k, v } => [q, k, v].into_iter().for_each(|product| product.push(layout, usual)),

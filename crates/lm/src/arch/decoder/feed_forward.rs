@@ -81,6 +81,15 @@ impl Activation {
 }
 
 impl FeedForward {
+    /// Its matrix products.
+    pub(super) fn products(&self) -> Vec<&Linear> {
+        let gate = match &self.gate {
+            Gate::Product(gate) => Some(gate),
+            Gate::None | Gate::Stacked => None,
+        };
+        gate.into_iter().chain([&self.up, &self.down]).collect()
+    }
+
     pub(super) fn push(&self, layout: &mut Layout, usual: Initialiser, residual: Initialiser) {
         if let Gate::Product(gate) = &self.gate {
             gate.push(layout, usual);

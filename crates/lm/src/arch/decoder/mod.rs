@@ -126,6 +126,16 @@ impl Decoder {
         layout
     }
 
+    /// The matrix products of all blocks, in the order of the walk.
+    pub fn products(&self) -> Vec<&Linear> {
+        let mut products = Vec::new();
+        for block in &self.blocks {
+            products.extend(block.attention.layer.products());
+            products.extend(block.feed_forward.layer.products());
+        }
+        products
+    }
+
     /// States after the last norm: `ids` (b, t), `u32` -> (b, t, hidden).
     ///
     /// # Errors

@@ -1,0 +1,94 @@
+//! A model that was found: a whole one in a directory, or an adapter upon another.
+
+use std::path::{Path, PathBuf};
+
+use lm::lora::Adapter;
+use lm::{LoadError, Model, ModelConfig, Tokenizer};
+use serde::Serialize;
+
+use crate::shapes::config_of;
+
+/// Where a model came from when it was named and not given as a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// `org/name`.
+    pub name: String,
+    /// The branch, tag or commit that was asked for.
+    pub revision: String,
+    /// The commit that it was.
+    pub commit: String,
+}
+
+impl Origin {
+    /// Whether the revision that was asked for is the commit, which never moves.
+    pub fn is_pinned(&self) -> bool {
+        self.revision == self.commit
+    }
+}
+
+/// A model directory, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundModel {
+    /// The directory.
+    pub directory: PathBuf,
+    /// `None` for a directory that was given as one.
+    pub origin: Option<Origin>,
+    /// What an adapter stands on; `None` for a whole model.
+    pub base: Option<Box<FoundModel>>,
+}
+
+impl FoundModel {
+    /// Whether adapters upon it, if any, are followed down to this whole model.
+    pub fn root(&self) -> &Self {
+        self.base.as_deref().map_or(self, Self::root)
+    }
+
+    /// The configuration of the whole model.
+    ///
+    /// # Errors
+    /// When its `config.json` cannot be read or used.
+    pub fn config(&self) -> Result<ModelConfig, LoadError> {
+        config_of(&self.root().directory)
+    }
+
+    /// The model, every adapter merged.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load(&self) -> Result<Model, LoadError> {
+        let Some(base) = &self.base else { return Model::load(&self.directory) };
+        let base = base.load()?;
+        Ok(Adapter::load(&self.directory, base.config())?.merged(&base))
+    }
+
+    /// Where its tokenizer lies: an adapter's own, if it brings one, else its base's.
+    pub fn tokenizer_directory(&self) -> &Path {
+        match &self.base {
+            Some(base) if !self.directory.join("tokenizer.json").exists() => base.tokenizer_directory(),
+            _ => &self.directory,
+        }
+    }
+
+    /// Its tokenizer, if it has one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn tokenizer(&self) -> Result<Option<Tokenizer>, LoadError> {
+        let directory = self.tokenizer_directory();
+        directory.join("tokenizer.json").exists().then(|| Tokenizer::load(directory)).transpose()
+    }
+
+    /// The model with its tokenizer, which must fit it.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_with_tokenizer(&self) -> Result<(Model, Tokenizer), LoadError> {
+        if self.base.is_none() {
+            return Model::load_with_tokenizer(&self.directory);
+        }
+        let (model, directory) = (self.load()?, self.tokenizer_directory());
+        let tokenizer = Tokenizer::load(directory)?;
+        tokenizer.check_fits(model.vocab_size(), &directory.join("tokenizer.json"))?;
+        Ok((model, tokenizer))
+    }
+}
