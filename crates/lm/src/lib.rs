@@ -10,6 +10,7 @@ mod card;
 mod checkpoint;
 mod draw;
 mod generate;
+pub mod gguf;
 mod gradient;
 mod header;
 pub mod hub;

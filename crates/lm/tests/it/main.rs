@@ -8,6 +8,7 @@ mod chat;
 mod families;
 mod files;
 mod generation;
+mod gguf;
 mod gradients;
 mod hub;
 mod hub_server;
