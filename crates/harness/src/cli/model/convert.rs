@@ -27,10 +27,7 @@ pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyho
     }
     let directory = args.model.find(signals)?.directory;
     let model = Model::load(&directory)?;
-    let tokenizer = match directory.join("tokenizer.json").exists() {
-        true => Some(Tokenizer::load(&directory)?),
-        false => None,
-    };
+    let tokenizer = Tokenizer::find(&directory)?;
     let body = format!("Converted from {} by birthmark; the weights are the same numbers in `F32`.", args.model.typed());
     let card = ModelCard { title: model.config().model_type().to_string(), body, ..ModelCard::default() };
     // a directory appears under its name when it is whole

@@ -1,14 +1,13 @@
 //! `birthmark model info`.
 
 use clap::Args;
-use lm::{Stored, Tokenizer};
+use lm::{LoadError, ModelConfig, Stored, Tokenizer};
 use serde_json::json;
 
 use super::ModelArgs;
 use crate::cli::output::Output;
 use crate::exit::Signals;
 use crate::progress::count;
-use crate::shapes::config_of;
 
 /// Which model.
 #[derive(Debug, Args)]
@@ -23,14 +22,18 @@ pub struct InfoArgs {
 /// Prints shape, size and cost per token; no weight is read.
 pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let model = args.model.find_config(signals)?;
-    let config = config_of(&model.directory)?;
+    let config = ModelConfig::load(&model.directory)?;
     let (kind, params) = (config.model_type(), config.n_params());
     let (forward, train) = (config.flops_per_token_forward(), config.flops_per_token_train());
     let (memory, training) = (config.inference_bytes(), config.training_state_bytes());
     let stored = Stored::of(&model.directory)?;
-    let tokenizer = match model.directory.join("tokenizer.json").exists() {
-        true => Some(Tokenizer::load(&model.directory)?),
-        false => None,
+    // a model can be looked at without its tokenizer
+    let (tokenizer, missing) = match Tokenizer::find(&model.directory) {
+        Ok(tokenizer) => (tokenizer, "none here".to_string()),
+        Err(error @ LoadError::Tokenizer { .. }) if lm::gguf::find(&model.directory)?.is_some() => {
+            (None, format!("none: {error}"))
+        }
+        Err(error) => return Err(error.into()),
     };
     if args.json {
         return out.json(&json!({
@@ -57,7 +60,7 @@ pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Res
     out.pair("parameters", params)?;
     out.pair("stored as", stored.map_or("no weights here".into(), |stored| stored.to_string()))?;
     let words = |tokenizer: Tokenizer| format!("{}, ids up to {}", tokenizer.kind(), tokenizer.max_id());
-    out.pair("tokenizer", tokenizer.map_or("none here".into(), words))?;
+    out.pair("tokenizer", tokenizer.map_or(missing, words))?;
     out.pair("vocabulary", config.vocab_size())?;
     out.pair("context", format!("{} tokens", config.context_length()))?;
     out.pair("forward", format!("{}FLOP/token (2 N)", count(forward)))?;
