@@ -234,7 +234,7 @@ fn a_tokenizer_with_ids_the_model_does_not_know() {
             [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data[..kept], &data[gone..]].concat()
         });
     };
-    model_refused(smaller, &["tokenizer.json", "ids up to 299", "`vocab_size` 290", "do not belong together"]);
+    model_refused(smaller, &["tokenizer.json", "ids up to 299", "`vocab_size` is 290", "do not belong together"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod estimate;
 mod experiments;
 mod floors;
 mod full_disk;
+mod gguf;
 mod golden;
 mod hub;
 #[path = "../crates/lm/tests/it/hub_server.rs"]

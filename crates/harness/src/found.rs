@@ -1,12 +1,10 @@
-//! A model that was found: a whole one in a directory, or an adapter upon another.
+//! A model that was found: a whole one in a directory or a GGUF file, or an adapter upon another.
 
 use std::path::{Path, PathBuf};
 
 use lm::lora::Adapter;
 use lm::{LoadError, Model, ModelConfig, Tokenizer};
 use serde::Serialize;
-
-use crate::shapes::config_of;
 
 /// Where a model came from when it was named and not given as a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,7 +27,7 @@ impl Origin {
 /// A model directory, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundModel {
-    /// The directory.
+    /// The directory, or the GGUF file.
     pub directory: PathBuf,
     /// `None` for a directory that was given as one.
     pub origin: Option<Origin>,
@@ -46,9 +44,9 @@ impl FoundModel {
     /// The configuration of the whole model.
     ///
     /// # Errors
-    /// When its `config.json` cannot be read or used.
+    /// When it cannot be read or used.
     pub fn config(&self) -> Result<ModelConfig, LoadError> {
-        config_of(&self.root().directory)
+        ModelConfig::load(&self.root().directory)
     }
 
     /// The model, every adapter merged.
@@ -61,10 +59,10 @@ impl FoundModel {
         Ok(Adapter::load(&self.directory, base.config())?.merged(&base))
     }
 
-    /// Where its tokenizer lies: an adapter's own, if it brings one, else its base's.
-    pub fn tokenizer_directory(&self) -> &Path {
+    /// Where its tokenizer lies: an adapter's own, if it brings one, else its base's; a directory or a GGUF file.
+    pub fn tokenizer_place(&self) -> &Path {
         match &self.base {
-            Some(base) if !self.directory.join("tokenizer.json").exists() => base.tokenizer_directory(),
+            Some(base) if !self.directory.join("tokenizer.json").exists() => base.tokenizer_place(),
             _ => &self.directory,
         }
     }
@@ -74,8 +72,7 @@ impl FoundModel {
     /// # Errors
     /// When it cannot be read.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>, LoadError> {
-        let directory = self.tokenizer_directory();
-        directory.join("tokenizer.json").exists().then(|| Tokenizer::load(directory)).transpose()
+        Tokenizer::find(self.tokenizer_place())
     }
 
     /// The model with its tokenizer, which must fit it.
@@ -86,9 +83,9 @@ impl FoundModel {
         if self.base.is_none() {
             return Model::load_with_tokenizer(&self.directory);
         }
-        let (model, directory) = (self.load()?, self.tokenizer_directory());
-        let tokenizer = Tokenizer::load(directory)?;
-        tokenizer.check_fits(model.vocab_size(), &directory.join("tokenizer.json"))?;
+        let (model, place) = (self.load()?, self.tokenizer_place());
+        let tokenizer = Tokenizer::load(place)?;
+        tokenizer.check_fits(model.vocab_size(), place)?;
         Ok((model, tokenizer))
     }
 }

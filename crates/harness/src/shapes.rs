@@ -1,8 +1,6 @@
 //! The shapes of the models an experiment uses, from configurations alone: no weights are loaded.
 
-use std::path::Path;
-
-use lm::{LoadError, ModelConfig};
+use lm::ModelConfig;
 use marks::ProbeConfig;
 use oracle::Access;
 
@@ -167,20 +165,4 @@ impl Shapes {
 
 fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {
     model.found().config().map_err(|error| ShapeError { key, what: error.to_string(), mend: String::new() })
-}
-
-/// The configuration of a model directory.
-///
-/// # Errors
-/// When `config.json` cannot be read or used.
-pub fn config_of(directory: &Path) -> Result<ModelConfig, LoadError> {
-    let path = directory.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => {
-            let mend = "a model directory holds config.json, model.safetensors and tokenizer.json".to_string();
-            LoadError::Missing { path: path.clone(), mend }
-        }
-        _ => LoadError::Io { path: path.clone(), source },
-    })?;
-    ModelConfig::parse(&text, &path)
 }

@@ -34,7 +34,7 @@ pub(crate) fn read_text(path: &Path, mend: &str) -> Result<String, LoadError> {
 
 /// Refuses a `dir` that is not a directory, saying what would be right.
 pub(crate) fn check_directory(dir: &Path) -> Result<(), LoadError> {
-    let mend = "give a directory with config.json, model.safetensors and tokenizer.json";
+    let mend = "give a directory with config.json, model.safetensors and tokenizer.json, or a .gguf file";
     let metadata = std::fs::metadata(dir).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => LoadError::Missing { path: dir.into(), mend: mend.into() },
         _ => LoadError::Io { path: dir.into(), source },
@@ -212,7 +212,7 @@ impl<'a> Shard<'a> {
     }
 }
 
-fn convert<const N: usize>(bytes: &[u8], into: &mut [f32], one: impl Fn([u8; N]) -> f32) {
+pub(crate) fn convert<const N: usize>(bytes: &[u8], into: &mut [f32], one: impl Fn([u8; N]) -> f32) {
     let (chunks, _) = bytes.as_chunks::<N>();
     for (value, chunk) in into.iter_mut().zip(chunks) {
         *value = one(*chunk);
@@ -220,7 +220,7 @@ fn convert<const N: usize>(bytes: &[u8], into: &mut [f32], one: impl Fn([u8; N])
 }
 
 /// IEEE 754 half precision to single; exact.
-fn f16_to_f32(bits: u16) -> f32 {
+pub(crate) fn f16_to_f32(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;
     let exponent = u32::from(bits >> 10 & 0x1f);
     let fraction = u32::from(bits & 0x3ff);

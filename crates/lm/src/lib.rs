@@ -12,6 +12,7 @@ mod checkpoint;
 mod device;
 mod draw;
 mod generate;
+pub mod gguf;
 mod gradient;
 mod header;
 pub mod hub;

@@ -13,6 +13,7 @@ use crate::arch::{Initialiser, Layout, ModelConfig};
 use crate::card::ModelCard;
 use crate::checkpoint;
 use crate::draw::unit_interval;
+use crate::gguf;
 use crate::read::LoadError;
 use crate::tokenizer::Tokenizer;
 
@@ -45,13 +46,19 @@ impl Model {
         Self { config: config.clone(), layout: Arc::new(layout), weights: Arc::new(weights) }
     }
 
-    /// Loads a Hugging Face directory: `config.json` and `model.safetensors` (or the shards that
+    /// Loads a GGUF file (see [`crate::gguf::find`]) or a Hugging Face directory: `config.json` and `model.safetensors` (or the shards that
     /// `model.safetensors.index.json` names). `f16` and `bf16` weights become `f32`. Answers also end with the tokens that
     /// `generation_config.json` calls ends.
     ///
     /// # Errors
     /// See [`LoadError`]; nothing is loaded in part.
     pub fn load(dir: &Path) -> Result<Self, LoadError> {
+        if let Some(file) = gguf::find(dir)? {
+            let mut gguf = gguf::Gguf::open(&file)?;
+            let config = gguf.config()?;
+            let weights = gguf.weights(&config)?;
+            return Ok(Self { layout: Arc::new(config.layout()), config, weights: Arc::new(weights) });
+        }
         checkpoint::check_directory(dir)?;
         checkpoint::refuse_pickles(dir)?;
         let path = dir.join("config.json");
@@ -62,14 +69,15 @@ impl Model {
         Ok(Self { config, layout: Arc::new(layout), weights: Arc::new(weights) })
     }
 
-    /// Loads a directory with its tokenizer, and checks that the two fit.
+    /// Loads a model with its tokenizer, and checks that the two fit.
     ///
     /// # Errors
     /// See [`LoadError`]; also when the tokenizer has ids that the model does not know.
     pub fn load_with_tokenizer(dir: &Path) -> Result<(Self, Tokenizer), LoadError> {
         let model = Self::load(dir)?;
         let tokenizer = Tokenizer::load(dir)?;
-        tokenizer.check_fits(model.vocab_size(), &dir.join("tokenizer.json"))?;
+        let named = gguf::find(dir)?.unwrap_or_else(|| dir.join("tokenizer.json"));
+        tokenizer.check_fits(model.vocab_size(), &named)?;
         Ok((model, tokenizer))
     }
 

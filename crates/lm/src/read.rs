@@ -45,6 +45,22 @@ pub enum LoadError {
         /// What is wrong with it.
         why: String,
     },
+    /// Not a GGUF file, or a damaged one.
+    #[error("{path}: not a valid GGUF file: {why}; fetch the file again")]
+    NotGguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A GGUF file, or a directory of them, that is not read.
+    #[error("{path}: {why}")]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// A file that should be JSON is not.
     #[error("{path}: not valid JSON for a model directory: {why}")]
     Json {

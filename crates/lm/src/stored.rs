@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use crate::checkpoint;
 use crate::header::Header;
 use crate::read::LoadError;
+use crate::{checkpoint, gguf};
 
 /// How a checkpoint keeps its weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,11 +18,14 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Reads the headers of a directory's checkpoint; None when there is none.
+    /// Reads the headers of a directory's checkpoint, or that of a GGUF file; None when there is none.
     ///
     /// # Errors
     /// When a file is damaged or a shard is missing.
     pub fn of(dir: &Path) -> Result<Option<Self>, LoadError> {
+        if let Some(file) = gguf::find(dir)? {
+            return Ok(Some(Self { files: 1, dtypes: gguf::Gguf::open(&file)?.dtypes() }));
+        }
         let paths = checkpoint::shards(dir)?;
         if let [only] = &paths[..]
             && !only.exists()
@@ -41,8 +44,11 @@ impl Stored {
 
 impl fmt::Display for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let types: Vec<&str> = self.dtypes.keys().map(String::as_str).collect();
+        // what most values have comes first
+        let mut types: Vec<(&str, u64)> = self.dtypes.iter().map(|(name, values)| (name.as_str(), *values)).collect();
+        types.sort_by_key(|(_, values)| std::cmp::Reverse(*values));
+        let types: Vec<&str> = types.into_iter().map(|(name, _)| name).collect();
         let files = if self.files == 1 { "one file".to_string() } else { format!("{} files", self.files) };
-        write!(f, "{}, {files}", types.join(" and "))
+        write!(f, "{} in {files}", types.join(", "))
     }
 }

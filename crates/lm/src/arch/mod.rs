@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cache::KvCache;
 use decoder::Decoder;
+pub(crate) use fields::WIDEST;
 pub use fields::{ConfigError, Fields};
 pub use gemma::GemmaConfig;
 pub use gemma2::{Gemma2Config, GemmaCaps};
@@ -60,6 +61,7 @@ pub use weights::Weights;
 pub use windows::Windows;
 
 use crate::read::LoadError;
+use crate::{checkpoint, gguf};
 
 /// One configured architecture: names and shapes of its weights, and the function they parametrise.
 pub trait Arch: Send + Sync {
@@ -239,6 +241,19 @@ architectures! {
 }
 
 impl ModelConfig {
+    /// The configuration of the model at `path`: that of a GGUF file, or the `config.json` of a directory.
+    ///
+    /// # Errors
+    /// When it cannot be read or used.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        if let Some(file) = gguf::find(path)? {
+            return gguf::Gguf::open(&file)?.config();
+        }
+        let path = path.join("config.json");
+        let mend = "a model directory holds config.json, model.safetensors and tokenizer.json, or a .gguf file";
+        Self::parse(&checkpoint::read_text(&path, mend)?, &path)
+    }
+
     /// Reads the text of a `config.json`; `path` is only named in errors.
     ///
     /// # Errors

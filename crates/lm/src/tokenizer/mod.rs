@@ -1,6 +1,7 @@
 //! Text to token ids and back: Hugging Face tokenizers, loaded or trained.
 
 mod chat;
+mod load;
 mod offsets;
 mod roles;
 mod train;
@@ -16,17 +17,16 @@ use tokenizers::{AddedVocabulary, Tokenizer as Inner};
 
 pub use chat::{ChatError, ChatMessage, ChatOptions, ChatTemplate};
 
-use crate::checkpoint::read_text;
 use crate::model::write;
 use crate::read::LoadError;
 use offsets::Pieces;
 use roles::Roles;
 
-const TOKENIZER: &str = "tokenizer.json";
-const SETTINGS: &str = "tokenizer_config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const SETTINGS: &str = "tokenizer_config.json";
 const SPECIALS: &str = "special_tokens_map.json";
 /// Files that may hold a chat template, the first of them before the one in `tokenizer_config.json`.
-const CHAT_JINJA: &str = "chat_template.jinja";
+pub(crate) const CHAT_JINJA: &str = "chat_template.jinja";
 const CHAT_JSON: &str = "chat_template.json";
 /// Files of the model that name the tokens of a text's beginning and end.
 const CONFIG: &str = "config.json";
@@ -47,41 +47,6 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Loads `tokenizer.json` of a directory, and what `tokenizer_config.json`, `special_tokens_map.json`, `config.json` and
-    /// `generation_config.json` say about beginning and end, if they are there. The beginning token counts only if the
-    /// tokenizer itself puts it before a text or `add_bos_token` says so; of several end tokens the first is [`Codec::eos`],
-    /// and all are special. Truncation and padding that the file may ask for are switched off.
-    /// The chat template is that of `chat_template.jinja`, `chat_template.json` or `tokenizer_config.json`.
-    ///
-    /// # Errors
-    /// When `tokenizer.json` is missing or broken, or cannot encode arbitrary text.
-    pub fn load(dir: &Path) -> Result<Self, LoadError> {
-        let path = dir.join(TOKENIZER);
-        let mut files = BTreeMap::new();
-        let mend = "a model directory holds config.json, model.safetensors and tokenizer.json";
-        files.insert(TOKENIZER, read_text(&path, mend)?);
-        for name in [CHAT_JINJA, CHAT_JSON] {
-            if dir.join(name).exists() {
-                files.insert(name, read_text(&dir.join(name), "")?);
-            }
-        }
-        let mut settings = Vec::new();
-        for name in [SETTINGS, SPECIALS, CONFIG, GENERATION] {
-            let path = dir.join(name);
-            if !path.exists() {
-                continue;
-            }
-            let text = read_text(&path, "")?;
-            let value: Value =
-                serde_json::from_str(&text).map_err(|error| LoadError::Json { path: path.clone(), why: error.to_string() })?;
-            settings.push(value);
-            if [SETTINGS, SPECIALS].contains(&name) {
-                files.insert(name, text);
-            }
-        }
-        Self::assemble(files, &settings).map_err(|why| LoadError::Tokenizer { path, why })
-    }
-
     fn assemble(files: BTreeMap<&'static str, String>, settings: &[Value]) -> Result<Self, String> {
         let broken = |error: tokenizers::Error| format!("not a tokenizer this program can read: {error}");
         let json = files.get(TOKENIZER).map_or("", String::as_str);
@@ -114,7 +79,7 @@ impl Tokenizer {
             return Ok(());
         }
         let why = format!(
-            "the tokenizer has ids up to {}, but config.json says `vocab_size` {vocab_size}: they do not belong together",
+            "the tokenizer has ids up to {}, but the model's `vocab_size` is {vocab_size}: they do not belong together",
             self.max_id
         );
         Err(LoadError::Tokenizer { path: path.into(), why })

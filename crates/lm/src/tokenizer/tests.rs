@@ -37,7 +37,7 @@ fn a_tokenizer_with_more_ids_than_the_model_is_refused() {
     let tokenizer = Tokenizer::train_bpe(texts(), 300).unwrap();
     assert!(tokenizer.check_fits(300, Path::new("t")).is_ok());
     let error = tokenizer.check_fits(299, Path::new("t")).unwrap_err().to_string();
-    assert!(error.contains("ids up to 299") && error.contains("`vocab_size` 299"), "{error}");
+    assert!(error.contains("ids up to 299") && error.contains("`vocab_size` is 299"), "{error}");
 }
 
 #[test]

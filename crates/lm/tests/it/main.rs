@@ -9,6 +9,7 @@ mod devices;
 mod families;
 mod files;
 mod generation;
+mod gguf;
 mod gradients;
 mod hub;
 mod hub_server;

@@ -224,7 +224,7 @@ fn a_tokenizer_with_too_many_ids_is_refused() {
     let tokenizer = Tokenizer::train_bpe((0..50).map(|i| format!("number {i}")), 270).unwrap();
     tokenizer.save(dir.path()).unwrap();
     let error = Model::load_with_tokenizer(dir.path()).err().unwrap().to_string();
-    assert!(error.contains("tokenizer.json") && error.contains("config.json says `vocab_size` 37"), "{error}");
+    assert!(error.contains("tokenizer.json") && error.contains("the model's `vocab_size` is 37"), "{error}");
 }
 
 #[test]

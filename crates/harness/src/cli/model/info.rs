@@ -51,8 +51,14 @@ pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Res
     let (kind, params) = (config.model_type(), config.n_params());
     let (forward, train) = (config.flops_per_token_forward(), config.flops_per_token_train());
     let (memory, training) = (config.inference_bytes(), config.training_state_bytes());
-    let stored = Stored::of(&model.root().directory)?;
-    let tokenizer = model.tokenizer()?;
+    let root = &model.root().directory;
+    let stored = Stored::of(root)?;
+    // a model can be looked at without its tokenizer
+    let (tokenizer, missing) = match model.tokenizer() {
+        Ok(tokenizer) => (tokenizer, "none here".to_string()),
+        Err(error @ LoadError::Tokenizer { .. }) if lm::gguf::find(root)?.is_some() => (None, format!("none: {error}")),
+        Err(error) => return Err(error.into()),
+    };
     let adapter = Adapter::of(&model, &config)?;
     if args.json {
         return out.json(&json!({
@@ -85,7 +91,7 @@ pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Res
     out.pair("parameters", params)?;
     out.pair("stored as", stored.map_or("no weights here".into(), |stored| stored.to_string()))?;
     let words = |tokenizer: Tokenizer| format!("{}, ids up to {}", tokenizer.kind(), tokenizer.max_id());
-    out.pair("tokenizer", tokenizer.map_or("none here".into(), words))?;
+    out.pair("tokenizer", tokenizer.map_or(missing, words))?;
     out.pair("vocabulary", config.vocab_size())?;
     out.pair("context", format!("{} tokens", config.context_length()))?;
     out.pair("forward", format!("{}FLOP/token (2 N)", count(forward)))?;

@@ -49,7 +49,7 @@ pub fn model(command: &ModelCommand, signals: &Signals, out: &mut Output) -> any
 /// A model that is here or on the hub.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Model directory (Hugging Face layout), or org/name[@revision] on the hub.
+    /// Model directory (Hugging Face layout), GGUF file, or org/name[@revision] on the hub.
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// What an adapter (adapter_config.json, adapter_model.safetensors) is merged into, where that is not what it says.

@@ -36,7 +36,7 @@ pub enum RopeScaling {
 
 impl Rope {
     /// Angle per position of each pair, rounded to `f32` at the steps where transformers does.
-    fn frequencies(&self) -> Vec<f32> {
+    pub(crate) fn frequencies(&self) -> Vec<f32> {
         let plain = (0..self.width / 2).map(|i| 1.0 / (self.theta as f32).powf((2 * i) as f32 / self.width as f32));
         match self.scaling {
             None => plain.collect(),
