@@ -94,6 +94,9 @@ impl DeviceArgs {
 pub fn main() -> ExitCode {
     // a panic is a bug of ours: one line that can be reported, rather than a backtrace of workers
     std::panic::set_hook(Box::new(|panic| {
+        if lm::is_guarded() {
+            return;
+        }
         let place = panic.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
         complain(&format!("internal error{place}: {message}; please report this line with the command that led to it"));

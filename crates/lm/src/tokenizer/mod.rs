@@ -17,6 +17,7 @@ use tokenizers::{AddedVocabulary, Tokenizer as Inner};
 
 pub use chat::{ChatError, ChatMessage, ChatOptions, ChatTemplate};
 
+use crate::guard::guarded;
 use crate::model::write;
 use crate::read::LoadError;
 use offsets::Pieces;
@@ -47,7 +48,13 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
+    /// Puts a tokenizer together. The library panics on some files that are none: that is an error like any other.
     fn assemble(files: BTreeMap<&'static str, String>, settings: &[Value]) -> Result<Self, String> {
+        let panicked = |message| format!("not a tokenizer this program can read: {message}");
+        guarded(|| Self::assemble_trusting(files, settings)).unwrap_or_else(|message| Err(panicked(message)))
+    }
+
+    fn assemble_trusting(files: BTreeMap<&'static str, String>, settings: &[Value]) -> Result<Self, String> {
         let broken = |error: tokenizers::Error| format!("not a tokenizer this program can read: {error}");
         let json = files.get(TOKENIZER).map_or("", String::as_str);
         let mut inner = Inner::from_bytes(json).map_err(broken)?;
