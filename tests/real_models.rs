@@ -106,6 +106,10 @@ fn a_teacher_and_a_student_of_another_architecture_go_all_the_way() {
         .filter(|path| path.is_dir())
         .collect();
     let student = students.iter().find(|path| path.join("config.json").exists()).unwrap();
+    let card = fs::read_to_string(student.join("README.md")).unwrap();
+    let said = |key: &str, value: &str| card.lines().any(|line| line.starts_with(&format!("| {key} | ")) && line.contains(value));
+    assert!(said("teacher", COMMIT) && said("surface", "text") && said("transcript", ""), "{card}");
+    assert!(["20", "40"].iter().any(|budget| said("queries", budget)) && !card.contains("license"), "{card}");
     assert_eq!(Model::load(student).unwrap().config().model_type(), architecture);
     let before = fs::read(directory.join("records.jsonl")).unwrap();
     here.birthmark("run", experiment, &more).expect_code(0);

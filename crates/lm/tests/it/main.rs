@@ -11,6 +11,7 @@ mod files;
 mod generation;
 mod gguf;
 mod gradients;
+mod hostile;
 mod hub;
 mod hub_server;
 mod laws;
