@@ -73,6 +73,16 @@ fn what_cannot_be_verified_or_converted_is_one_line() {
 }
 
 #[test]
+fn a_file_that_is_no_model_is_refused_alike_by_every_command() {
+    let file = root().join("Cargo.toml");
+    let out = tempfile::tempdir().unwrap().path().join("out");
+    for command in [&["info"][..], &["generate", "--prompt", "x"], &["convert", "--out", text(&out)]] {
+        let ran = birthmark(&[&["model"], command, &["--model", text(&file)]].concat());
+        ran.refused_with(&["Cargo.toml: is a file", "give a directory", "or a .gguf file"]);
+    }
+}
+
+#[test]
 fn converted_models_keep_their_tokenizer() {
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("again");

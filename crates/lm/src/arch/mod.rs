@@ -249,6 +249,7 @@ impl ModelConfig {
         if let Some(file) = gguf::find(path)? {
             return gguf::Gguf::open(&file)?.config();
         }
+        checkpoint::check_directory(path)?;
         let path = path.join("config.json");
         let mend = "a model directory holds config.json, model.safetensors and tokenizer.json, or a .gguf file";
         Self::parse(&checkpoint::read_text(&path, mend)?, &path)
