@@ -73,6 +73,14 @@ fn an_adapter_is_a_model_wherever_its_base_is_found() {
     assert_eq!(say(&["--model", "nowhere", "--base", "tiny"]).expect_code(0).stdout, whole);
     assert_ne!(say(&["--model", "tiny"]).expect_code(0).stdout, whole);
 
+    // a tokenizer of its own begins and ends texts as the base says
+    copy(&at("beside"), &at("own"));
+    fs::copy(tiny_model().join("tokenizer.json"), at("own").join("tokenizer.json")).unwrap();
+    assert_eq!(say(&["--model", "own"]).expect_code(0).stdout, whole);
+    fs::remove_file(at("own").join("tokenizer.json")).unwrap();
+    fs::write(at("own").join("chat_template.jinja"), "{{ messages }}").unwrap();
+    say(&["--model", "own"]).refused_with(&["own", "chat_template.jinja without tokenizer.json", "copy the base's"]);
+
     // what is not there is said, with what would bring it
     say(&["--model", "nowhere"]).refused_with(&["the base of the adapter", "nowhere", "an/unknown-model", "hf download"]);
     tiny_adapter(&at("gone"), "../no such/place");
@@ -91,6 +99,8 @@ fn an_adapter_is_a_model_wherever_its_base_is_found() {
     fs::write(at("here").join("adapter_config.json"), config.replace("\"use_dora\": false", "\"use_dora\": true")).unwrap();
     say(&["--model", "here"]).refused_with(&["here/adapter_config.json", "`use_dora` is true"]);
     fs::copy(tiny_model().join("model.safetensors"), at("beside").join("model.safetensors")).unwrap();
+    say(&["--model", "beside"]).refused_with(&["beside", "holds a whole model (model.safetensors) and an adapter"]);
+    fs::rename(at("beside").join("adapter_model.safetensors"), at("beside").join("adapter_model.bin")).unwrap();
     say(&["--model", "beside"]).refused_with(&["beside", "holds a whole model (model.safetensors) and an adapter"]);
     // an adapter upon another model
     let foreign = root().join("tests/fixtures/parity/gpt2");
@@ -206,6 +216,7 @@ fn adapters_that_cannot_be_trained_are_refused() {
     };
     let q = "targets = [\"q_proj\"]";
     refused(&format!("{{ rank = 0, alpha = 1, {q} }}"), &["`student.lora.rank = 0`", "write 1 or more"]);
+    refused(&format!("{{ rank = 4611686018427387904, alpha = 1, {q} }}"), &["`student.lora.rank", "write at most 1048576"]);
     refused(
         &format!("{{ rank = 17, alpha = 1, {q} }}"),
         &["`student.lora.rank = 17`", "self_attn.q_proj` is a matrix of 16 x 16", "write at most 16"],

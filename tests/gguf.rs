@@ -100,4 +100,9 @@ fn an_experiment_learns_from_a_gguf_and_starts_from_one() {
     let students = |names: Vec<String>| names.into_iter().filter(|name| name.starts_with("student/")).count();
     let after = manifests(&artifacts).into_keys().collect();
     assert!(students(after) > students(before.into_keys().collect()));
+    let base = format!("base={{ model = \"{}\" }}", text(&teacher));
+    let kept = "student.lora={ rank = 2, alpha = 4, targets = [\"q_proj\"], save = \"adapter\" }";
+    let mut command = open_teacher(&teacher, &stranger, dir.path());
+    let ran = Ran::of(command.args(["--set", &base, "--set", kept]).output().unwrap());
+    ran.refused_with(&["student.lora.save", "the base is a GGUF file", "save = \"merged\""]);
 }

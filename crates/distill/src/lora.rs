@@ -1,4 +1,4 @@
-use lm::lora::{AdapterConfig, AdapterShape, Modules};
+use lm::lora::{AdapterConfig, AdapterShape, LARGEST_RANK, Modules};
 use lm::{Model, ModelConfig};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,9 @@ impl LoraConfig {
         if self.rank == 0 {
             return error("rank", "0".into(), "write 1 or more, usually 4 to 64");
         }
+        if self.rank > LARGEST_RANK {
+            return error("rank", self.rank.to_string(), &format!("write at most {LARGEST_RANK}, usually 4 to 64"));
+        }
         if !(self.alpha as f32).is_finite() || self.alpha <= 0.0 {
             return error("alpha", self.alpha.to_string(), "write a number above 0, usually the rank or twice the rank");
         }
@@ -82,6 +85,13 @@ impl LoraConfig {
             for pair in pairs.pairs() {
                 if pair.table {
                     return Err(ConfigError::new(&key, target, "tables of tokens are not trained by an adapter; drop it"));
+                }
+                if pair.renamed && self.save == SavedAs::Adapter {
+                    let mend = format!(
+                        "versions of transformers name `{}` differently, so that peft could drop its pair; write save = \"merged\", or drop it",
+                        pair.module
+                    );
+                    return Err(ConfigError::new(&key, target, mend));
                 }
                 let most = pair.inputs.min(pair.outputs);
                 if self.rank > most {

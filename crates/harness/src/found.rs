@@ -36,7 +36,7 @@ pub struct FoundModel {
 }
 
 impl FoundModel {
-    /// Whether adapters upon it, if any, are followed down to this whole model.
+    /// The whole model below all adapters.
     pub fn root(&self) -> &Self {
         self.base.as_deref().map_or(self, Self::root)
     }
@@ -72,7 +72,11 @@ impl FoundModel {
     /// # Errors
     /// When it cannot be read.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>, LoadError> {
-        Tokenizer::find(self.tokenizer_place())
+        let place = self.tokenizer_place();
+        match place == self.root().directory {
+            true => Tokenizer::find(place),
+            false => Tokenizer::load_for(place, &self.root().directory).map(Some),
+        }
     }
 
     /// The model with its tokenizer, which must fit it.
@@ -84,7 +88,7 @@ impl FoundModel {
             return Model::load_with_tokenizer(&self.directory);
         }
         let (model, place) = (self.load()?, self.tokenizer_place());
-        let tokenizer = Tokenizer::load(place)?;
+        let tokenizer = Tokenizer::load_for(place, &self.root().directory)?;
         tokenizer.check_fits(model.vocab_size(), place)?;
         Ok((model, tokenizer))
     }

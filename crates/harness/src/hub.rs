@@ -74,6 +74,10 @@ impl<'a> Models<'a> {
             return Err(UsageError(format!("{shown}: an adapter upon {depth} others; is it its own base?")).into());
         }
         let said = lora::read_config(&found.directory)?;
+        if let Some(file) = lone_tokenizer_file(&found.directory) {
+            let mend = "copy the base's tokenizer.json beside it, or take it away";
+            return Err(UsageError(format!("{shown}: the adapter brings {file} without tokenizer.json; {mend}")).into());
+        }
         let place = match (given, &said.base) {
             (Some(base), _) => (PathBuf::from(base), base.to_string()),
             (None, Some(base)) => {
@@ -258,6 +262,13 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettin
 }
 
 /// The host of an `http` or `https` URL, without its port.
+/// A file of an adapter's that would count only beside a `tokenizer.json` of its own.
+fn lone_tokenizer_file(dir: &Path) -> Option<&'static str> {
+    let there = |name: &&str| dir.join(name).exists();
+    let lone = ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"].into_iter().find(there);
+    lone.filter(|_| !dir.join("tokenizer.json").exists())
+}
+
 fn host_of(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let authority = rest.split('/').next()?;

@@ -1,5 +1,6 @@
 //! The shapes of the models an experiment uses, from configurations alone: no weights are loaded.
 
+use distill::SavedAs;
 use lm::ModelConfig;
 use marks::ProbeConfig;
 use oracle::Access;
@@ -142,6 +143,17 @@ impl Shapes {
 
     /// Refuses an adapter that the student cannot take.
     fn adapter_fits(&self, world: &World) -> Result<(), ShapeError> {
+        if world.student.lora.as_ref().is_some_and(|lora| lora.save == SavedAs::Adapter)
+            && let BaseSource::Open(model) = &world.base
+            && let Some(what) = not_a_base_of_peft(model)
+        {
+            let mend = "write save = \"merged\", or convert the base first (birthmark model convert)".into();
+            return Err(ShapeError {
+                key: "student.lora.save",
+                what: format!("the base is {what}, which peft puts no adapter upon"),
+                mend,
+            });
+        }
         let Some(Err(error)) = world.student.lora.as_ref().map(|lora| lora.shape(&self.student)) else { return Ok(()) };
         let key = if error.key == "rank" { "student.lora.rank" } else { "student.lora.targets" };
         Err(ShapeError { key, what: format!("{} does not fit the student", error.value), mend: error.mend })
@@ -161,6 +173,14 @@ impl Shapes {
         }
         Ok(())
     }
+}
+
+/// What `model` is, if peft cannot load it as the base of an adapter.
+fn not_a_base_of_peft(model: &ModelDirectory) -> Option<&'static str> {
+    if model.base.is_some() {
+        return Some("itself an adapter");
+    }
+    model.files.iter().any(|file| file.name.ends_with(".gguf")).then_some("a GGUF file")
 }
 
 fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {

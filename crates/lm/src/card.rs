@@ -25,7 +25,6 @@ impl ModelCard {
     pub(crate) fn readme_of(&self, library: &str) -> String {
         let mut out = String::from("---\n");
         // Writing to a String cannot fail.
-        // Writing to a String cannot fail.
         if let Some(base) = &self.base_model {
             let _ = writeln!(out, "base_model: {}", quoted(base));
         }

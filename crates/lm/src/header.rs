@@ -71,6 +71,9 @@ impl Header {
         if promised > len - 8 {
             return Err(bad(format!("its header claims {promised} bytes, but only {} follow", len - 8)));
         }
+        if promised == 0 {
+            return Err(bad("its header is empty".into()));
+        }
         if start.get(8) != Some(&b'{') {
             return Err(bad("its header does not begin with `{`".into()));
         }

@@ -24,7 +24,7 @@ impl Mapped {
         // SAFETY: the file is open for reading alone, is a regular file of at least `length` bytes, and the mapping is dropped at
         // the end of loading. Another process that writes into it meanwhile can only change numbers: every bit pattern is an
         // `f32`, nothing is believed of these bytes, and checkpoints of ours and of the hub are renamed into place, never
-        // written over. One that cuts it short is noticed by `bytes`, unless it does so between two tensors: then the process ends.
+        // written over. One that cuts it short is noticed by `bytes`, unless a tensor is being copied right then: that ends the process.
         let map = unsafe { memmap2::MmapOptions::new().len(length).map(&file) }.map_err(io)?;
         // only a hint: a system that does not take it reads as it likes
         let _ = map.advise(Advice::Sequential);

@@ -102,6 +102,11 @@ impl ModelDirectory {
         }
     }
 
+    /// The whole model below all adapters.
+    pub fn root(&self) -> &Self {
+        self.base.as_deref().map_or(self, Self::root)
+    }
+
     /// Where it and all it stands on came from, as far as that was a hub.
     fn origins(&self) -> Vec<&Origin> {
         self.origin.iter().chain(self.base.iter().flat_map(|base| base.origins())).collect()

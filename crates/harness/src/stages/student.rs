@@ -1,7 +1,6 @@
 use distill::{
     AdapterTraining, DistillSource, ExchangeStream, RetokenisedStream, SavedAs, TrainPlan, TrainState, Trainable, VisitOrder,
 };
-use lm::ModelCard;
 use lm::lora::Adapter;
 use results::Arm;
 use serde_json::{Value, json};
@@ -45,7 +44,7 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
     let kept_as_adapter = ctx.resolved.world.student.lora.as_ref().is_some_and(|lora| lora.save == SavedAs::Adapter);
     let lesson = Lesson { ctx, arm: run.arm, asked, channel, base, adapter, stream };
     let plan = lesson.plan(steps);
-    let key = lesson.key(&json!({ "transcript": transcript.hash, "budget": budget }), &plan)?;
+    let key = lesson.key(&json!({ "transcript": transcript.hash, "budget": budget }), &plan, true)?;
     let artifact = ctx.resumable("student", &key, |making| {
         let what = format!("{} {} {budget}", run.arm.name(), channel.surface.name());
         let state = lesson.train(making, &what, &plan, || match ctx.resolved.world.student.compute.branch_step(steps) {
@@ -61,7 +60,6 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
         match &lesson.adapter {
             Some(adapter) if kept_as_adapter => {
                 let (place, revision) = base_place(ctx, base)?;
-                let card = ModelCard { base_model: Some(place.clone()), ..card };
                 let tokenizer = Some(&*vocabulary.tokenizer);
                 adapter.adapter(&state.params).save(making.path(), &place, revision.as_deref(), tokenizer, &card)?;
                 ctx.save_curve(making.path(), &state.curve)
@@ -131,8 +129,8 @@ impl Lesson<'_> {
         }
     }
 
-    /// Names a training of `plan` on what `read` names.
-    fn key(&self, read: &Value, plan: &TrainPlan) -> anyhow::Result<Key> {
+    /// Names a training of `plan` on what `read` names, and of the form in which it is kept.
+    fn key(&self, read: &Value, plan: &TrainPlan, keeps_form: bool) -> anyhow::Result<Key> {
         let order = match self.order() {
             VisitOrder::Stream => Value::Null,
             VisitOrder::Shuffled { seed } => json!(seed),
@@ -149,6 +147,11 @@ impl Lesson<'_> {
             inputs["student_vocabulary"] = json!(own.hash);
         }
         if let Some(lora) = &self.ctx.resolved.world.student.lora {
+            let mut lora = json!(lora);
+            // the form in which a student is kept is none of a trunk's
+            if !keeps_form {
+                lora.as_object_mut().and_then(|lora| lora.remove("save"));
+            }
             inputs["adapter"] = json!({ "lora": lora, "seed": self.ctx.seed_for(ADAPTER_SEED) });
         }
         Ok(Key::new(REVISION, &inputs)?)
@@ -161,7 +164,7 @@ impl Lesson<'_> {
             return Ok(TrainState::new(self.trained()));
         }
         let plan = TrainPlan { steps: branch, decay_from: branch, ..self.plan(branch) };
-        let key = self.key(&json!({ "transcript": transcript }), &plan)?;
+        let key = self.key(&json!({ "transcript": transcript }), &plan, false)?;
         let artifact = self.ctx.resumable("student-trunk", &key, |making| {
             let student = &self.ctx.resolved.world.student;
             let branches = self.ctx.resolved.budgets.iter().filter_map(|&budget| {

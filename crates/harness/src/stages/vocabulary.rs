@@ -106,9 +106,14 @@ impl Vocabulary {
     }
 
     fn of_model(model: &ModelDirectory, chat: bool) -> anyhow::Result<Self> {
-        let model = model.with_tokenizer();
-        let tokenizer = Arc::new(Tokenizer::load(&model.path)?);
-        let files: Vec<_> = model.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();
+        let (own, root) = (model.with_tokenizer(), model.root());
+        let tokenizer = Arc::new(Tokenizer::load_for(&own.path, &root.path)?);
+        let mut files: Vec<_> = own.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();
+        // an adapter's own tokenizer begins and ends texts as its base says
+        let says = |name: &str| ["config.json", "generation_config.json"].contains(&name) || name.ends_with(".gguf");
+        if own.path != root.path {
+            files.extend(root.files.iter().filter(|file| says(&file.name)));
+        }
         let vocabulary = Self { tokenizer, hash: store::hash_json(&files)?, ends: false };
         // said before any work, not at the first query
         if chat {

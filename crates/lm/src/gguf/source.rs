@@ -86,7 +86,9 @@ impl<R: Read> Source<R> {
         // cannot overflow: what is claimed is left
         self.at += count;
         if self.at > MAX_HEADER_BYTES {
-            return Err(HeaderError::Unsupported(format!("its header is longer than {MAX_HEADER_BYTES} bytes")));
+            return Err(HeaderError::Unsupported(format!(
+                "its header is longer than {MAX_HEADER_BYTES} bytes; use the model's safetensors"
+            )));
         }
         Ok(())
     }

@@ -83,18 +83,25 @@ fn find<'a>(
         let info = left.remove(name.as_str());
         match info {
             Some(info) if !info.shape.iter().copied().eq(parameter.shape.iter().map(|n| *n as u64)) => {
-                return bad(&name, format!("has shape {:?}, but the metadata asks for {:?}", info.shape, parameter.shape));
+                return bad(
+                    &name,
+                    format!(
+                        "has shape {:?}, but the metadata asks for {:?}; fetch or convert it anew",
+                        info.shape, parameter.shape
+                    ),
+                );
             }
             None if !(config.model_type() == LLAMA && name.ends_with(".bias")) => {
-                return bad(&name, format!("of shape {:?} is missing", parameter.shape));
+                return bad(&name, format!("of shape {:?} is missing; fetch or convert it anew", parameter.shape));
             }
             _ => found.push(info),
         }
     }
     match left.first_key_value() {
-        Some((name, info)) => {
-            bad(name, format!("of shape {:?} is not part of the model that the metadata describes", info.shape))
-        }
+        Some((name, info)) => bad(
+            name,
+            format!("of shape {:?} is not part of the model that the metadata describes; use its safetensors", info.shape),
+        ),
         None => Ok(found),
     }
 }

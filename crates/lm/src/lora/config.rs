@@ -9,7 +9,9 @@ use crate::arch::{ConfigError, Fields};
 use crate::read::LoadError;
 
 /// Largest rank of a pair: far beyond any adapter's.
-const LARGEST_RANK: usize = 1 << 20;
+pub const LARGEST_RANK: usize = 1 << 20;
+/// Most names in a list, most patterns in a table.
+const MOST_ENTRIES: usize = 4096;
 
 /// Keys of `adapter_config.json` that say how an adapter was made or is to be trained further, never what it computes.
 const HARMLESS: &[&str] = &[
@@ -96,6 +98,11 @@ impl AdapterConfig {
 
     fn from_fields(fields: &Fields<'_>, ranks: Vec<(String, Value)>, alphas: Vec<(String, Value)>) -> Result<Self, ConfigError> {
         only(fields, "peft_type", &[json!("LORA")], true)?;
+        for (key, patterns) in [("rank_pattern", &ranks), ("alpha_pattern", &alphas)] {
+            if patterns.len() > MOST_ENTRIES {
+                return Err(few(key, patterns.len()));
+            }
+        }
         only(fields, "task_type", &[json!("CAUSAL_LM")], false)?;
         only(fields, "bias", &[json!("none")], false)?;
         if let Some(begun) = fields.get("init_lora_weights")
@@ -243,6 +250,7 @@ fn modules(fields: &Fields<'_>, key: &str) -> Result<Option<Modules>, ConfigErro
         Value::String(text) if text.to_lowercase() == "all-linear" => Ok(Some(Modules::AllLinear)),
         Value::String(text) => Ok(Some(Modules::Pattern(text.clone()))),
         Value::Array(list) if list.is_empty() => Ok(None),
+        Value::Array(list) if list.len() > MOST_ENTRIES => Err(few(key, list.len())),
         Value::Array(list) => {
             let names: Option<Vec<String>> = list.iter().map(|name| name.as_str().map(str::to_string)).collect();
             names.map(|names| Some(Modules::Named(names))).ok_or_else(wrong)
@@ -257,6 +265,11 @@ fn numbers(value: &Value) -> Option<Vec<u64>> {
         Value::Array(list) => list.iter().map(Value::as_u64).collect(),
         one => Some(vec![one.as_u64()?]),
     }
+}
+
+/// Refuses so many entries: each is tried on every module.
+fn few(key: &str, count: usize) -> ConfigError {
+    ConfigError::new(key, format!("{count} entries"), format!("give at most {MOST_ENTRIES}"))
 }
 
 fn valued<T>(
@@ -312,6 +325,22 @@ mod tests {
             config[key] = value.clone();
         }
         AdapterConfig::parse(&config.to_string(), Path::new("a/adapter_config.json"))
+    }
+
+    #[test]
+    fn more_entries_than_any_adapter_has_are_refused() {
+        let names: Vec<String> = (0..=MOST_ENTRIES).map(|i| format!("m{i}")).collect();
+        let patterns: serde_json::Map<String, Value> = names.iter().map(|name| (name.clone(), json!(2))).collect();
+        for (key, value) in [
+            ("target_modules", json!(names)),
+            ("exclude_modules", json!(names)),
+            ("modules_to_save", json!(names)),
+            ("rank_pattern", json!(patterns)),
+            ("alpha_pattern", json!(patterns)),
+        ] {
+            let error = with(json!({ key: value })).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}` is 4097 entries: give at most 4096")), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::AdapterConfig;
-use super::modules::within;
+use super::modules::is_saved;
 use super::shape::AdapterShape;
 use crate::arch::{Layout, ModelConfig};
 use crate::card::ModelCard;
@@ -18,10 +18,12 @@ use crate::tokenizer::Tokenizer;
 pub const CONFIG: &str = "adapter_config.json";
 /// Its tensors there.
 pub const WEIGHTS: &str = "adapter_model.safetensors";
+/// Its tensors as a pickle, which is never read.
+const PICKLE: &str = "adapter_model.bin";
 /// What peft puts before the name of every module.
 const PREFIX: &str = "base_model.model.";
 /// Longest `adapter_config.json` that is read.
-const LONGEST_CONFIG: u64 = 1 << 24;
+const LONGEST_CONFIG: u64 = 1 << 20;
 
 /// Whether a directory holds an adapter and no whole model.
 ///
@@ -32,7 +34,7 @@ pub fn is_adapter(dir: &Path) -> Result<bool, LoadError> {
         return Ok(false);
     }
     let whole = [checkpoint::SINGLE, checkpoint::INDEX].into_iter().find(|file| dir.join(file).exists());
-    match whole.filter(|_| dir.join(WEIGHTS).exists()) {
+    match whole.filter(|_| dir.join(WEIGHTS).exists() || dir.join(PICKLE).exists()) {
         Some(file) => Err(LoadError::TwoModels { path: dir.into(), whole: file.into() }),
         None => Ok(whole.is_none()),
     }
@@ -185,7 +187,7 @@ fn names(module: &str, table: bool) -> [String; 2] {
 /// The tensors of a directory's adapter.
 fn weights_of(dir: &Path) -> Result<PathBuf, LoadError> {
     let path = dir.join(WEIGHTS);
-    let pickle = dir.join("adapter_model.bin");
+    let pickle = dir.join(PICKLE);
     match (path.exists(), pickle.exists()) {
         (true, _) => Ok(path),
         (false, true) => Err(LoadError::Pickle { path: pickle }),
@@ -223,7 +225,7 @@ impl<'a> Wanted<'a> {
         }
         let (arch, tied) = (base.arch(), base.arch().decoder().head.tied);
         for module in &config.modules_to_save {
-            let held = |name: &str| within(name.rsplit_once('.').map_or(name, |(module, _)| module), module).is_some();
+            let held = |name: &str| is_saved(name.rsplit_once('.').map_or(name, |(module, _)| module), module);
             let table = arch.decoder().embedding.tokens;
             if tied && (held(arch.decoder().head.name) || held(table)) {
                 let mend = "the model's table of tokens is also its last product, of which an adapter brings one; not supported";

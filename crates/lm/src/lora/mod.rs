@@ -10,7 +10,7 @@ mod files;
 mod modules;
 mod shape;
 
-pub use config::{AdapterConfig, Layers, Modules};
+pub use config::{AdapterConfig, LARGEST_RANK, Layers, Modules};
 pub use engine::adapter_engine;
 pub use files::{Adapter, CONFIG, WEIGHTS, is_adapter, read_config};
 pub use modules::ends as module_ends;

@@ -92,7 +92,7 @@ pub(super) fn choose(config: &AdapterConfig, model: &ModelConfig) -> Result<Vec<
     let targets = Test::new("target_modules", &config.targets)?;
     let exclude = config.exclude.as_ref().map(|exclude| Test::new("exclude_modules", exclude)).transpose()?;
     let layers = config.layers.as_ref().map(InLayers::new).transpose()?;
-    let saved = |name: &str| config.modules_to_save.iter().any(|save| within(name, save).is_some());
+    let saved = |name: &str| config.modules_to_save.iter().any(|save| is_saved(name, save));
     let mut chosen = Vec::new();
     for module in &all {
         let test = |name: &str| -> Result<bool, ConfigError> {
@@ -157,10 +157,11 @@ pub(super) fn ends_with(name: &str, end: &str) -> bool {
     name.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// What of the dotted `name` follows the first module whose name ends with `module`; empty when it is that one.
-pub(super) fn within<'a>(name: &'a str, module: &str) -> Option<&'a str> {
+/// Whether the dotted `name` is, or lies in, a module whose name ends with `end`: in the middle of a word too, as peft has it for
+/// `modules_to_save`.
+pub(super) fn is_saved(name: &str, end: &str) -> bool {
     let stops = name.match_indices('.').map(|(at, _)| at).chain([name.len()]);
-    stops.into_iter().find(|&at| ends_with(&name[..at], module)).map(|at| &name[at..])
+    stops.into_iter().any(|at| name[..at].ends_with(end))
 }
 
 fn words(modules: &Modules) -> String {
@@ -231,7 +232,13 @@ impl<'a> InLayers<'a> {
 
 /// A regular expression, `typed` under `key`, in the frame that says what it must fit.
 fn compiled(key: &str, framed: &str, typed: &str) -> Result<Regex, ConfigError> {
-    let wrong = |why: String| ConfigError::new(key, format!("{typed:?}"), format!("not a usable regular expression: {why}"));
+    let wrong = |why: String| {
+        ConfigError::new(
+            key,
+            format!("{typed:?}"),
+            format!("not a usable regular expression, or too large a one: {why}; give a simpler one"),
+        )
+    };
     if framed.len() > LONGEST_PATTERN {
         return Err(ConfigError::new(key, format!("a pattern of {} bytes", typed.len()), "give a shorter one"));
     }

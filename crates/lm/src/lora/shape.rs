@@ -16,6 +16,9 @@ pub struct Pair {
     pub module: String,
     /// Whether the weight is a table of looked-up rows, whose pair peft names otherwise.
     pub table: bool,
+    /// Whether transformers 5 has the module under another name in memory than in checkpoints, so that peft looks for the
+    /// pair under either, by version.
+    pub renamed: bool,
     /// Its place in the model's flat vector.
     pub weight: Range<usize>,
     /// Width of what goes in.
@@ -60,6 +63,7 @@ impl AdapterShape {
                 b: place(rank * module.outputs),
                 module: module.name,
                 table: module.kind == Kind::Table,
+                renamed: module.alias.is_some(),
                 weight: module.weight,
                 inputs: module.inputs,
                 outputs: module.outputs,

@@ -43,15 +43,36 @@ impl Tokenizer {
         }
     }
 
+    /// The tokenizer of the directory `dir` for the model at `model`, another directory or a GGUF file, which says what begins and ends
+    /// a text: an adapter's own upon a base.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_for(dir: &Path, model: &Path) -> Result<Self, LoadError> {
+        if dir == model {
+            return Self::load(dir);
+        }
+        match gguf::find(model)? {
+            Some(file) => Self::of_files(dir, |found| {
+                found.settings.push(Gguf::open(&file)?.token_ids());
+                Ok(())
+            }),
+            None => Self::of_files(dir, |found| found.take_model(model)),
+        }
+    }
+
     fn of_directory(dir: &Path) -> Result<Self, LoadError> {
+        Self::of_files(dir, |found| found.take_model(dir))
+    }
+
+    /// A tokenizer's files in `dir`, and what the model says.
+    fn of_files(dir: &Path, model: impl FnOnce(&mut Found) -> Result<(), LoadError>) -> Result<Self, LoadError> {
         let path = dir.join(TOKENIZER);
         let mut found = Found::default();
         let mend = "a model directory holds config.json, model.safetensors and tokenizer.json";
         found.files.insert(TOKENIZER, read_text(&path, mend)?);
         found.take(dir, &[CHAT_JINJA, CHAT_JSON, SETTINGS, SPECIALS])?;
-        for name in [CONFIG, GENERATION] {
-            found.take_settings(dir, name)?;
-        }
+        model(&mut found)?;
         Self::assemble(found.files, &found.settings).map_err(|why| LoadError::Tokenizer { path, why })
     }
 
@@ -82,10 +103,25 @@ impl Tokenizer {
             found.insert(file, name, text)?;
         }
         found.settings.push(gguf.token_ids());
-        Self::assemble(found.files, &found.settings).map_err(|why| {
+        let rebuilt = Self::assemble(found.files, &found.settings).and_then(Self::with_ids_as_written);
+        rebuilt.map_err(|why| {
             let why = format!("its tokenizer cannot be rebuilt ({why}): put the model's tokenizer.json beside it");
             LoadError::Tokenizer { path: file.into(), why }
         })
+    }
+}
+
+impl Tokenizer {
+    /// Refuses a tokenizer of which the library gave an added token another id than the file does: it goes by its own count.
+    fn with_ids_as_written(self) -> Result<Self, String> {
+        let json: Value = self.files.get(TOKENIZER).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        for token in json["added_tokens"].as_array().into_iter().flatten() {
+            let id = token["content"].as_str().and_then(|text| self.inner.token_to_id(text));
+            if id.map(u64::from) != token["id"].as_u64() {
+                return Err(format!("token {} would not get the id {}", token["content"], token["id"]));
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -115,6 +151,11 @@ impl Found {
         }
         self.files.insert(name, text);
         Ok(())
+    }
+
+    /// Takes what the model's own files say.
+    fn take_model(&mut self, dir: &Path) -> Result<(), LoadError> {
+        [CONFIG, GENERATION].into_iter().try_for_each(|name| self.take_settings(dir, name))
     }
 
     /// Takes what a file of the model says, if it is there.

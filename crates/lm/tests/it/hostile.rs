@@ -24,6 +24,11 @@ fn each_is_refused(folder: &str, name: &str, read: fn(&Path) -> Result<(), LoadE
 }
 
 #[test]
+fn checkpoints() {
+    each_is_refused("safetensors", "model.safetensors", |dir| Model::load(dir).map(drop));
+}
+
+#[test]
 fn tokenizers() {
     each_is_refused("tokenizer", "tokenizer.json", |dir| Tokenizer::load(dir).map(drop));
 }

@@ -105,7 +105,7 @@ pub(super) fn json(header: &Header, vocabulary: &Vocabulary<'_>) -> Result<Json,
             "fuse_unk": false,
             "byte_fallback": false,
             "ignore_merges": way.ignores_merges,
-            "vocab": vocabulary.vocab(),
+            "vocab": vocabulary.vocab(str::to_string)?,
             "merges": merges(list(header, "merges")?)?,
         },
     }))

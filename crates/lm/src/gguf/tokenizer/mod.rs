@@ -187,9 +187,17 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// `vocab` of a tokenizer's model. Tokens that stand for no text of their own are here too, so that ids are told by the file
-    /// and do not follow from an order.
-    fn vocab(&self) -> Json {
-        self.used().map(|(id, text, _)| (text.to_string(), json!(id))).collect::<serde_json::Map<_, _>>().into()
+    /// and do not follow from an order; the library looks up an added token by its text, so `spell` gives that of one here too.
+    fn vocab(&self, spell: impl Fn(&str) -> String) -> Result<Json, Reason> {
+        let mut ids = serde_json::Map::new();
+        for (id, text, kind) in self.used() {
+            let text = if kind == Kind::UserDefined { spell(text) } else { text.to_string() };
+            let shown = super::source::shown(&text);
+            if let Some(other) = ids.insert(text, json!(id)) {
+                return Err(format!("tokens {other} and {id} are both \"{shown}\""));
+            }
+        }
+        Ok(ids.into())
     }
 
     /// `added_tokens`: what is found in a text before it is cut; control tokens are special. `spell` gives the text of one.

@@ -15,12 +15,17 @@ const BLANK: &str = "▁";
 /// Pieces beyond this are refused, in bytes: all ways to cut one in two are tried.
 const LONGEST_PIECE: usize = 256;
 
+/// Pairs beyond this are refused: a vocabulary of 128 thousand pieces has about a million.
+const MOST_PAIRS: usize = 1 << 22;
+
 /// The content of `tokenizer.json`.
 pub(super) fn json(header: &Header, vocabulary: &Vocabulary<'_>) -> Result<Json, Reason> {
     let merges = match header.metadata.get("tokenizer.ggml.merges") {
         Some(_) => merges(list(header, "merges")?)?,
         None => merges_by_score(header, vocabulary)?,
     };
+    // converters of old wrote blanks in user-defined tokens as in pieces
+    let spell = |text: &str| text.replace(BLANK, " ");
     let prefix = flag(header, "add_space_prefix")?.unwrap_or(true);
     let replace = |from: &str, to: &str| json!({ "type": "Replace", "pattern": { "String": from }, "content": to });
     let mut normalizers = vec![replace(" ", BLANK)];
@@ -35,8 +40,7 @@ pub(super) fn json(header: &Header, vocabulary: &Vocabulary<'_>) -> Result<Json,
         "version": "1.0",
         "truncation": null,
         "padding": null,
-        // converters of old wrote blanks in user-defined tokens as in pieces
-        "added_tokens": vocabulary.added(|text| text.replace(BLANK, " ")),
+        "added_tokens": vocabulary.added(spell),
         "normalizer": { "type": "Sequence", "normalizers": normalizers },
         "pre_tokenizer": null,
         "post_processor": post_processor(header),
@@ -50,7 +54,7 @@ pub(super) fn json(header: &Header, vocabulary: &Vocabulary<'_>) -> Result<Json,
             "fuse_unk": true,
             "byte_fallback": bytes == 256,
             "ignore_merges": false,
-            "vocab": vocabulary.vocab(),
+            "vocab": vocabulary.vocab(spell)?,
             "merges": merges,
         },
     }))
@@ -93,6 +97,9 @@ fn merges_by_score(header: &Header, vocabulary: &Vocabulary<'_>) -> Result<Json,
         }
         own.sort_by_key(|(ids, _)| *ids);
         all.extend(own.into_iter().map(|(_, merge)| merge));
+        if all.len() > MOST_PAIRS {
+            return Err(format!("more than {MOST_PAIRS} pairs of tokens make a token"));
+        }
     }
     // some converters write one score for all, in which no order is left
     if let Some(first) = all.first()

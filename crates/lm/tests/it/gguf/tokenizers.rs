@@ -84,6 +84,25 @@ fn a_prefix_is_left_out_where_the_file_says_so() {
 }
 
 #[test]
+fn a_token_of_blanks_keeps_its_id_however_it_is_written() {
+    let parts = Parts::read("tokenizer-sentence-pieces.gguf");
+    let list = |key: &str| match parts.keys.iter().find(|(name, _)| name == key) {
+        Some((_, Value::List(list))) => list.clone(),
+        _ => panic!("{key} is a list"),
+    };
+    let mut tokens = list("tokenizer.ggml.tokens");
+    let id = tokens.iter().position(|token| matches!(token, Value::Text(text) if text == "<tool>")).unwrap();
+    for written in ["\u{2581}\u{2581}\u{2581}", "   "] {
+        tokens[id] = Value::Text(written.into());
+        let (_dir, path) = parts.clone().with("tokenizer.ggml.tokens", Value::List(tokens.clone())).save();
+        let tokenizer = Tokenizer::load(&path).unwrap();
+        let ids = tokenizer.encode("the   miller");
+        assert!(ids.contains(&(id as u32)), "{written:?}: {id} in {ids:?}");
+        assert_eq!(tokenizer.max_id() as usize + 1, tokens.len());
+    }
+}
+
+#[test]
 fn merges_in_the_file_are_taken_before_scores() {
     let scored = Tokenizer::load(&fixture("tokenizer-sentence-pieces.gguf")).unwrap();
     let json: Json = serde_json::from_str(scored.json()).unwrap();
