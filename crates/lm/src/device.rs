@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::guard::guarded;
+
 /// What a device is called: `cpu`, `cuda`, `cuda:N` or `metal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceName {
@@ -102,10 +104,12 @@ impl Device {
                 candle_core::cuda::set_gemm_reduced_precision_f32(false);
                 // One stream for all workers. candle's default is a stream for each thread, between which nothing waits: a tensor
                 // uploaded by one worker could be read by another before it has arrived.
-                candle_core::Device::new_cuda_with_stream(ordinal.unwrap_or(0))
+                guarded(|| candle_core::Device::new_cuda_with_stream(ordinal.unwrap_or(0)))
             }
-            DeviceName::Metal => candle_core::Device::new_metal(0),
+            DeviceName::Metal => guarded(|| candle_core::Device::new_metal(0)),
         };
+        // drivers that are not there can be a panic below
+        let opened = opened.map_err(|why| DeviceError::NotOpened { why })?;
         // with RUST_BACKTRACE candle adds lines to its errors
         let first_line = |error: candle_core::Error| error.to_string().lines().next().unwrap_or_default().to_string();
         let opened = opened.map_err(|error| DeviceError::NotOpened { why: first_line(error) })?;
