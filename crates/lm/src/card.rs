@@ -61,7 +61,6 @@ mod tests {
             tags: vec!["no".into()],
             base_model: Some("a: b".into()),
             body: "Trained on answers.".into(),
-            ..ModelCard::default()
         };
         let readme = card.readme();
         assert!(readme.starts_with("---\nbase_model: \"a: b\"\nlibrary_name: transformers\n"));

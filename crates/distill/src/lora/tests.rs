@@ -115,7 +115,7 @@ fn what_cannot_be_trained_is_refused_by_its_key() {
 
 #[test]
 fn a_pair_that_peft_could_miss_is_not_kept_as_an_adapter() {
-    let examples = lm::ModelConfig::examples();
+    let examples = ModelConfig::examples();
     let config = examples.iter().find(|config| config.model_type() == "gpt_neox" && !config.arch().decoder().head.tied).unwrap();
     for target in ["embed_out", "lm_head"] {
         let merged = lora(2, &[target, "query_key_value"]);
