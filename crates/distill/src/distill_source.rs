@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lm::Model;
-use oracle::{Exchange, TokenId};
+use oracle::{ConfigError, Exchange, TokenId};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ConfigError, DistillError};
+use crate::error::DistillError;
 use crate::loss::{LawsAt, Loss, RowTargets};
 use crate::served::{Served, ShownLaw};
 use crate::shown::ShownLaws;

@@ -1,27 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use lm::RunError;
-use oracle::OracleError;
+use oracle::{ConfigError, OracleError};
 use store::StoreError;
-
-/// A setting that cannot be used, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` = {value}: {mend}")]
-pub struct ConfigError {
-    /// The key, relative to the struct it belongs to.
-    pub key: String,
-    /// The value found there.
-    pub value: String,
-    /// What would be accepted.
-    pub mend: String,
-}
-
-impl ConfigError {
-    /// An error about `key`, whose `value` should be changed as `mend` says.
-    pub fn new(key: impl Into<String>, value: impl ToString, mend: impl Into<String>) -> Self {
-        Self { key: key.into(), value: value.to_string(), mend: mend.into() }
-    }
-}
 
 /// Why a transcript, a training or a measurement was not finished.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lm::{Model, Row, Runtime};
-use oracle::{Exchange, Query, Sampling, ServedLaw, Stop, Surface, TokenId};
+use oracle::{ConfigError, Exchange, Query, Sampling, ServedLaw, Stop, Surface, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::distill_source::{DistillSource, VisitOrder};
-use crate::error::{ConfigError, DistillError};
+use crate::error::DistillError;
 use crate::loss::{FullKl, Loss, ScaledLoss, SequenceKd};
 use crate::served::Served;
 use crate::shown::ShownLaws;

@@ -23,7 +23,7 @@ mod transcript;
 
 pub use cost::Cost;
 pub use distill_source::{Compute, DistillSource, VisitOrder};
-pub use error::{ConfigError, DistillError};
+pub use error::DistillError;
 pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, fidelity, held_out};
 pub use implant::{ImplantConfig, ImplantItem, ImplantReport, Regulariser, answered, implant};
 pub use lora::{LoraConfig, SavedAs};

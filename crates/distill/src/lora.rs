@@ -1,8 +1,8 @@
 use lm::lora::{AdapterConfig, AdapterShape, LARGEST_RANK, Modules};
 use lm::{Model, ModelConfig};
+use oracle::ConfigError;
 use serde::{Deserialize, Serialize};
 
-use crate::error::ConfigError;
 use crate::train::AdapterTraining;
 
 /// The word that stands for every matrix product of the blocks.
@@ -81,7 +81,7 @@ impl LoraConfig {
         for (index, target) in self.targets.iter().enumerate() {
             let alone = AdapterConfig { targets: targets(std::slice::from_ref(target)), ..self.adapter() };
             let key = format!("targets[{index}]");
-            let pairs = AdapterShape::new(&alone, model).map_err(|error| ConfigError::new(&key, target, error.mend))?;
+            let pairs = AdapterShape::new(&alone, model).map_err(|error| ConfigError::new(&key, target, error.remedy))?;
             for pair in pairs.pairs() {
                 if pair.table {
                     return Err(ConfigError::new(&key, target, "tables of tokens are not trained by an adapter; drop it"));
@@ -101,7 +101,7 @@ impl LoraConfig {
                 }
             }
         }
-        AdapterShape::new(&self.adapter(), model).map_err(|error| ConfigError::new("targets", error.value, error.mend))
+        AdapterShape::new(&self.adapter(), model).map_err(|error| ConfigError::new("targets", error.value, error.remedy))
     }
 
     /// The training of an adapter upon `base`, begun as `seed` draws it.

@@ -156,7 +156,7 @@ impl Shapes {
         }
         let Some(Err(error)) = world.student.lora.as_ref().map(|lora| lora.shape(&self.student)) else { return Ok(()) };
         let key = if error.key == "rank" { "student.lora.rank" } else { "student.lora.targets" };
-        Err(ShapeError { key, what: format!("{} does not fit the student", error.value), mend: error.mend })
+        Err(ShapeError { key, what: format!("{} does not fit the student", error.value), mend: error.remedy })
     }
 
     /// Refuses secret keys that some model is too short to be asked.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::arch::ConfigError;
+use oracle::ConfigError;
 
 /// Why a model directory could not be loaded. Messages name file, key and value, and what to do.
 #[derive(Debug, thiserror::Error)]

@@ -22,7 +22,7 @@ pub mod testing;
 
 pub use canary::{Canary, CanaryConfig, CanaryMeasurement, PlantedText};
 pub use key::Key;
-pub use mark::{ALPHA, Claim, ConfigError, Cost, Family, Mark, MarkError, MarkInfo, Suspect};
+pub use mark::{ALPHA, Claim, Cost, Family, Mark, MarkError, MarkInfo, Suspect};
 pub use probe::{Comparison, Probe, ProbeConfig, ProbeMeasurement, Reference, TrainingItem};
 pub use watermark::{Detection, Watermark, WatermarkConfig};
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use oracle::{Access, Oracle, OracleError};
+use oracle::{Access, ConfigError, Oracle, OracleError};
 use serde::{Deserialize, Serialize};
 
 /// The level at which evidence counts as proof (DESIGN 6); `units_to_detect` in an evidence is read at this level.
@@ -144,30 +144,6 @@ impl<'a> Suspect<'a> {
 impl fmt::Debug for Suspect<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Suspect").field("surface", self.oracle.surface()).field("access", &self.access).finish()
-    }
-}
-
-/// A configured value that cannot be, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value}: {mend}")]
-pub struct ConfigError {
-    /// Dotted key, from the mark's name downwards (`kgw.gamma`).
-    pub key: String,
-    /// What was given.
-    pub value: String,
-    /// What to write instead.
-    pub mend: String,
-}
-
-impl ConfigError {
-    /// An error about one key of a mark's own table.
-    pub fn new(key: impl Into<String>, value: impl fmt::Display, mend: impl Into<String>) -> Self {
-        Self { key: key.into(), value: value.to_string(), mend: mend.into() }
-    }
-
-    /// The same error, seen from the table `outer` around it.
-    pub fn within(self, outer: &str) -> Self {
-        Self { key: format!("{outer}.{}", self.key), ..self }
     }
 }
 

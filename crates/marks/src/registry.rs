@@ -1,7 +1,9 @@
 //! One registration per mark: a line in a folder's `mod.rs` makes the configuration enum, its schema, the listing, and
 //! puts the mark before every test that is written over the registry.
 
-use crate::mark::{ConfigError, MarkInfo};
+use oracle::ConfigError;
+
+use crate::mark::MarkInfo;
 
 /// What the configuration of every mark can do, whatever its family.
 pub trait MarkConfig {
@@ -51,8 +53,8 @@ macro_rules! registry {
             /// Refuses values that cannot be.
             ///
             /// # Errors
-            /// A [`ConfigError`](crate::ConfigError) naming key (from the mark's name downwards), value and mend.
-            pub fn validate(&self) -> Result<(), $crate::mark::ConfigError> {
+            /// A [`ConfigError`](oracle::ConfigError) naming key (from the mark's name downwards), value and mend.
+            pub fn validate(&self) -> Result<(), oracle::ConfigError> {
                 self.config().validate().map_err(|error| error.within(self.name()))
             }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use crate::testing::ToyCodec;
@@ -140,7 +141,7 @@ fn impossible_values_are_refused_by_key_value_and_mend() {
         let error = check(&table).unwrap().expect_err(&format!("{mark}.{key} takes {shown}"));
         assert_eq!(error.key, format!("{mark}.{key}"));
         assert!(error.value.starts_with(shown), "{error}");
-        assert!(error.mend.starts_with("use "), "{error}");
+        assert!(error.remedy.starts_with("use "), "{error}");
     }
 }
 

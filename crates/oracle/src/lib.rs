@@ -5,11 +5,13 @@
 //! cannot look at weights unless its [`Access`] says so.
 
 mod codec;
+mod config_error;
 mod exchange;
 mod processor;
 mod surface;
 
 pub use codec::Codec;
+pub use config_error::ConfigError;
 pub use exchange::{Exchange, Query, Sampling, ScoreItem, Stop};
 pub use processor::{KeyedSet, LogitsProcessor, ProcessorStage, Raised};
 pub use surface::{Access, ServedLaw, Surface};

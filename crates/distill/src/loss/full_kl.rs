@@ -1,9 +1,8 @@
 use kernels::{rowloss::kl_to_teacher, vecmath};
-use oracle::{Access, TokenId};
+use oracle::{Access, ConfigError, TokenId};
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, Shown};
-use crate::error::ConfigError;
 
 /// `tau^2 KL(q_tau || p_tau)` over the whole vocabulary (Hinton, Vinyals and Dean 2015, section 2, with
 /// lambda = 1). The factor keeps the size of the gradient independent of the temperature.

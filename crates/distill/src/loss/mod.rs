@@ -10,9 +10,9 @@ mod rows;
 
 use std::sync::Arc;
 
-use oracle::{Access, Surface, TokenId};
+use oracle::{Access, ConfigError, Surface, TokenId};
 
-use crate::error::{ConfigError, DistillError};
+use crate::error::DistillError;
 pub use rows::{LawsAt, RowTargets, ScaledLoss};
 
 /// What a surface showed of the teacher's law at one position, besides the token itself.

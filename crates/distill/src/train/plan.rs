@@ -1,6 +1,5 @@
+use oracle::ConfigError;
 use serde::{Deserialize, Serialize};
-
-use crate::error::ConfigError;
 
 /// Shape of the learning rate after warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

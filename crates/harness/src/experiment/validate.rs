@@ -144,12 +144,12 @@ impl Check<'_> {
         }
     }
 
-    fn architecture(&mut self, key: &str, error: &lm::arch::ConfigError) {
+    fn architecture(&mut self, key: &str, error: &oracle::ConfigError) {
         let key = match self.loaded.inner_table(key) {
             Some(variant) => format!("{key}.{variant}.{}", error.key),
             None => key.to_string(),
         };
-        self.problem(&key, "does not fit", error.mend.clone());
+        self.problem(&key, "does not fit", error.remedy.clone());
     }
 
     fn rows(&mut self, key: &str, tokens: u64, row_tokens: usize, batch_rows: usize, peak_lr: f64) {
@@ -212,14 +212,14 @@ impl Check<'_> {
             self.problem("marks", "no mark at all", "add a `watermark`, a `canary` or `probes`");
         }
         if let Some(Err(error)) = marks.watermark.as_ref().map(marks::WatermarkConfig::validate) {
-            self.problem(&format!("marks.watermark.{}", error.key), "out of range", error.mend);
+            self.problem(&format!("marks.watermark.{}", error.key), "out of range", error.remedy);
         }
         if let Some(Err(error)) = marks.canary.as_ref().map(marks::CanaryConfig::validate) {
-            self.problem(&format!("marks.canary.{}", error.key), "out of range", error.mend);
+            self.problem(&format!("marks.canary.{}", error.key), "out of range", error.remedy);
         }
         for (index, probe) in marks.probes.iter().enumerate() {
             if let Err(error) = probe.validate() {
-                self.problem(&format!("marks.probes[{index}].{}", error.key), "out of range", error.mend);
+                self.problem(&format!("marks.probes[{index}].{}", error.key), "out of range", error.remedy);
             }
             if marks.probes[..index].iter().any(|earlier| earlier.name() == probe.name()) {
                 self.problem(
@@ -239,7 +239,7 @@ impl Check<'_> {
             (Some(_), None) => self.problem("marks.implant", "no probe to implant", "drop it, or add a probe that is planted"),
             (Some(implant), Some(_)) => {
                 if let Err(error) = implant.validate() {
-                    self.problem(&format!("marks.implant.{}", error.key), "out of range", error.mend);
+                    self.problem(&format!("marks.implant.{}", error.key), "out of range", error.remedy);
                 }
             }
             (None, None) => {}
@@ -321,7 +321,7 @@ impl Check<'_> {
             let key = format!("distill[{index}]");
             let loss = channel.loss.build();
             if let Err(error) = channel.loss.validate() {
-                self.problem(&format!("{key}.loss.{}.{}", loss.name(), error.key), "out of range", error.mend);
+                self.problem(&format!("{key}.loss.{}.{}", loss.name(), error.key), "out of range", error.remedy);
             }
             if let Err(error) = check_surface(&*loss, &channel.surface) {
                 self.problem(&format!("{key}.loss"), error.to_string(), "");
@@ -354,7 +354,7 @@ impl Check<'_> {
     fn student(&mut self, experiment: &Experiment) {
         let student = &experiment.student;
         if let Err(error) = student.compute.validate() {
-            self.problem(&format!("student.{}", error.key), "out of range", error.mend);
+            self.problem(&format!("student.{}", error.key), "out of range", error.remedy);
         }
         self.student_tokenizer(experiment);
         self.single_pass(experiment);

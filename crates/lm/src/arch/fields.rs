@@ -4,27 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use oracle::TokenId;
+use oracle::{ConfigError, TokenId};
 use serde_json::{Map, Value};
-
-/// A configuration that cannot be used: which key, what it says, and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` is {value}: {mend}")]
-pub struct ConfigError {
-    /// The key.
-    pub key: String,
-    /// Its value, or `missing`.
-    pub value: String,
-    /// What to do about it.
-    pub mend: String,
-}
-
-impl ConfigError {
-    /// An error about `key`.
-    pub fn new(key: &str, value: impl ToString, mend: impl Into<String>) -> Self {
-        Self { key: key.into(), value: value.to_string(), mend: mend.into() }
-    }
-}
 
 /// Keys that describe the file, its training or its use, never what the model computes. Keys with a leading underscore
 /// count as such too.
@@ -110,7 +91,7 @@ pub const LONGEST: usize = 1 << 24;
 /// Naming the first of them.
 pub fn check_sizes(sizes: &[(&str, usize, usize)]) -> Result<(), ConfigError> {
     match sizes.iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
-        Some((key, value, most)) => Err(ConfigError::new(key, value, format!("give a whole number from 1 to {most}"))),
+        Some((key, value, most)) => Err(ConfigError::new(*key, value, format!("give a whole number from 1 to {most}"))),
         None => Ok(()),
     }
 }
@@ -121,7 +102,7 @@ pub fn check_sizes(sizes: &[(&str, usize, usize)]) -> Result<(), ConfigError> {
 /// Naming the first of them.
 pub fn check_positive(numbers: &[(&str, f64)]) -> Result<(), ConfigError> {
     match numbers.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
-        Some((key, value)) => Err(ConfigError::new(key, value, "give a number above 0")),
+        Some((key, value)) => Err(ConfigError::new(*key, value, "give a number above 0")),
         None => Ok(()),
     }
 }

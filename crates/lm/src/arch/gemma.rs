@@ -1,11 +1,12 @@
 //! Gemma (Mesnard et al. 2024, arXiv 2403.08295): a Llama with scaled embeddings, gains around one and GELU gates. Reference:
 //! `GemmaForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::{Activation, Block, Decoder, NormKind};
 use super::rotary::{Defaults, RotaryShape, example_tokens};
-use super::{Arch, ConfigError, Fields, TokenIds, llama};
+use super::{Arch, Fields, TokenIds, llama};
 
 /// What the `config.json` of a Gemma says.
 #[derive(Debug, Clone, PartialEq)]

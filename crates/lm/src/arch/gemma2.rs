@@ -1,13 +1,14 @@
 //! Gemma 2 (Riviere et al. 2024, arXiv 2408.00118): norms before and after, soft caps, windows in every other layer.
 //! Reference: `Gemma2ForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::{Activation, Attention, Block, Decoder};
 use super::fields::LONGEST;
 use super::gemma::{DEFAULTS, TANH};
 use super::rotary::{RotaryShape, example_tokens, merged};
-use super::{Arch, ConfigError, Fields, TokenIds, Windows, gemma, llama};
+use super::{Arch, Fields, TokenIds, Windows, gemma, llama};
 
 /// What the `config.json` of a Gemma 2 says.
 #[derive(Debug, Clone, PartialEq)]

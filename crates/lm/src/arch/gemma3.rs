@@ -1,6 +1,7 @@
 //! Gemma 3, text (Kamath et al. 2025, arXiv 2503.19786): a Gemma 2 with norms of queries and keys instead of caps, five layers
 //! with a window for each without, and other rotary positions in the former. Reference: `Gemma3ForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::{Activation, Decoder, HeadNorms, Norm, NormKind, Rope};
@@ -9,7 +10,7 @@ use super::gemma::{DEFAULTS, TANH};
 use super::gemma2::GemmaCaps;
 use super::rope_keys::{RopeKeys, rope_object};
 use super::rotary::{Defaults, RotaryShape, example_tokens, merged, part_of};
-use super::{Arch, ConfigError, Fields, TokenIds, Windows, gemma};
+use super::{Arch, Fields, TokenIds, Windows, gemma};
 
 /// What the `config.json` of a Gemma 3 says.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +105,7 @@ fn rope(fields: &Fields<'_>, default: f64) -> Result<(RopeKeys, f64), ConfigErro
             if let Some((key, value)) =
                 map.iter().find(|(key, _)| !["full_attention", "sliding_attention"].contains(&key.as_str()))
             {
-                return Err(ConfigError::new(&format!("rope_parameters.{key}"), value, "no kind of layer of this architecture"));
+                return Err(ConfigError::new(format!("rope_parameters.{key}"), value, "no kind of layer of this architecture"));
             }
             if let Some(value) = fields.get(OLDER) {
                 positive(OLDER, value)?;

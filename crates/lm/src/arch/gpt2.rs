@@ -1,6 +1,7 @@
 //! GPT-2 (Radford et al. 2019): learned positions, layer norms, one product for queries, keys and values. Reference:
 //! `GPT2LMHeadModel` of transformers.
 
+use oracle::ConfigError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use super::decoder::{
 };
 use super::fields::{DEEPEST, LONGEST, WIDEST, check_positive, check_sizes};
 use super::rotary::{example_tokens, merged};
-use super::{Arch, ConfigError, Fields, TokenIds};
+use super::{Arch, Fields, TokenIds};
 
 /// The shape of a GPT-2, as an experiment states it. Names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

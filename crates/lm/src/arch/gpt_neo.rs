@@ -1,6 +1,7 @@
 //! GPT-Neo (Black et al. 2021), the family of the TinyStories models: unscaled scores, windows in some layers. Reference:
 //! `GPTNeoForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use super::decoder::{
 };
 use super::fields::{DEEPEST, LONGEST, WIDEST, check_positive, check_sizes};
 use super::rotary::{example_tokens, merged};
-use super::{Arch, ConfigError, Fields, TokenIds, Windows};
+use super::{Arch, Fields, TokenIds, Windows};
 
 /// The shape of a GPT-Neo, as an experiment states it. Names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -212,7 +213,7 @@ fn local_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>, ConfigE
     for (key, value, list) in both.iter().flatten() {
         if list.as_ref().is_none_or(|list| list.len() != layers) {
             let mend = format!("give `global` or `local` for each of num_layers = {layers}");
-            return Err(ConfigError::new(key, value, mend));
+            return Err(ConfigError::new(*key, value, mend));
         }
     }
     let stated = both.into_iter().flatten().find_map(|(_, _, list)| list);

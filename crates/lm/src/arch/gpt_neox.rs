@@ -1,6 +1,7 @@
 //! GPT-NeoX (Black et al. 2022, arXiv 2204.06745), the family of Pythia: part of each head is turned, attention and
 //! feed-forward side by side. Reference: `GPTNeoXForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use super::decoder::{
 use super::fields::{DEEPEST, LONGEST, WIDEST, check_positive, check_sizes};
 use super::rope_keys::RopeKeys;
 use super::rotary::{example_tokens, merged};
-use super::{Arch, ConfigError, Fields, TokenIds, is_frequencies};
+use super::{Arch, Fields, TokenIds, is_frequencies};
 
 /// The shape of a GPT-NeoX, as an experiment states it. Names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -2,11 +2,12 @@
 //! positions, SiLU gates, grouped queries. Reference: `LlamaForCausalLM` of transformers.
 
 use kernels::llama::LlamaShape;
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::{Block, Decoder, Gate, Projections};
 use super::rotary::{Defaults, RotaryShape, example_tokens};
-use super::{Arch, ConfigError, Fields, TokenIds};
+use super::{Arch, Fields, TokenIds};
 
 /// What the `config.json` of a Llama says.
 #[derive(Debug, Clone, PartialEq)]

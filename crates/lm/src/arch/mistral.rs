@@ -2,11 +2,12 @@
 //! `MistralForCausalLM` of transformers.
 
 use kernels::llama::LlamaShape;
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::Decoder;
 use super::rotary::{Defaults, RotaryShape, example_tokens};
-use super::{Arch, ConfigError, Fields, TokenIds, llama};
+use super::{Arch, Fields, TokenIds, llama};
 
 /// What the `config.json` of a Mistral says.
 #[derive(Debug, Clone, PartialEq)]

@@ -33,13 +33,13 @@ use std::path::Path;
 
 use candle_core::{Result as TensorResult, Tensor};
 use kernels::llama::LlamaShape;
-use oracle::TokenId;
+use oracle::{ConfigError, TokenId};
 use serde::{Deserialize, Serialize};
 
 pub use cache::KvCache;
 use decoder::Decoder;
+pub use fields::Fields;
 pub(crate) use fields::WIDEST;
-pub use fields::{ConfigError, Fields};
 pub use gemma::GemmaConfig;
 pub use gemma2::{Gemma2Config, GemmaCaps};
 pub use gemma3::Gemma3Config;

@@ -1,11 +1,12 @@
 //! OLMo 2 (Walsh et al. 2025, arXiv 2501.00656): norms after attention and feed-forward instead of before, and norms over all
 //! queries and all keys. Reference: `Olmo2ForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::{Decoder, HeadNorms, Norm, NormKind};
 use super::rotary::{Defaults, RotaryShape, example_tokens, part_of};
-use super::{Arch, ConfigError, Fields, TokenIds, llama};
+use super::{Arch, Fields, TokenIds, llama};
 
 /// What the `config.json` of an OLMo 2 says.
 #[derive(Debug, Clone, PartialEq)]

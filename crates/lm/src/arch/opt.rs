@@ -1,6 +1,7 @@
 //! OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions that begin at the third row, ReLU. Reference: `OPTForCausalLM`
 //! of transformers.
 
+use oracle::ConfigError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use super::decoder::{
 };
 use super::fields::{DEEPEST, LONGEST, WIDEST, check_positive, check_sizes};
 use super::rotary::{example_tokens, merged};
-use super::{Arch, ConfigError, Fields, TokenIds};
+use super::{Arch, Fields, TokenIds};
 
 /// The shape of an OPT, as an experiment states it. Names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

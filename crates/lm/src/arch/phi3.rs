@@ -1,12 +1,13 @@
 //! Phi 3 (Abdin et al. 2024, arXiv 2404.14219): a Llama whose products are stacked, and whose heads may be turned in part.
 //! Reference: `Phi3ForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::{Decoder, Gate, Linear, Projections, Rope};
 use super::rope_keys::RopeKeys;
 use super::rotary::{Defaults, RotaryShape, example_tokens, part_of};
-use super::{Arch, ConfigError, Fields, TokenIds};
+use super::{Arch, Fields, TokenIds};
 
 /// What the `config.json` of a Phi 3 says.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,11 +1,12 @@
 //! Qwen 2 (Yang et al. 2024, arXiv 2407.10671): a Llama with biases on queries, keys and values. Reference:
 //! `Qwen2ForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::{Decoder, Projections};
 use super::rotary::{Defaults, RotaryShape, example_tokens, merged};
-use super::{Arch, ConfigError, Fields, TokenIds, Windows};
+use super::{Arch, Fields, TokenIds, Windows};
 
 /// What the `config.json` of a Qwen 2 says.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,11 +1,12 @@
 //! Qwen 3 (Yang et al. 2025, arXiv 2505.09388): a Llama with norms of queries and keys, head by head. Reference:
 //! `Qwen3ForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::{Decoder, HeadNorms, Norm, NormKind};
 use super::rotary::{Defaults, RotaryShape, example_tokens, merged, part_of};
-use super::{Arch, ConfigError, Fields, TokenIds, Windows, llama, qwen2};
+use super::{Arch, Fields, TokenIds, Windows, llama, qwen2};
 
 /// What the `config.json` of a Qwen 3 says.
 #[derive(Debug, Clone, PartialEq)]

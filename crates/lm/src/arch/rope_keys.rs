@@ -1,10 +1,11 @@
 //! What `config.json` says of rotary positions, in both dialects: `rope_theta` and `rope_scaling` (transformers 4), or
 //! `rope_parameters` (5).
 
+use oracle::ConfigError;
 use serde_json::{Map, Value};
 
 use super::decoder::RopeScaling;
-use super::fields::{ConfigError, Fields, positive};
+use super::fields::{Fields, positive};
 
 /// What `config.json` says of rotary positions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,7 +71,7 @@ pub fn rope_object(path: &str, value: &Value, default: RopeKeys) -> Result<RopeK
         value.map(|value| positive(&format!("{path}.{key}"), value)).transpose()
     };
     let need =
-        |key: &str| number(key)?.ok_or_else(|| ConfigError::new(&format!("{path}.{key}"), "missing", "give a number above 0"));
+        |key: &str| number(key)?.ok_or_else(|| ConfigError::new(format!("{path}.{key}"), "missing", "give a number above 0"));
     let kind = map.get("rope_type").or_else(|| map.get("type")).filter(|value| !value.is_null());
     let kind_name = kind.map_or(Some("default"), Value::as_str);
     let (scaling, own): (_, &[&str]) = match kind_name {
@@ -87,7 +88,7 @@ pub fn rope_object(path: &str, value: &Value, default: RopeKeys) -> Result<RopeK
         }
         _ => {
             let mend = "not supported for this architecture, only \"default\", \"linear\" and \"llama3\" are";
-            return Err(ConfigError::new(&format!("{path}.rope_type"), kind.unwrap_or(&Value::Null), mend));
+            return Err(ConfigError::new(format!("{path}.rope_type"), kind.unwrap_or(&Value::Null), mend));
         }
     };
     refuse_others(path, map, own)?;
@@ -102,7 +103,7 @@ fn refuse_others(path: &str, map: &Map<String, Value>, own: &[&str]) -> Result<(
         if !(value.is_null() || SHARED.contains(&key.as_str()) || own.contains(&key.as_str())) {
             let mend = "this option is not known for this kind of rotary scaling and could change results; remove it if it does not \
                         concern the model";
-            return Err(ConfigError::new(&format!("{path}.{key}"), value, mend));
+            return Err(ConfigError::new(format!("{path}.{key}"), value, mend));
         }
     }
     Ok(())
@@ -115,7 +116,7 @@ fn refuse_others(path: &str, map: &Map<String, Value>, own: &[&str]) -> Result<(
 pub fn check_scaling(path: &str, scaling: RopeScaling) -> Result<RopeScaling, ConfigError> {
     let (RopeScaling::Linear { factor } | RopeScaling::Llama3 { factor, .. }) = scaling;
     if !(factor.is_finite() && factor >= 1.0) {
-        return Err(ConfigError::new(&format!("{path}.factor"), factor, "give a number from 1 up"));
+        return Err(ConfigError::new(format!("{path}.factor"), factor, "give a number from 1 up"));
     }
     if let RopeScaling::Llama3 {
         low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: context, ..
@@ -123,10 +124,10 @@ pub fn check_scaling(path: &str, scaling: RopeScaling) -> Result<RopeScaling, Co
     {
         if !(low.is_finite() && high.is_finite() && low > 0.0 && high > low) {
             let mend = format!("give a number above low_freq_factor = {low}");
-            return Err(ConfigError::new(&format!("{path}.high_freq_factor"), high, mend));
+            return Err(ConfigError::new(format!("{path}.high_freq_factor"), high, mend));
         }
         if context == 0 {
-            return Err(ConfigError::new(&format!("{path}.original_max_position_embeddings"), context, "give at least 1"));
+            return Err(ConfigError::new(format!("{path}.original_max_position_embeddings"), context, "give at least 1"));
         }
     }
     Ok(scaling)

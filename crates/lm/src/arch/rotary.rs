@@ -1,6 +1,6 @@
 //! What the descendants of LLaMA share: rotary positions, root-mean-square norms, gated feed-forward layers.
 
-use oracle::TokenId;
+use oracle::{ConfigError, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::decoder::{
     Activation, Attention, Block, Decoder, Embedding, FeedForward, Gate, Head, HeadNorms, Linear, Norm, NormKind, Projections,
     Rope, RopeScaling, SubLayer,
 };
-use super::fields::{ConfigError, DEEPEST, Fields, LONGEST, WIDEST, check_positive, check_sizes};
+use super::fields::{DEEPEST, Fields, LONGEST, WIDEST, check_positive, check_sizes};
 use super::rope_keys::{RopeKeys, check_scaling};
 use super::token_ids::TokenIds;
 

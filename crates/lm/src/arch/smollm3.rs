@@ -1,11 +1,12 @@
 //! SmolLM 3 (Hugging Face 2025): a Llama in which every fourth layer has no positions (Yang et al. 2025, arXiv 2501.18795).
 //! Reference: `SmolLM3ForCausalLM` of transformers.
 
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
 use super::decoder::Decoder;
 use super::rotary::{Defaults, RotaryShape, example_tokens};
-use super::{Arch, ConfigError, Fields, TokenIds, Windows, llama};
+use super::{Arch, Fields, TokenIds, Windows, llama};
 
 /// What the `config.json` of a SmolLM 3 says.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
-use oracle::TokenId;
+use oracle::{ConfigError, TokenId};
 use serde_json::{Value, json};
 
-use super::fields::{ConfigError, Fields, LONGEST, check_sizes};
+use super::fields::{Fields, LONGEST, check_sizes};
 
 /// What every `config.json` says of token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
+use oracle::ConfigError;
 use serde_json::{Value, json};
 
-use super::fields::{ConfigError, Fields};
+use super::fields::Fields;
 
 /// Which layers look through a window.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,13 +4,14 @@
 
 use std::path::Path;
 
+use oracle::ConfigError;
 use serde_json::{Value as Json, json};
 
 use super::header::Header;
 use super::keys::Keys;
 use super::metadata::Value;
 use super::rope;
-use crate::arch::{ConfigError, ModelConfig};
+use crate::arch::ModelConfig;
 use crate::read::LoadError;
 
 /// Architectures that are read, which are the `model_type` of a `config.json` too.
@@ -87,7 +88,7 @@ fn config_json(header: &Header, architecture: &str, factors: Option<&[f32]>) -> 
     };
     let (hidden, heads) = (keys.needed_count("embedding_length")?, keys.needed_count("attention.head_count")?);
     let Some(even) = hidden.checked_div(heads) else {
-        return Err(ConfigError::new(&keys.full("attention.head_count"), heads, "give a whole number from 1 up"));
+        return Err(ConfigError::new(keys.full("attention.head_count"), heads, "give a whole number from 1 up"));
     };
     let head_dim = keys.count("attention.key_length")?.unwrap_or(even);
     let theta = keys.number("rope.freq_base")?.unwrap_or(10_000.0);
@@ -147,7 +148,7 @@ pub(super) fn token_ids(header: &Header) -> Result<Vec<(&'static str, Json)>, Co
             Value::Signed(-1) | Value::Unsigned(0xffff_ffff) => Ok(None),
             value => match value.as_count() {
                 Some(id) => Ok(Some(id)),
-                None => Err(ConfigError::new(&key, value, "give a token id")),
+                None => Err(ConfigError::new(key, value, "give a token id")),
             },
         }
     };

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use oracle::ConfigError;
+
 use super::metadata::{Metadata, Value};
-use crate::arch::ConfigError;
 
 /// The keys under an architecture's prefix (`llama.`).
 pub(super) struct Keys<'a> {
@@ -32,7 +33,7 @@ impl<'a> Keys<'a> {
     }
 
     fn wrong(&self, key: &str, value: &Value, what: &str) -> ConfigError {
-        ConfigError::new(&self.full(key), value, format!("not supported, only {what} is"))
+        ConfigError::new(self.full(key), value, format!("not supported, only {what} is"))
     }
 
     /// A whole number, if the key is there.
@@ -65,7 +66,7 @@ impl<'a> Keys<'a> {
     }
 
     fn missing(&self, key: &str) -> ConfigError {
-        ConfigError::new(&self.full(key), "missing", "convert the model anew")
+        ConfigError::new(self.full(key), "missing", "convert the model anew")
     }
 
     /// Refuses any other value of `key` than `only`, which is also what its absence means.
@@ -87,7 +88,7 @@ impl<'a> Keys<'a> {
         match self.metadata.under(&prefix).find(|(key, _)| !read.contains(*key)) {
             Some((key, value)) => {
                 let mend = "this option is not known here and could change results; use a checkpoint in safetensors";
-                Err(ConfigError::new(&super::source::shown(key), value, mend))
+                Err(ConfigError::new(super::source::shown(key), value, mend))
             }
             None => Ok(()),
         }

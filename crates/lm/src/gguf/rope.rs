@@ -3,11 +3,11 @@
 //! Linear scaling has keys of its own. Llama 3's is not stated at all: the converter writes, as `rope_freqs.weight`, by how much
 //! each frequency is divided, and the parameters are found again from these numbers.
 
+use oracle::ConfigError;
 use serde_json::{Value as Json, json};
 
 use super::keys::Keys;
 use super::metadata::Value;
-use crate::arch::ConfigError;
 use crate::arch::decoder::{Rope, RopeScaling};
 
 /// Name of the tensor that divides frequencies.
@@ -34,7 +34,7 @@ pub(super) fn scaling(keys: &Keys<'_>, factors: Option<&[f32]>, theta: f64, head
         _ => {
             let value = Value::Text(kind.into());
             let mend = "not supported, only \"none\" and \"linear\" are, and Llama 3's by `rope_freqs.weight`";
-            return Err(ConfigError::new(&keys.full("rope.scaling.type"), value, mend));
+            return Err(ConfigError::new(keys.full("rope.scaling.type"), value, mend));
         }
     };
     let divides = |factors: &&[f32]| factors.len() as u64 != head_dim / 2 || factors.iter().any(|factor| *factor != 1.0);
@@ -43,7 +43,7 @@ pub(super) fn scaling(keys: &Keys<'_>, factors: Option<&[f32]>, theta: f64, head
         (Some(factor), None) => Ok(json!({ "rope_type": "linear", "factor": factor })),
         (Some(factor), Some(_)) => {
             let mend = format!("not supported together with `{FACTORS}`");
-            Err(ConfigError::new(&keys.full("rope.scaling.factor"), factor, mend))
+            Err(ConfigError::new(keys.full("rope.scaling.factor"), factor, mend))
         }
         (None, Some(factors)) => llama3(factors, theta, head_dim, context).map(|found| json!(found)).ok_or_else(|| {
             let mend = "these are not the factors of Llama 3's rotary scaling, the only ones that are read";

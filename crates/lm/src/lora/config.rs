@@ -1,11 +1,12 @@
 use std::fmt;
 use std::path::Path;
 
+use oracle::ConfigError;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
-use crate::arch::{ConfigError, Fields};
+use crate::arch::Fields;
 use crate::read::LoadError;
 
 /// Largest rank of a pair: far beyond any adapter's.

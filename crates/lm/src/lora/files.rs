@@ -3,6 +3,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use oracle::ConfigError;
+
 use super::config::AdapterConfig;
 use super::modules::is_saved;
 use super::shape::AdapterShape;
@@ -229,12 +231,12 @@ impl<'a> Wanted<'a> {
             let table = arch.decoder().embedding.tokens;
             if tied && (held(arch.decoder().head.name) || held(table)) {
                 let mend = "the model's table of tokens is also its last product, of which an adapter brings one; not supported";
-                let error = crate::arch::ConfigError::new("modules_to_save", module, mend);
+                let error = ConfigError::new("modules_to_save", module, mend);
                 return Err(LoadError::Config { path: path.with_file_name(CONFIG), error });
             }
             let parameters: Vec<_> = wanted.layout.parameters().iter().filter(|p| held(&p.name)).cloned().collect();
             if parameters.is_empty() {
-                let error = crate::arch::ConfigError::new("modules_to_save", module, "the model has no such module");
+                let error = ConfigError::new("modules_to_save", module, "the model has no such module");
                 return Err(LoadError::Config { path: path.with_file_name(CONFIG), error });
             }
             for parameter in parameters {

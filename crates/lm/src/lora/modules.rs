@@ -1,9 +1,10 @@
 use std::ops::Range;
 
 use fancy_regex::{Regex, RegexBuilder};
+use oracle::ConfigError;
 
 use super::config::{AdapterConfig, Layers, Modules};
-use crate::arch::{ConfigError, ModelConfig};
+use crate::arch::ModelConfig;
 
 /// Longest regular expression that is compiled.
 const LONGEST_PATTERN: usize = 1 << 16;

@@ -1,12 +1,13 @@
 use std::ops::Range;
 
 use kernels::vecmath;
+use oracle::ConfigError;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::config::AdapterConfig;
 use super::modules::{Kind, choose};
-use crate::arch::{ConfigError, ModelConfig};
+use crate::arch::ModelConfig;
 use crate::draw::unit_interval;
 
 /// The two matrices that change one weight of the model.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, Codec, Query, Sampling, ScoreItem, TokenId};
+use oracle::{Access, Codec, ConfigError, Query, Sampling, ScoreItem, TokenId};
 use serde::{Deserialize, Serialize};
 use stats::exposure::{Stratum, exposure_test};
 use stats::{Evidence, interval};
@@ -11,7 +11,7 @@ use stats::{Evidence, interval};
 use super::secrets::{SecretKind, TEMPLATES, fill, opening};
 use super::{Canary, CanaryBuilder, CanaryMeasurement, CanaryScore, PlantedText, RepeatLevel};
 use crate::key::Key;
-use crate::mark::{Claim, ConfigError, Cost, Family, Mark, MarkError, MarkInfo, Suspect};
+use crate::mark::{Claim, Cost, Family, Mark, MarkError, MarkInfo, Suspect};
 use crate::registry::MarkConfig;
 
 /// Parameters of the Secret Sharer canaries.

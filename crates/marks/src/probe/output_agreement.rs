@@ -9,13 +9,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use oracle::{Access, Codec, Exchange, Query, Sampling, TokenId};
+use oracle::{Access, Codec, ConfigError, Exchange, Query, Sampling, TokenId};
 use serde::{Deserialize, Serialize};
 use stats::{Evidence, Interval, paired};
 
 use super::{Comparison, Probe, ProbeBuilder, ProbeMeasurement, TrainingItem};
 use crate::key::Key;
-use crate::mark::{Claim, ConfigError, Cost, Family, Mark, MarkError, MarkInfo};
+use crate::mark::{Claim, Cost, Family, Mark, MarkError, MarkInfo};
 use crate::registry::MarkConfig;
 
 /// Parameters of the agreement test.

@@ -11,14 +11,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use oracle::{Access, Codec, Exchange, Query, Sampling, TokenId};
+use oracle::{Access, Codec, ConfigError, Exchange, Query, Sampling, TokenId};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use stats::{Evidence, tail};
 
 use super::{Comparison, Probe, ProbeBuilder, ProbeMeasurement, TrainingItem};
 use crate::key::{Key, Purpose};
-use crate::mark::{ALPHA, Claim, ConfigError, Cost, Family, Mark, MarkError, MarkInfo};
+use crate::mark::{ALPHA, Claim, Cost, Family, Mark, MarkError, MarkInfo};
 use crate::registry::MarkConfig;
 
 /// Parameters of implanted keys.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, Codec, Exchange, LogitsProcessor, ProcessorStage, Raised, TokenId};
+use oracle::{Access, Codec, ConfigError, Exchange, LogitsProcessor, ProcessorStage, Raised, TokenId};
 use serde::{Deserialize, Serialize};
 
 use super::detection::{Detection, Scheme, Scorer, detect};
@@ -15,7 +15,7 @@ use super::null::Null;
 use super::walk::{Dedup, MAX_CONTEXT, Rules};
 use super::{Watermark, WatermarkBuilder};
 use crate::key::Key;
-use crate::mark::{Claim, ConfigError, Cost, Family, Mark, MarkError, MarkInfo};
+use crate::mark::{Claim, Cost, Family, Mark, MarkError, MarkInfo};
 use crate::registry::MarkConfig;
 
 /// Parameters of the KGW watermark.

@@ -9,7 +9,7 @@ impl Check<'_> {
     pub(super) fn adapter(&mut self, experiment: &Experiment) {
         let Some(lora) = &experiment.student.lora else { return };
         if let Err(error) = lora.validate() {
-            self.problem(&format!("student.lora.{}", error.key), "cannot be", error.mend);
+            self.problem(&format!("student.lora.{}", error.key), "cannot be", error.remedy);
         }
         if lora.save == SavedAs::Adapter && matches!(experiment.base, BaseConfig::Cold(_)) {
             let what = "a freshly drawn base is kept nowhere that an adapter could lead to";

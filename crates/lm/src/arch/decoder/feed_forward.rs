@@ -1,7 +1,8 @@
 use candle_core::{Result, Tensor};
+use oracle::ConfigError;
 
 use super::Linear;
-use crate::arch::{ConfigError, Fields, Initialiser, Layout, Weights};
+use crate::arch::{Fields, Initialiser, Layout, Weights};
 
 /// down(activation(up(x))), or with a gate down(activation(gate(x)) * up(x)) (Shazeer 2020, arXiv 2002.05202).
 #[derive(Debug, Clone, PartialEq)]
