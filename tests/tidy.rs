@@ -8,7 +8,10 @@ fn sources(under: &Path, extension: &str, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(under).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, extension, into);
+            // what a fuzzer has built is no source
+            if !path.ends_with("target") {
+                sources(&path, extension, into);
+            }
         } else if path.extension().is_some_and(|e| e == extension) {
             into.push(path);
         }

@@ -1,4 +1,4 @@
-//! Files on which a reader or a library below it once panicked, found by `fuzz/run`: each is an error of one line.
+//! Files on which a reader or a library below it once panicked, found by `tests/fuzz/run`: each is an error of one line.
 
 use std::path::Path;
 

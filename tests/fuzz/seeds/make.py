@@ -1,4 +1,4 @@
-"""Small tokenizers of every family, as seeds for the fuzz target `tokenizer`. By hand: python fuzz/seeds/make.py (tokenizers 0.23)."""
+"""Small tokenizers of every family, as seeds for the fuzz target `tokenizer`. By hand: python tests/fuzz/seeds/make.py (tokenizers 0.23)."""
 
 from pathlib import Path
 
