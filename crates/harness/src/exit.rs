@@ -94,6 +94,7 @@ fn is_input(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.is::<UsageError>()
         || error.is::<lm::LoadError>()
         || error.is::<lm::DeviceError>()
+        || error.is::<lm::hub::NameError>()
         || error.downcast_ref::<HubError>().is_some_and(HubError::is_input)
         || error.is::<corpus::FileError>()
         || error.is::<corpus::SpecError>()

@@ -13,6 +13,7 @@ use safetensors::Dtype;
 use safetensors::tensor::View;
 
 use crate::arch::{Arch, Layout};
+use crate::directory::read_text;
 use crate::header::{Entry, Header, is_pickle};
 use crate::mapped::Mapped;
 use crate::read::LoadError;
@@ -22,15 +23,6 @@ pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Endings of files that hold pickles.
 const PICKLE_ENDINGS: &[&str] = &["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
-
-/// Reads a text file of a model directory.
-pub(crate) fn read_text(path: &Path, mend: &str) -> Result<String, LoadError> {
-    std::fs::read_to_string(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => LoadError::Missing { path: path.into(), mend: mend.into() },
-        std::io::ErrorKind::InvalidData => LoadError::Json { path: path.into(), why: "it is not UTF-8 text".into() },
-        _ => LoadError::Io { path: path.into(), source },
-    })
-}
 
 /// Refuses a `dir` that is not a directory, saying what would be right.
 pub(crate) fn check_directory(dir: &Path) -> Result<(), LoadError> {

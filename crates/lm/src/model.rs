@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::arch::{Initialiser, Layout, ModelConfig};
 use crate::card::ModelCard;
 use crate::checkpoint;
+use crate::directory::{read_text, write};
 use crate::draw::unit_interval;
 use crate::gguf;
 use crate::read::LoadError;
@@ -62,7 +63,7 @@ impl Model {
         checkpoint::check_directory(dir)?;
         checkpoint::refuse_pickles(dir)?;
         let path = dir.join("config.json");
-        let json = checkpoint::read_text(&path, "a model directory holds config.json, model.safetensors and tokenizer.json")?;
+        let json = read_text(&path, "a model directory holds config.json, model.safetensors and tokenizer.json")?;
         let config = ModelConfig::parse(&with_all_ends(json, dir)?, &path)?;
         let layout = config.layout();
         let weights = checkpoint::load_weights(dir, config.arch(), &layout)?;
@@ -172,7 +173,7 @@ fn with_all_ends(config: String, dir: &Path) -> Result<String, LoadError> {
         return Ok(config);
     }
     let broken = |error: serde_json::Error| LoadError::Json { path: path.clone(), why: error.to_string() };
-    let generation: Value = serde_json::from_str(&checkpoint::read_text(&path, "")?).map_err(broken)?;
+    let generation: Value = serde_json::from_str(&read_text(&path, "")?).map_err(broken)?;
     // what is wrong with config.json is said where it is parsed
     let Ok(mut parsed) = serde_json::from_str::<Value>(&config) else { return Ok(config) };
     let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
@@ -187,12 +188,6 @@ fn with_all_ends(config: String, dir: &Path) -> Result<String, LoadError> {
     ends.extend(more);
     parsed["eos_token_id"] = ends.into();
     Ok(parsed.to_string())
-}
-
-/// Writes one file of a model directory.
-pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-    let path = dir.join(name);
-    std::fs::write(&path, bytes).with_context(|| format!("{}: writing", path.display()))
 }
 
 /// Normals by Box and Muller (1958), two at a time.

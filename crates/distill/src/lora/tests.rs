@@ -95,17 +95,17 @@ fn an_adapter_that_was_kept_makes_the_model_that_was_trained() {
 #[test]
 fn what_cannot_be_trained_is_refused_by_its_key() {
     let cases = [
-        (lora(0, &["q_proj"]), "`rank` = 0: write 1 or more"),
-        (lora(17, &["q_proj"]), "`rank` = 17: `model.layers.0.self_attn.q_proj` is a matrix of 16 x 16; write at most 16"),
-        (LoraConfig { alpha: 0.0, ..lora(4, &["q_proj"]) }, "`alpha` = 0: write a number above 0"),
-        (LoraConfig { alpha: f64::NAN, ..lora(4, &["q_proj"]) }, "`alpha` = NaN"),
-        (LoraConfig { alpha: 1e300, ..lora(4, &["q_proj"]) }, "`alpha` = 1"),
-        (lora(4, &[]), "`targets` = []: name modules"),
-        (lora(4, &["q_proj", ""]), "`targets[1]` = \"\": name a module"),
-        (lora(4, &["q_proj", "q_proj"]), "`targets[1]` = q_proj: it is there already"),
-        (lora(4, &["all-linear", "q_proj"]), "`targets[0]` = all-linear: it stands for every module"),
-        (lora(4, &["q_proj", "c_attn"]), "`targets[1]` = c_attn: none of the model's modules is meant; it has q_proj, k_proj"),
-        (lora(4, &["lm_head"]), "`targets[0]` = lm_head: the model's table of tokens is also its last product"),
+        (lora(0, &["q_proj"]), "`rank` is 0: write 1 or more"),
+        (lora(17, &["q_proj"]), "`rank` is 17: `model.layers.0.self_attn.q_proj` is a matrix of 16 x 16; write at most 16"),
+        (LoraConfig { alpha: 0.0, ..lora(4, &["q_proj"]) }, "`alpha` is 0: write a number above 0"),
+        (LoraConfig { alpha: f64::NAN, ..lora(4, &["q_proj"]) }, "`alpha` is NaN"),
+        (LoraConfig { alpha: 1e300, ..lora(4, &["q_proj"]) }, "`alpha` is 1"),
+        (lora(4, &[]), "`targets` is []: name modules"),
+        (lora(4, &["q_proj", ""]), "`targets[1]` is \"\": name a module"),
+        (lora(4, &["q_proj", "q_proj"]), "`targets[1]` is q_proj: it is there already"),
+        (lora(4, &["all-linear", "q_proj"]), "`targets[0]` is all-linear: it stands for every module"),
+        (lora(4, &["q_proj", "c_attn"]), "`targets[1]` is c_attn: none of the model's modules is meant; it has q_proj, k_proj"),
+        (lora(4, &["lm_head"]), "`targets[0]` is lm_head: the model's table of tokens is also its last product"),
     ];
     for (config, expected) in cases {
         let error = config.training(&model(1), 1).err().unwrap().to_string();

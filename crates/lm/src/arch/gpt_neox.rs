@@ -5,6 +5,7 @@ use oracle::ConfigError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::architecture::is_frequencies;
 use super::decoder::{
     Activation, Attention, Block, Decoder, Embedding, FeedForward, Gate, Head, HeadNorms, Linear, Norm, NormKind, Projections,
     Rope, RopeScaling, SubLayer,
@@ -12,7 +13,7 @@ use super::decoder::{
 use super::fields::{DEEPEST, LONGEST, WIDEST, check_positive, check_sizes};
 use super::rope_keys::RopeKeys;
 use super::rotary::{example_tokens, merged};
-use super::{Arch, Fields, TokenIds, is_frequencies};
+use super::{Arch, Fields, TokenIds};
 
 /// The shape of a GPT-NeoX, as an experiment states it. Names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

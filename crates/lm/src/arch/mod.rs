@@ -5,6 +5,7 @@
 //! that file and one entry in `architectures!` below; loading, saving, generating, scoring, training and the tests over the
 //! registry follow from the entry.
 
+mod architecture;
 mod cache;
 pub mod decoder;
 mod fields;
@@ -29,15 +30,11 @@ mod token_ids;
 mod weights;
 mod windows;
 
-use std::path::Path;
-
-use candle_core::{Result as TensorResult, Tensor};
-use kernels::llama::LlamaShape;
 use oracle::{ConfigError, TokenId};
 use serde::{Deserialize, Serialize};
 
+pub use architecture::Arch;
 pub use cache::KvCache;
-use decoder::Decoder;
 pub use fields::Fields;
 pub(crate) use fields::WIDEST;
 pub use gemma::GemmaConfig;
@@ -59,93 +56,6 @@ pub use smollm3::SmolLm3Config;
 pub use token_ids::TokenIds;
 pub use weights::Weights;
 pub use windows::Windows;
-
-use crate::read::LoadError;
-use crate::{checkpoint, gguf};
-
-/// One configured architecture: names and shapes of its weights, and the function they parametrise.
-pub trait Arch: Send + Sync {
-    /// What it says of token ids.
-    fn tokens(&self) -> &TokenIds;
-
-    /// Longest input, in tokens, that the model accepts.
-    fn context_length(&self) -> usize;
-
-    /// The parts it is made of.
-    fn decoder(&self) -> Decoder;
-
-    /// The content of `config.json`, in the dialect of transformers 4, which version 5 reads too.
-    fn config_json(&self) -> serde_json::Value;
-
-    /// What checkpoints of the model without its output product leave out before every name.
-    fn base_prefix(&self) -> &'static str {
-        "model."
-    }
-
-    /// Our name of a parameter that transformers 5 calls `name`, where it has another for it in memory than in checkpoints.
-    fn renamed(&self, name: &str) -> Option<&'static str> {
-        let _ = name;
-        None
-    }
-
-    /// Whether `name` is a table that older checkpoints carry though it follows from the configuration.
-    fn is_buffer(&self, name: &str) -> bool {
-        is_frequencies(name)
-    }
-
-    /// The shape for the fused kernels, when they compute exactly this function and their layout is this one.
-    fn fused(&self) -> Option<LlamaShape> {
-        None
-    }
-
-    /// Number of token ids the embedding and the output law cover.
-    fn vocab_size(&self) -> usize {
-        self.tokens().vocab_size
-    }
-
-    /// Token that begins every text, if `config.json` names one.
-    fn bos(&self) -> Option<TokenId> {
-        self.tokens().bos
-    }
-
-    /// Tokens that end a text; generation stops at any of them. The first is the one that training data uses.
-    fn eos(&self) -> &[TokenId] {
-        &self.tokens().eos
-    }
-
-    /// Every parameter with its checkpoint name, shape and initialiser, in the order of the flat vector.
-    fn layout(&self) -> Layout {
-        self.decoder().layout()
-    }
-
-    /// States after the last norm: `ids` (batch, time), `u32` -> (batch, time, hidden). With a cache, `ids` continue
-    /// the tokens that the cache has seen.
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
-    fn hidden(&self, weights: &Weights, ids: &Tensor, cache: Option<&mut KvCache>) -> TensorResult<Tensor> {
-        self.decoder().hidden(weights, ids, cache)
-    }
-
-    /// Logits of the next token: `hidden` (n, hidden) -> (n, vocab).
-    ///
-    /// # Errors
-    /// When a tensor operation fails.
-    fn logits(&self, weights: &Weights, hidden: &Tensor) -> TensorResult<Tensor> {
-        self.decoder().logits(weights, hidden)
-    }
-
-    /// The name under which a tied weight is held, when checkpoints may also carry it as `name`.
-    fn tied_to(&self, name: &str) -> Option<&'static str> {
-        let Decoder { head, embedding, .. } = self.decoder();
-        (head.tied && name == head.name).then_some(embedding.tokens)
-    }
-}
-
-/// Whether `name` is a table of rotary frequencies.
-fn is_frequencies(name: &str) -> bool {
-    name.ends_with("rotary_emb.inv_freq")
-}
 
 macro_rules! architectures {
     ($($(#[$doc:meta])* $variant:ident = $model_type:literal: $shape:ty, $config:ty;)+) => {
@@ -199,7 +109,8 @@ macro_rules! architectures {
                 examples
             }
 
-            fn from_fields(model_type: &str, fields: &Fields<'_>) -> Option<Result<Self, ConfigError>> {
+            /// The configuration that the fields of a `config.json` say; none when no architecture has that name.
+            pub(crate) fn from_fields(model_type: &str, fields: &Fields<'_>) -> Option<Result<Self, ConfigError>> {
                 match model_type {
                     $($model_type => Some(<$config>::from_fields(fields).map(Self::$variant)),)+
                     _ => None,
@@ -241,45 +152,6 @@ architectures! {
 }
 
 impl ModelConfig {
-    /// The configuration of the model at `path`: that of a GGUF file, or the `config.json` of a directory.
-    ///
-    /// # Errors
-    /// When it cannot be read or used.
-    pub fn load(path: &Path) -> Result<Self, LoadError> {
-        if let Some(file) = gguf::find(path)? {
-            return gguf::Gguf::open(&file)?.config();
-        }
-        checkpoint::check_directory(path)?;
-        let path = path.join("config.json");
-        let mend = "a model directory holds config.json, model.safetensors and tokenizer.json, or a .gguf file";
-        Self::parse(&checkpoint::read_text(&path, mend)?, &path)
-    }
-
-    /// Reads the text of a `config.json`; `path` is only named in errors.
-    ///
-    /// # Errors
-    /// When it is not JSON, the architecture is unknown, a value is missing or out of range, or an option is set that
-    /// would change results and is not supported.
-    pub fn parse(json: &str, path: &Path) -> Result<Self, LoadError> {
-        let value: serde_json::Value =
-            serde_json::from_str(json).map_err(|error| LoadError::Json { path: path.into(), why: error.to_string() })?;
-        let config = |error| LoadError::Config { path: path.into(), error };
-        let Some(map) = value.as_object() else {
-            return Err(LoadError::Json { path: path.into(), why: "the top level is not an object".into() });
-        };
-        let fields = Fields::new(map);
-        let model_type = fields.text("model_type").map_err(config)?;
-        let parsed = Self::from_fields(model_type, &fields)
-            .ok_or_else(|| LoadError::UnknownArchitecture {
-                path: path.into(),
-                found: model_type.to_string(),
-                known: Self::KNOWN.join(", "),
-            })?
-            .map_err(config)?;
-        fields.refuse_unread().map_err(config)?;
-        Ok(parsed)
-    }
-
     /// Every parameter, in the order of the flat vector.
     pub fn layout(&self) -> Layout {
         self.arch().layout()

@@ -6,7 +6,7 @@ use kernels::llama::{Decoder, LlamaShape, PackedWeights};
 use oracle::{Exchange, Query, TokenId};
 use rayon::prelude::*;
 
-use super::{Answer, Job, shares};
+use super::answer::{Answer, Job, shares};
 use crate::draw::Drawer;
 use crate::runtime::RunError;
 

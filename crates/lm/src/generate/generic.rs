@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use oracle::{Exchange, Query, TokenId};
 use rayon::prelude::*;
 
-use super::{Answer, Job};
+use super::answer::{Answer, Job};
 use crate::arch::{KvCache, Weights};
 use crate::draw::Drawer;
 use crate::runtime::RunError;

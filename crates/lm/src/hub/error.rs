@@ -3,20 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::ModelName;
+use super::{ModelName, NameError};
 use crate::LoadError;
 
 /// Why a model could not be had from the hub. Every message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// Not the name of a model.
-    #[error("\"{typed}\" is not the name of a model on the hub: {why}; write org/name or org/name@revision")]
-    Name {
-        /// What was given.
-        typed: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The settings cannot be used.
     #[error("{0}")]
     Settings(String),
@@ -150,7 +145,7 @@ impl HubError {
     pub fn is_input(&self) -> bool {
         matches!(
             self,
-            Self::Name { .. }
+            Self::Name(_)
                 | Self::Settings(_)
                 | Self::NotCached { .. }
                 | Self::NotFound { .. }

@@ -8,61 +8,25 @@ mod cache;
 mod checksum;
 mod download;
 mod error;
+mod event;
 mod files;
 mod name;
 mod server;
+mod settings;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use crate::{ModelConfig, checkpoint};
+use crate::{ModelConfig, checkpoint, directory};
 use cache::Folder;
 use download::Downloads;
 use files::{Part, Wanted};
 use server::Server;
 
 pub use error::HubError;
-pub use name::ModelName;
-
-/// Where models are looked for and fetched from.
-#[derive(Clone)]
-pub struct HubSettings {
-    /// The cache directory (`HF_HUB_CACHE`).
-    pub cache: PathBuf,
-    /// URL of the hub without a slash at its end (`HF_ENDPOINT`).
-    pub endpoint: String,
-    /// Who asks (`HF_TOKEN`); sent to the endpoint only and never shown.
-    pub token: Option<String>,
-    /// Look in the cache only (`HF_HUB_OFFLINE`).
-    pub offline: bool,
-    /// URL of the proxy through which the endpoint is reached.
-    pub proxy: Option<String>,
-    /// Longest silence of the server before a connection counts as broken.
-    pub patience: Duration,
-}
-
-impl HubSettings {
-    /// Nobody in particular asking `endpoint` directly, with a patience of ten seconds.
-    pub fn at(endpoint: String, cache: PathBuf) -> Self {
-        Self { cache, endpoint, token: None, offline: false, proxy: None, patience: Duration::from_secs(10) }
-    }
-}
-
-impl fmt::Debug for HubSettings {
-    /// Leaves out the token and the proxy, whose URL may hold a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubSettings")
-            .field("cache", &self.cache)
-            .field("endpoint", &self.endpoint)
-            .field("token", &self.token.as_ref().map(|_| "set"))
-            .field("offline", &self.offline)
-            .field("proxy", &self.proxy.as_ref().map(|_| "set"))
-            .field("patience", &self.patience)
-            .finish()
-    }
-}
+pub use event::HubEvent;
+pub use name::{ModelName, NameError};
+pub use settings::HubSettings;
 
 /// A model in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,25 +35,6 @@ pub struct Snapshot {
     pub directory: PathBuf,
     /// The commit that the revision is, or was when the server last answered.
     pub commit: String,
-}
-
-/// What happens while a model is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HubEvent<'a> {
-    /// A download begins: of `bytes` bytes in `files` files, `here` bytes have come earlier, among them the configuration and an
-    /// index of shards, which say what else is to come.
-    Begins {
-        /// Files of the model.
-        files: usize,
-        /// Their length.
-        bytes: u64,
-        /// How much of it is in the cache.
-        here: u64,
-    },
-    /// So many more bytes came.
-    Received(u64),
-    /// Something the user should know: a file is fetched again, the server could not be asked.
-    Notice(&'a str),
 }
 
 /// The model as it is in the cache, or `None` when it is not there whole. Asks no server.
@@ -194,7 +139,7 @@ fn download(downloads: &mut Downloads<'_>, wanted: &Wanted) -> Result<(), HubErr
         downloads.file(&config, &meta)?;
         let path = downloads.folder.snapshot(commit).join(config);
         let mend = "fetch the model again";
-        ModelConfig::parse(&checkpoint::read_text(&path, mend)?, &path)?;
+        ModelConfig::parse(&directory::read_text(&path, mend)?, &path)?;
     }
     if let Some((index, meta)) = files.iter().find(|(file, _)| file == checkpoint::INDEX).cloned() {
         downloads.file(&index, &meta)?;
@@ -212,17 +157,4 @@ fn download(downloads: &mut Downloads<'_>, wanted: &Wanted) -> Result<(), HubErr
     let here = files.iter().map(|(file, meta)| downloads.here(file, meta)).sum();
     (downloads.progress)(HubEvent::Begins { files: files.len(), bytes, here });
     files.iter().try_for_each(|(file, meta)| downloads.file(file, meta))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let mut settings = HubSettings::at("https://hub".into(), "cache".into());
-        (settings.token, settings.proxy) = (Some("hf_secret".into()), Some("http://me:word@proxy".into()));
-        let shown = format!("{settings:?}");
-        assert!(!shown.contains("hf_secret") && !shown.contains("word") && shown.contains("https://hub"), "{shown}");
-    }
 }

@@ -3,10 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::HubError;
-
 /// Longest organisation or model name that the hub allows.
 const MAX_PART: usize = 96;
+
+/// What was given is not the name of a model on the hub.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{typed}\" is not the name of a model on the hub: {why}; write org/name or org/name@revision")]
+pub struct NameError {
+    /// What was given.
+    pub typed: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
 
 /// `org/name`, with the revision that is meant: a branch, a tag or a commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,18 +43,18 @@ impl ModelName {
     ///
     /// # Errors
     /// When the revision has a form that the hub does not allow.
-    pub fn at(&self, revision: &str) -> Result<Self, HubError> {
+    pub fn at(&self, revision: &str) -> Result<Self, NameError> {
         format!("{}@{revision}", self.repository).parse()
     }
 }
 
 impl FromStr for ModelName {
-    type Err = HubError;
+    type Err = NameError;
 
     /// Reads `org/name` or `org/name@revision` under the hub's own rules, which leave nothing that could lead out of a
     /// directory or mean something in a URL.
-    fn from_str(typed: &str) -> Result<Self, HubError> {
-        let refuse = |why: &'static str| HubError::Name { typed: typed.into(), why };
+    fn from_str(typed: &str) -> Result<Self, NameError> {
+        let refuse = |why: &'static str| NameError { typed: typed.into(), why };
         let (repository, revision) = typed.split_once('@').unwrap_or((typed, "main"));
         let Some((owner, name)) = repository.split_once('/') else { return Err(refuse("it has no `/`")) };
         if name.contains('/') {
@@ -143,7 +151,7 @@ mod tests {
             &long,
         ];
         for typed in bad {
-            assert!(matches!(typed.parse::<ModelName>(), Err(HubError::Name { .. })), "{typed}");
+            assert!(matches!(typed.parse::<ModelName>(), Err(NameError { .. })), "{typed}");
         }
     }
 }

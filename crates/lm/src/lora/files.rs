@@ -11,8 +11,9 @@ use super::shape::AdapterShape;
 use crate::arch::{Layout, ModelConfig};
 use crate::card::ModelCard;
 use crate::checkpoint::{self, Shard};
+use crate::directory::{self, write};
 use crate::header::Entry;
-use crate::model::{Model, write};
+use crate::model::Model;
 use crate::read::LoadError;
 use crate::tokenizer::Tokenizer;
 
@@ -54,7 +55,7 @@ pub fn read_config(dir: &Path) -> Result<AdapterConfig, LoadError> {
         let why = format!("it has {} bytes, more than the {LONGEST_CONFIG} that are read", metadata.len());
         return Err(LoadError::Json { path, why });
     }
-    AdapterConfig::parse(&checkpoint::read_text(&path, "an adapter's directory holds adapter_config.json")?, &path)
+    AdapterConfig::parse(&directory::read_text(&path, "an adapter's directory holds adapter_config.json")?, &path)
 }
 
 /// An adapter with its values.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{CHAT_JINJA, CHAT_JSON, CONFIG, GENERATION, SETTINGS, SPECIALS, TOKENIZER, Tokenizer};
-use crate::checkpoint::read_text;
+use super::Tokenizer;
+use crate::directory::{CHAT_JINJA, CHAT_JSON, CONFIG, GENERATION, SETTINGS, SPECIALS, TOKENIZER, read_text};
 use crate::gguf::{self, Gguf};
 use crate::read::LoadError;
 

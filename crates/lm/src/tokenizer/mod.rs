@@ -1,6 +1,7 @@
 //! Text to token ids and back: Hugging Face tokenizers, loaded or trained.
 
 mod chat;
+mod codec;
 mod load;
 mod offsets;
 mod roles;
@@ -17,21 +18,10 @@ use tokenizers::{AddedVocabulary, Tokenizer as Inner};
 
 pub use chat::{ChatError, ChatMessage, ChatOptions, ChatTemplate};
 
+use crate::directory::{TOKENIZER, write};
 use crate::guard::guarded;
-use crate::model::write;
 use crate::read::LoadError;
-use offsets::Pieces;
 use roles::Roles;
-
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
-pub(crate) const SETTINGS: &str = "tokenizer_config.json";
-const SPECIALS: &str = "special_tokens_map.json";
-/// Files that may hold a chat template, the first of them before the one in `tokenizer_config.json`.
-pub(crate) const CHAT_JINJA: &str = "chat_template.jinja";
-const CHAT_JSON: &str = "chat_template.json";
-/// Files of the model that name the tokens of a text's beginning and end.
-const CONFIG: &str = "config.json";
-const GENERATION: &str = "generation_config.json";
 
 /// A Hugging Face tokenizer. Words that look like special tokens are ordinary text to [`Codec::encode`]: no text, whatever
 /// it says, yields a special id. Only the unknown token may come back, for a character that has no other.
@@ -138,38 +128,6 @@ impl Tokenizer {
     /// How a conversation is put to this model, if it came with a chat template.
     pub fn chat(&self) -> Option<&ChatTemplate> {
         self.chat.as_ref()
-    }
-}
-
-impl Codec for Tokenizer {
-    fn encode(&self, text: &str) -> Vec<TokenId> {
-        let always = "a tokenizer that encoded arbitrary text when it was assembled encodes any";
-        let encoding = self.inner.encode_fast(text, false).expect(always);
-        // The model behind a tokenizer may know special tokens as words of its own (Unigram and WordPiece do).
-        if encoding.get_ids().iter().any(|id| self.roles.is_special(*id)) {
-            return Pieces::of(&self.inner, text).encode(self).expect(always).into_iter().map(|token| token.id).collect();
-        }
-        encoding.get_ids().to_vec()
-    }
-
-    fn decode(&self, ids: &[TokenId]) -> String {
-        self.inner.decode(ids, true).expect("a tokenizer that decoded all its ids when it was assembled decodes any of them")
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.max_id as usize + 1
-    }
-
-    fn bos(&self) -> Option<TokenId> {
-        self.roles.bos
-    }
-
-    fn eos(&self) -> Option<TokenId> {
-        self.roles.eos
-    }
-
-    fn special_ids(&self) -> &[TokenId] {
-        &self.roles.special_ids
     }
 }
 

@@ -9,7 +9,8 @@ use tokenizers::models::bpe::BpeTrainerBuilder;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
-use super::{SETTINGS, SPECIALS, TOKENIZER, Tokenizer};
+use super::Tokenizer;
+use crate::directory::{SETTINGS, SPECIALS, TOKENIZER};
 
 /// Tokens of a trained tokenizer that are never text, with ids 0 and 1.
 const BEGIN: &str = "<s>";

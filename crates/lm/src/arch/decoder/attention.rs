@@ -1,6 +1,7 @@
 use candle_core::{D, Device, Result, Tensor};
 
-use super::{Block, Linear, Norm, Rope, soft_capped};
+use super::soft_cap::soft_capped;
+use super::{Linear, Norm, Rope};
 use crate::arch::{Initialiser, KvCache, Layout, Weights};
 
 /// Causal attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245): query head i looks at key-value head
@@ -77,9 +78,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(blocks: &[Block], batch: usize, time: usize, seen: usize, device: &Device) -> Result<Self> {
+    pub(super) fn new<'a>(
+        layers: impl Iterator<Item = &'a Attention>,
+        batch: usize,
+        time: usize,
+        seen: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let mut shared = Self { batch, time, tables: Vec::new(), masks: Vec::new() };
-        for attention in blocks.iter().map(|block| &block.attention.layer) {
+        for attention in layers {
             if let Some(rope) = attention.rope.as_ref().filter(|rope| shared.tables.iter().all(|(known, _)| known != *rope)) {
                 shared.tables.push((rope.clone(), rope.tables(seen, time, device)?));
             }

@@ -10,6 +10,7 @@ mod feed_forward;
 mod linear;
 mod norm;
 mod rope;
+mod soft_cap;
 
 use candle_core::{Result, Tensor};
 
@@ -21,6 +22,7 @@ pub use rope::{Rope, RopeScaling};
 
 use super::{Initialiser, KvCache, Layout, Weights};
 use attention::Shared;
+use soft_cap::soft_capped;
 
 /// A decoder-only transformer.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,7 +146,7 @@ impl Decoder {
         let (batch, time) = ids.dims2()?;
         let seen = cache.as_deref().map_or(0, KvCache::seen);
         let mut x = self.embed(weights, ids, seen)?; // (n, hidden)
-        let shared = Shared::new(&self.blocks, batch, time, seen, weights.device())?;
+        let shared = Shared::new(self.blocks.iter().map(|block| &block.attention.layer), batch, time, seen, weights.device())?;
         for (at, block) in self.blocks.iter().enumerate() {
             let layer_cache = cache.as_deref_mut();
             let attended =
@@ -217,9 +219,4 @@ impl<T> SubLayer<T> {
             None => Ok(y),
         }
     }
-}
-
-/// c tanh(x / c): bounds x smoothly (Bello et al. 2016, arXiv 1611.09940, section 5).
-fn soft_capped(x: &Tensor, cap: f64) -> Result<Tensor> {
-    (x / cap)?.tanh()? * cap
 }

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
 
-use super::{Kind, Reason, Vocabulary, flag, list, merges, post_processor};
+use super::ends::post_processor;
+use super::vocabulary::{Kind, Reason, Vocabulary, flag, list, merges};
 use crate::gguf::header::Header;
 
 /// What SentencePiece writes for a blank.
