@@ -9,15 +9,14 @@ mod config_error;
 mod exchange;
 mod processor;
 mod surface;
+mod token;
 
 pub use codec::Codec;
 pub use config_error::ConfigError;
 pub use exchange::{Exchange, Query, Sampling, ScoreItem, Stop};
 pub use processor::{KeyedSet, LogitsProcessor, ProcessorStage, Raised};
 pub use surface::{Access, ServedLaw, Surface};
-
-/// Index of a token in a model's vocabulary.
-pub type TokenId = u32;
+pub use token::TokenId;
 
 /// Why an oracle did not answer.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::artifact::{Artifact, Key};
+use crate::artifact::Artifact;
 use crate::atomic::sync_dir;
+use crate::key::Key;
+use crate::place::{Place, remove_dir};
 use crate::verify::seal;
 use crate::{Hash, StoreError};
 
@@ -78,48 +80,6 @@ impl Making {
     }
 }
 
-/// Every path that belongs to one artifact.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) parent: PathBuf,
-    pub(crate) done: PathBuf,
-    pub(crate) lock: PathBuf,
-    making: PathBuf,
-    damaged: PathBuf,
-    scratch: PathBuf,
-}
-
-impl Place {
-    pub(crate) fn of(parent: &Path, hash: Hash) -> Self {
-        let beside = |suffix: &str| parent.join(format!(".{hash}.{suffix}"));
-        Self {
-            parent: parent.to_path_buf(),
-            done: parent.join(hash.hex()),
-            lock: beside("lock"),
-            making: beside("making"),
-            damaged: beside("damaged"),
-            scratch: beside("partial"),
-        }
-    }
-
-    /// Removes what an earlier holder of the lock left half made. Only under the lock.
-    pub(crate) fn clear_leftovers(&self) -> Result<(), StoreError> {
-        remove_dir(&self.making)?;
-        remove_dir(&self.damaged)
-    }
-
-    /// Removes the scratch of a finished artifact, whose maker died between putting it in place and clearing up.
-    pub(crate) fn clear_outlived_scratch(&self) -> Result<(), StoreError> {
-        if !self.scratch.exists() {
-            return Ok(());
-        }
-        let lock = File::options().create(true).append(true).open(&self.lock);
-        let lock = lock.map_err(|e| StoreError::io(&self.lock, "lock it", e))?;
-        // held by another: it is clearing up
-        if lock.try_lock().is_ok() { remove_dir(&self.scratch) } else { Ok(()) }
-    }
-}
-
 /// Removes the directory when dropped unless kept: a failed `make` (or a panic in it) leaves nothing behind.
 #[derive(Debug)]
 struct Unfinished {
@@ -143,12 +103,5 @@ impl Drop for Unfinished {
             // already failing for a better reason; what stays is cleared by the next builder
             let _ = remove_dir(path);
         }
-    }
-}
-
-fn remove_dir(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(path, "remove it", e)),
-        _ => Ok(()),
     }
 }

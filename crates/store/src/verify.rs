@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::artifact::{Artifact, Found, Key};
+use crate::artifact::{Artifact, Found};
 use crate::atomic::sync_dir;
-use crate::making::Place;
+use crate::key::Key;
 use crate::manifest::{FileEntry, MANIFEST_FORMAT, Manifest};
+use crate::place::Place;
 use crate::{Hash, StoreError, canonical_json, sha256_file};
 
 const MANIFEST: &str = "manifest.json";

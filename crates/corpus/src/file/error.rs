@@ -1,5 +1,8 @@
 use std::path::PathBuf;
 
+/// Fewest different records a file must have, so that every named split gets one.
+pub const MIN_RECORDS: usize = 16;
+
 /// Why a file cannot serve as a source of texts; each message names the file, the place and the mend.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -76,7 +79,7 @@ pub enum FileError {
     /// Not enough records to share out over the splits.
     #[error(
         "{}: {found} usable records ({blank} blank and {repeated} repeated ones skipped); give at least {}, {}",
-        path.display(), super::MIN_RECORDS, separated(path)
+        path.display(), MIN_RECORDS, separated(path)
     )]
     TooFew {
         /// The file.

@@ -6,7 +6,7 @@
 mod error;
 mod read;
 
-pub use error::FileError;
+pub use error::{FileError, MIN_RECORDS};
 
 use crate::split::{Class, NAMED, shuffle};
 use crate::{OTHER_CLASSES, Split, Task, TaskKind, Texts};
@@ -14,9 +14,6 @@ use read::Records;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// Fewest different records a file must have, so that every named split gets one.
-pub const MIN_RECORDS: usize = 16;
 
 /// Fewest words of a window that does not begin at the beginning of its record; shorter rests ("The end.") prompt nothing.
 const MIN_WINDOW_WORDS: usize = 12;

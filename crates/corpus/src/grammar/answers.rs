@@ -1,7 +1,8 @@
 //! What a kind of document promises about its marked answer.
 
+use super::error::SpecError;
 use super::plan::Step;
-use super::spec::{KindSpec, SpecError};
+use super::spec::KindSpec;
 use crate::TaskKind;
 
 /// Checks that a kind with a task marks exactly one answer whatever is drawn, and that refusals are where they belong.

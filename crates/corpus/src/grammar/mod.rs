@@ -5,13 +5,17 @@
 //! structure beyond three words that a model has to learn. All language lives in the spec; the code knows only drawing.
 
 mod answers;
+mod check;
 mod count;
 mod draw;
+mod error;
 mod pattern;
 mod plan;
+mod resolve;
 mod spec;
 
-pub use spec::{GrammarSpec, KindSpec, SpecError};
+pub use error::SpecError;
+pub use spec::{GrammarSpec, KindSpec};
 
 use crate::split::stream;
 use crate::{Split, Task, TaskKind, Texts};

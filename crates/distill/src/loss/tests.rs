@@ -1,4 +1,4 @@
-use oracle::ServedLaw;
+use oracle::{ServedLaw, TokenId};
 use rand::RngExt;
 
 use super::*;

@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 
 use lm::{GradientEngine, Runtime};
 
-use super::{BatchSource, CurvePoint, TrainPlan, TrainState, Trainable, steps};
+use super::steps::steps;
+use super::{BatchSource, CurvePoint, TrainPlan, TrainState, Trainable};
 use crate::error::DistillError;
 
 /// How many states are kept: should the newest be damaged, there is the one before.

@@ -1,8 +1,11 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use kernels::RowLoss;
+use lm::GradientEngine;
 
 use super::*;
+use crate::error::DistillError;
 use crate::pretrain::{PackedDocuments, PretrainSource};
 use crate::testing::{BOS, documents, model, plan, runtime};
 

@@ -1,6 +1,6 @@
 //! Intervals of a proportion.
 
-use super::{Interval, check_level};
+use super::ends::{Interval, check_level};
 use crate::special::{beta_quantile, normal_quantile};
 
 /// Exact interval of a rate (Clopper & Pearson 1934): covers with probability at least `level`. \[0, 1\] without trials.

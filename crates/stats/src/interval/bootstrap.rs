@@ -3,7 +3,7 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Interval, check_level};
+use super::ends::{Interval, check_level};
 use crate::random::below;
 
 /// Percentile bootstrap interval of `statistic` at `level` (Efron 1979): items are drawn with replacement `draws` times.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, binomial::clopper_pearson_real, check_level};
+use super::binomial::clopper_pearson_real;
+use super::ends::{Interval, check_level};
 use crate::special::{normal_quantile, student_quantile};
 
 /// How the interval of a [`ClusteredProportion`] was made.

@@ -3,36 +3,11 @@
 mod binomial;
 mod bootstrap;
 mod clustered;
+mod ends;
 mod mean;
-
-use serde::{Deserialize, Serialize};
 
 pub use binomial::{clopper_pearson, wilson};
 pub use bootstrap::bootstrap;
 pub use clustered::{ClusterMethod, ClusteredProportion, clustered_proportion};
+pub use ends::Interval;
 pub use mean::mean_interval;
-
-/// A closed interval, in the units of what it is an interval of.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Lower end.
-    pub low: f64,
-    /// Upper end, at least `low`.
-    pub high: f64,
-}
-
-impl Interval {
-    /// The interval moved by `offset`: that of a rate minus gamma from that of the rate.
-    pub fn shifted(self, offset: f64) -> Interval {
-        Interval { low: self.low + offset, high: self.high + offset }
-    }
-
-    /// Whether `value` lies within.
-    pub fn contains(self, value: f64) -> bool {
-        self.low <= value && value <= self.high
-    }
-}
-
-fn check_level(level: f64) {
-    assert!(level > 0.0 && level < 1.0, "level {level} of an interval is outside (0, 1)");
-}

@@ -1,0 +1,2 @@
+/// Index of a token in a model's vocabulary.
+pub type TokenId = u32;
