@@ -13,7 +13,7 @@ pub trait MarkConfig {
     /// Refuses values that cannot be; keys are relative to the mark's own table.
     ///
     /// # Errors
-    /// A [`ConfigError`] naming key, value and mend.
+    /// A [`ConfigError`] naming key, value and remedy.
     fn validate(&self) -> Result<(), ConfigError>;
 
     /// A small configuration that works on a toy model.
@@ -53,7 +53,7 @@ macro_rules! registry {
             /// Refuses values that cannot be.
             ///
             /// # Errors
-            /// A [`ConfigError`](oracle::ConfigError) naming key (from the mark's name downwards), value and mend.
+            /// A [`ConfigError`](oracle::ConfigError) naming key (from the mark's name downwards), value and remedy.
             pub fn validate(&self) -> Result<(), oracle::ConfigError> {
                 self.config().validate().map_err(|error| error.within(self.name()))
             }

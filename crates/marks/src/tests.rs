@@ -154,12 +154,12 @@ fn what_does_not_fit_the_vocabulary_is_refused_at_building() {
         ProbeConfig::SecretKeys(config).build(&key, &ToyCodec::new(200), &[]).err().unwrap().to_string()
     };
     let error = keys(|_| ());
-    assert!(error.starts_with("secret_keys.answer_set = 256: ") && error.contains("197"), "{error}");
+    assert!(error.starts_with("`secret_keys.answer_set` is 256: ") && error.contains("197"), "{error}");
     let error = keys(|config| (config.answer_set, config.prompt_tokens) = (16, 1));
-    assert!(error.starts_with("secret_keys.prompt_tokens = 1: "), "{error}");
+    assert!(error.starts_with("`secret_keys.prompt_tokens` is 1: "), "{error}");
     let agreement = ProbeConfig::OutputAgreement(probe::OutputAgreementConfig { prompts: 5 });
     let error = agreement.build(&key, &ToyCodec::new(200), &[vec![1, 9], vec![1, 8]]).err().unwrap().to_string();
-    assert!(error.starts_with("output_agreement.prompts = 5: ") && error.contains("at most 2"), "{error}");
+    assert!(error.starts_with("`output_agreement.prompts` is 5: ") && error.contains("at most 2"), "{error}");
 }
 
 #[test]
