@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::support::root;
 
 /// Floors from the ground up. A new crate is put here and on the map.
-const FLOORS: [&[&str]; 4] =
-    [&["oracle", "stats", "kernels", "corpus", "store"], &["marks", "lm", "results"], &["distill"], &["harness"]];
+const FLOORS: [&[&str]; 5] =
+    [&["oracle", "stats", "kernels", "corpus", "store"], &["marks", "lm", "results"], &["distill"], &["harness"], &["cli"]];
 
 fn floors() -> BTreeMap<&'static str, usize> {
     FLOORS.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (*name, floor))).collect()

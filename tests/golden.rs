@@ -192,7 +192,7 @@ fn every_stage_makes_what_its_revision_made() {
         let text = format!("{{\"experiment_hash\":\"{}\",\"stages\":[\n{}\n]}}\n", now.experiment_hash, lines.join(",\n"));
         fs::write(&path, text).unwrap();
     }
-    let rewrite = "then rewrite tests/golden/smoke.json: UPDATE_EXPECT=1 cargo test -p harness --test tests golden";
+    let rewrite = "then rewrite tests/golden/smoke.json: UPDATE_EXPECT=1 cargo test -p cli --test tests golden";
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}; {rewrite}", path.display()));
     let golden: Golden = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}; {rewrite}", path.display()));
     assert_eq!(

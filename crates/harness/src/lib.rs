@@ -1,9 +1,8 @@
-//! Experiment file -> runs -> stages -> records, and the command line around it.
+//! Experiment file -> runs -> stages -> records.
 //!
 //! The only crate that reads experiment files, environment, clock and signals; everything below gets values and
 //! callbacks. [`experiment`] is what was typed, [`resolve`] makes of it what will run, [`pipeline`] runs it.
 
-pub mod cli;
 pub mod config_error;
 mod document;
 pub mod estimate;

@@ -73,6 +73,11 @@ impl<T> Loaded<T> {
         }
     }
 
+    /// As [`Loaded::problem`], with the key as it is written: `distill[0].surface`.
+    pub fn problem_with(&self, key: &str, what: impl Into<String>, mend: impl Into<String>) -> Problem {
+        self.problem(&steps(key).unwrap_or_default(), what, mend)
+    }
+
     /// These problems as one error about this file.
     pub fn errors(&self, problems: Vec<Problem>) -> ConfigErrors {
         ConfigErrors { file: self.file.clone(), text: self.text.clone(), problems }

@@ -40,6 +40,8 @@ pub struct RunOptions {
     pub threads: usize,
     /// Answers a worker samples together; `None` leaves it to the runtime.
     pub decode_rows: Option<usize>,
+    /// Revision of the source that the program was built from, for the manifest.
+    pub revision: &'static str,
 }
 
 /// What came of it.
@@ -258,7 +260,7 @@ fn manifest(experiment: &Resolved, options: &RunOptions, started: Instant) -> Va
     let models: BTreeMap<_, _> = experiment.world.origins().into_iter().collect();
     json!({
         "birthmark": env!("CARGO_PKG_VERSION"),
-        "revision": option_env!("BIRTHMARK_REVISION").unwrap_or("unknown"),
+        "revision": options.revision,
         "experiment": experiment.name,
         "question": experiment.question,
         "hypothesis": experiment.hypothesis,

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use lm::{ComputePath, Runtime};
 
-use super::output::Output;
-use super::{DeviceArgs, ThreadArgs};
+use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::Signals;
-use crate::hub::{FoundModel, Models};
-use crate::progress::Progress;
+use crate::output::Output;
+use harness::hub::{FoundModel, Models};
+use harness::progress::Progress;
 
 /// Questions to a model.
 #[derive(Debug, Subcommand)]

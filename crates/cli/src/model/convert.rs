@@ -6,8 +6,8 @@ use clap::Args;
 use lm::ModelCard;
 
 use super::ModelArgs;
-use crate::cli::output::Output;
 use crate::exit::{Signals, UsageError};
+use crate::output::Output;
 
 /// Which model, and where to.
 #[derive(Debug, Args)]

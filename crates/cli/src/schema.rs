@@ -1,8 +1,8 @@
 //! `birthmark schema`.
 
-use super::output::Output;
+use crate::output::Output;
 
 /// Prints the JSON Schema of the experiment file.
 pub fn schema(out: &mut Output) -> anyhow::Result<()> {
-    out.line(&crate::schema::schema())
+    out.line(&harness::schema::schema())
 }

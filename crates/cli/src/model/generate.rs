@@ -9,10 +9,10 @@ use oracle::{Codec, Query, Sampling, TokenId};
 use serde_json::json;
 
 use super::ModelArgs;
-use crate::cli::output::Output;
-use crate::cli::{DeviceArgs, ThreadArgs};
+use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::{Signals, UsageError};
-use crate::seeds::seed_for;
+use crate::output::Output;
+use harness::seeds::seed_for;
 
 /// Which model, begun how, drawn how.
 #[derive(Debug, Args)]

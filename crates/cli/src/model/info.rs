@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::ModelArgs;
-use crate::cli::output::Output;
 use crate::exit::Signals;
-use crate::hub::FoundModel;
-use crate::progress::count;
+use crate::output::Output;
+use harness::hub::FoundModel;
+use harness::progress::count;
 
 /// Which model.
 #[derive(Debug, Args)]

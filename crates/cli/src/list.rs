@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::output::Output;
-use crate::experiment::Experiment;
-use crate::load::Loaded;
+use crate::output::Output;
+use harness::experiment::Experiment;
+use harness::load::Loaded;
 
 /// What to list.
 #[derive(Debug, Args)]

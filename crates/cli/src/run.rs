@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::output::Output;
-use super::{DeviceArgs, FileArgs, ThreadArgs};
-use crate::estimate::estimate;
+use crate::args::{DeviceArgs, FileArgs, ThreadArgs};
 use crate::exit::{NoRoom, Signals};
-use crate::hub::Models;
-use crate::load;
-use crate::pipeline::{self, Outcome, RunOptions};
-use crate::progress::Progress;
-use crate::resolve::{Resolved, resolve};
-use crate::shapes::Shapes;
+use crate::output::Output;
+use harness::estimate::estimate;
+use harness::hub::Models;
+use harness::load;
+use harness::pipeline::{self, Outcome, RunOptions};
+use harness::progress::Progress;
+use harness::resolve::{Resolved, resolve};
+use harness::shapes::Shapes;
 
 /// What to run, where to put it, how to show it.
 #[derive(Debug, Args)]
@@ -66,6 +66,7 @@ pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Resul
         checkpoint_every: Duration::from_secs(args.checkpoint_every.into()),
         threads: args.threads.count(),
         decode_rows: args.decode_rows.map(usize::from),
+        revision: option_env!("BIRTHMARK_REVISION").unwrap_or("unknown"),
     };
     let outcome = pipeline::run(&experiment, &options, &progress, &signals.cancelled)?;
     print(&outcome, args.json, out)
@@ -91,10 +92,8 @@ pub fn prepare(args: &FileArgs, device: &DeviceArgs, models: &Models<'_>) -> any
     let device = device.open()?;
     let loaded = load::experiment(&args.file, &args.sets)?;
     let experiment = resolve(&loaded, models)?.computed_on(device);
-    let shapes = Shapes::of(&experiment.world, &experiment.channels).map_err(|error| {
-        let path = crate::document::steps(error.key).unwrap_or_default();
-        loaded.errors(vec![loaded.problem(&path, error.what, error.mend)])
-    })?;
+    let shapes = Shapes::of(&experiment.world, &experiment.channels)
+        .map_err(|error| loaded.errors(vec![loaded.problem_with(error.key, error.what, error.mend)]))?;
     Ok((experiment, shapes))
 }
 

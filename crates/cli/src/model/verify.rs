@@ -7,9 +7,9 @@ use lm::{ComputePath, Tolerances};
 use serde_json::json;
 
 use super::ModelArgs;
-use crate::cli::output::Output;
-use crate::cli::{DeviceArgs, ThreadArgs};
+use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::{Deviates, Signals};
+use crate::output::Output;
 
 /// Which model against which reference values.
 #[derive(Debug, Args)]

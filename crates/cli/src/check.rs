@@ -6,15 +6,15 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::Output;
 use super::run::prepare;
-use super::{DeviceArgs, FileArgs, ThreadArgs};
-use crate::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, TRAIN_FLOP_PER_SECOND, estimate};
+use crate::args::{DeviceArgs, FileArgs, ThreadArgs};
 use crate::exit::Signals;
-use crate::hub::{Models, Origin};
-use crate::progress::{count, duration};
-use crate::rehearsal;
-use crate::resolve::Resolved;
+use crate::output::Output;
+use harness::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, TRAIN_FLOP_PER_SECOND, estimate};
+use harness::hub::{Models, Origin};
+use harness::progress::{count, duration};
+use harness::rehearsal;
+use harness::resolve::Resolved;
 
 /// What to check.
 #[derive(Debug, Args)]

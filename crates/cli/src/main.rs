@@ -1,4 +1,16 @@
-//! The command `birthmark`.
+//! The command `birthmark`: one file per command, results on standard output, everything else on standard error.
+
+mod args;
+mod bench;
+mod check;
+mod command;
+mod exit;
+mod list;
+mod model;
+mod output;
+mod report;
+mod run;
+mod schema;
 
 /// Tensors of the generic path are many and large; with the system allocator their allocation dominates training.
 #[global_allocator]
@@ -9,5 +21,5 @@ fn main() -> std::process::ExitCode {
     // candle and tokenizers read this when they first compute; our own worker pools provide the parallelism, and two
     // pools on the same cores collide. SAFETY: no other thread exists yet that could read the environment.
     unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
-    harness::cli::main()
+    command::main()
 }

@@ -16,9 +16,9 @@ use clap::{Args, ValueEnum};
 use lm::{ComputePath, Runtime};
 use serde::Serialize;
 
-use super::ThreadArgs;
-use super::output::Output;
+use crate::args::ThreadArgs;
 use crate::exit::Signals;
+use crate::output::Output;
 use ceiling::Ceiling;
 use shapes::Shape;
 

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::ModelArgs;
 use super::texts::TextArgs;
-use crate::cli::output::Output;
-use crate::cli::{DeviceArgs, ThreadArgs};
+use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::Signals;
+use crate::output::Output;
 
 /// Which model on which texts.
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::Output;
+use crate::output::Output;
 
 /// A results directory.
 #[derive(Debug, Args)]
@@ -18,6 +18,6 @@ pub struct ReportArgs {
 
 /// Makes summary, figures and table again, and prints the table.
 pub fn report(args: &ReportArgs, out: &mut Output) -> anyhow::Result<()> {
-    let outcome = crate::pipeline::report(&args.directory)?;
+    let outcome = harness::pipeline::report(&args.directory)?;
     super::run::print(&outcome, args.json, out)
 }

@@ -1,24 +1,13 @@
-//! The command line: one file per command, results on standard output, everything else on standard error.
-
-mod bench;
-mod check;
-mod list;
-mod model;
-mod output;
-mod report;
-mod run;
-mod schema;
+//! From arguments to an exit code.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
-use lm::{Device, DeviceName};
+use clap::{Parser, Subcommand};
 
 use crate::exit::{self, Signals};
-use output::{Output, complain};
+use crate::output::{Output, complain};
+use crate::{bench, check, list, model, report, run, schema};
 
 /// Measures which ownership marks survive the distillation of a language model through its API.
 #[derive(Debug, Parser)]
@@ -47,47 +36,6 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Print the JSON Schema of the experiment file.
     Schema,
-}
-
-/// An experiment file and what overrides it.
-#[derive(Debug, Args)]
-pub struct FileArgs {
-    /// Experiment file (TOML).
-    file: PathBuf,
-    /// Override a key, for example --set queries.budgets=[100,300] or --set distill[0].surface=text; repeatable.
-    /// Paths given here start at the current directory, those in the file beside the `experiments` folder.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
-}
-
-/// Workers.
-#[derive(Debug, Args)]
-pub struct ThreadArgs {
-    /// Worker threads [default: as many as the machine has]. Results do not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-}
-
-impl ThreadArgs {
-    fn count(&self) -> usize {
-        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
-    }
-}
-
-/// Where models compute.
-#[derive(Debug, Args)]
-pub struct DeviceArgs {
-    /// Where models compute: cpu, cuda, cuda:N (the GPU number N) or metal, if this birthmark was built for it. Bits are promised on
-    /// the CPU; what another device computes is kept apart.
-    #[arg(long, value_name = "DEVICE", default_value_t)]
-    device: DeviceName,
-}
-
-impl DeviceArgs {
-    /// Opens it.
-    fn open(&self) -> anyhow::Result<Device> {
-        Device::open(self.device).with_context(|| format!("--device {}", self.device))
-    }
 }
 
 /// Runs the command line of this process.
