@@ -326,7 +326,7 @@ impl Record {
             effect_low: Some(evidence.interval.low),
             effect_high: Some(evidence.interval.high),
             n: Some(evidence.n),
-            null: Some(evidence.null.clone()),
+            null: Some(evidence.null.words.clone()),
             log10_p: Some(evidence.log10_p),
             log10_p_decoy: evidence.log10_p_decoy,
             decoys: Some(evidence.decoys).filter(|&n| n > 0),

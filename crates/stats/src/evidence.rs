@@ -6,12 +6,13 @@ use crate::{
     evalue::BinomialEProcess,
     interval::{Interval, clopper_pearson},
     monte_carlo,
+    null::{Null, NullLaw},
     tail::log10_binomial_sf,
 };
 
 /// What one test of one mark on one suspect says.
 ///
-/// Made by [`Evidence::new`] or [`Evidence::binomial`] and the `with_` methods, which refuse NaN and keep every log10 p finite
+/// Made by [`Evidence::of_scores`], [`Evidence::new`] or [`Evidence::binomial`] and the `with_` methods, which refuse NaN and keep every log10 p finite
 /// and at most 0; reading one from a file checks the p-values too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -23,8 +24,8 @@ pub struct Evidence {
     pub interval: Interval,
     /// Number of scored units.
     pub n: u64,
-    /// The null law in words: `Binomial(48201, 0.25)`.
-    pub null: String,
+    /// The null law, in words and as numbers.
+    pub null: NullLaw,
     /// log10 of the exact p-value: finite, at most 0.
     #[serde(deserialize_with = "log10_p")]
     pub log10_p: f64,
@@ -75,7 +76,7 @@ impl Evidence {
         effect: f64,
         interval: Interval,
         n: u64,
-        null: impl Into<String>,
+        null: NullLaw,
         log10_p: f64,
     ) -> Result<Evidence, EvidenceError> {
         finite("statistic", statistic)?;
@@ -87,7 +88,7 @@ impl Evidence {
             effect,
             interval,
             n,
-            null: null.into(),
+            null,
             log10_p: probability("log10_p", log10_p)?,
             log10_p_decoy: None,
             decoys: 0,
@@ -95,6 +96,21 @@ impl Evidence {
             log10_e: None,
             units_to_detect: None,
         })
+    }
+
+    /// Evidence of `scores` against `null`, one score for each unit; without decoys or e-value.
+    ///
+    /// # Errors
+    /// When a score is NaN or infinite.
+    ///
+    /// # Panics
+    /// When no unit of the null has such scores.
+    pub fn of_scores(null: &dyn Null, scores: &[f64]) -> Result<Evidence, EvidenceError> {
+        for &score in scores {
+            finite("a score", score)?;
+        }
+        let (n, (effect, interval)) = (scores.len() as u64, null.effect(scores));
+        Evidence::new(null.statistic(scores), effect, interval, n, null.law(n), null.log10_p(scores))
     }
 
     /// Evidence of `hits` in `n` independent units against Binomial(n, gamma): statistic the hits, effect the rate above gamma with
@@ -110,7 +126,7 @@ impl Evidence {
             effect,
             interval: clopper_pearson(hits, n, 0.95).shifted(-gamma),
             n,
-            null: format!("Binomial({n}, {gamma})"),
+            null: NullLaw::binomial(n, gamma),
             log10_p,
             log10_p_decoy: None,
             decoys: 0,
@@ -186,6 +202,7 @@ fn optional_log10_p<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::null::{Exponential, NullKind};
 
     const UNIT: Interval = Interval { low: 0.0, high: 1.0 };
 
@@ -194,7 +211,7 @@ mod tests {
         let evidence = Evidence::binomial(64_239, 248_201, 0.25);
         assert!((evidence.log10_p + 23.580_984_595_365).abs() < 1e-9);
         assert!((evidence.effect - 2188.75 / 248_201.0).abs() < 1e-15 && evidence.interval.contains(evidence.effect));
-        assert!(evidence.interval.low > 0.0 && evidence.null == "Binomial(248201, 0.25)");
+        assert!(evidence.interval.low > 0.0 && evidence.null.words == "Binomial(248201, 0.25)");
         let nothing = Evidence::binomial(0, 0, 0.25);
         assert_eq!((nothing.log10_p, nothing.effect, nothing.interval), (0.0, 0.0, Interval { low: -0.25, high: 0.75 }));
     }
@@ -221,7 +238,7 @@ mod tests {
 
     #[test]
     fn nan_is_refused_and_rounding_is_clamped() {
-        let make = |statistic, log10_p| Evidence::new(statistic, 0.0, UNIT, 1, "none", log10_p);
+        let make = |statistic, log10_p| Evidence::new(statistic, 0.0, UNIT, 1, NullLaw::new(NullKind::Normal, "none"), log10_p);
         assert!(matches!(make(f64::NAN, -1.0), Err(EvidenceError::NotFinite { field: "statistic", .. })));
         assert!(matches!(make(1.0, f64::NEG_INFINITY), Err(EvidenceError::NotFinite { field: "log10_p", .. })));
         assert!(matches!(make(1.0, 0.1), Err(EvidenceError::AboveOne { .. })));
@@ -229,12 +246,14 @@ mod tests {
         assert_eq!(make(1.0, -0.0).unwrap().log10_p.to_bits(), 0.0_f64.to_bits());
         assert!(make(1.0, -1.0).unwrap().with_e_value(f64::NAN, None).is_err());
         assert!(make(1.0, -1.0).unwrap().with_decoys(&[f64::NAN]).is_err());
+        let refused = Evidence::of_scores(&Exponential, &[1.0, f64::NAN]);
+        assert!(matches!(refused, Err(EvidenceError::NotFinite { field: "a score", .. })));
     }
 
     #[test]
     fn files_are_read_back_equal_and_impossible_ones_refused() {
         // Short decimals: serde_json's default reader may miss the last bit of long ones.
-        let evidence = Evidence::new(75.0, 0.125, UNIT, 200, "Binomial(200, 0.25)", -4.25).unwrap();
+        let evidence = Evidence::new(75.0, 0.125, UNIT, 200, NullLaw::binomial(200, 0.5), -4.25).unwrap();
         let evidence = evidence.with_decoys(&[50.0, 60.0, 70.0]).unwrap().with_e_value(2.5, Some(120)).unwrap();
         let evidence = Evidence { log10_p_decoy: Some(-0.5), ..evidence };
         let json = serde_json::to_string(&evidence).unwrap();

@@ -14,6 +14,7 @@ mod evidence;
 pub mod exposure;
 pub mod interval;
 pub mod monte_carlo;
+pub mod null;
 pub mod paired;
 pub mod power;
 mod random;
@@ -24,3 +25,4 @@ pub mod two_sample;
 
 pub use evidence::{Evidence, EvidenceError};
 pub use interval::Interval;
+pub use null::{Null, NullKind, NullLaw};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use oracle::{Access, Codec, ConfigError, Query, Sampling, ScoreItem, TokenId};
 use serde::{Deserialize, Serialize};
 use stats::exposure::{Stratum, exposure_test};
-use stats::{Evidence, interval};
+use stats::{Evidence, NullKind, NullLaw, interval};
 
 use super::secrets::{SecretKind, TEMPLATES, fill, opening};
 use super::{Canary, CanaryBuilder, CanaryMeasurement, CanaryScore, PlantedText, RepeatLevel};
@@ -226,6 +226,7 @@ impl Canary for SecretSharer {
             "canaries exchangeable with {} references in each of {} templates, {draws} permutations",
             self.config.references, self.config.templates
         );
+        let null = NullLaw::new(NullKind::Permutation, null);
         let effect = test.mean_exposure - test.null_mean_exposure;
         let evidence = Evidence::new(test.mean_exposure, effect, above_chance, canaries.len() as u64, null, test.log10_p)
             .map_err(|error| Self::unmeasurable(error.to_string()))?;

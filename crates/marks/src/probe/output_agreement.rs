@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use oracle::{Access, Codec, ConfigError, Exchange, Query, Sampling, TokenId};
 use serde::{Deserialize, Serialize};
-use stats::{Evidence, Interval, paired};
+use stats::{Evidence, Interval, NullKind, NullLaw, paired};
 
 use super::{Comparison, Probe, ProbeBuilder, ProbeMeasurement, TrainingItem};
 use crate::key::Key;
@@ -142,6 +142,7 @@ impl Probe for OutputAgreement {
             "McNemar, Binomial(b + c, 0.5) of prompts where one alone agrees; largest p over {} references, nearest {nearest}",
             pairs.len(),
         );
+        let null = NullLaw::new(NullKind::Mcnemar, null);
         let evidence = Evidence::new(hits as f64, pair.difference(asked), pair.interval(asked), asked, null, log10_p)
             .map_err(|error| self.unmeasurable(error.to_string()))?;
         Ok(ProbeMeasurement { evidence, hits, asked, decoy_log10_p: Vec::new(), nearest_reference: Some((*nearest).to_string()) })

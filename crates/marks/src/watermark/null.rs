@@ -1,7 +1,7 @@
 //! Laws of a unit's score in text that owes nothing to the key.
 
 use stats::evalue::BinomialEProcess;
-use stats::{Interval, interval, tail};
+use stats::{Interval, NullLaw, interval, tail};
 
 /// The law of one unit's score under the null; units are independent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,10 +14,10 @@ pub(crate) enum Null {
 }
 
 impl Null {
-    /// The law of the total over `units`, in words.
-    pub fn describe(&self, units: u64) -> String {
+    /// The law of the total over `units`.
+    pub fn describe(&self, units: u64) -> NullLaw {
         match self {
-            Self::Bernoulli { rate } => format!("Binomial({units}, {rate})"),
+            Self::Bernoulli { rate } => NullLaw::binomial(units, *rate),
         }
     }
 

@@ -30,12 +30,12 @@ fn evidence_fills_the_fields_of_its_names() {
     let record = Record { mark: Some("kgw".into()), ..judged()[0].clone() }.with_evidence(&evidence);
     assert_eq!(
         (record.log10_p, record.n, record.null.as_deref()),
-        (Some(evidence.log10_p), Some(1_000), Some(evidence.null.as_str()))
+        (Some(evidence.log10_p), Some(1_000), Some(evidence.null.words.as_str()))
     );
     assert_eq!((record.effect_low, record.effect_high), (Some(evidence.interval.low), Some(evidence.interval.high)));
     assert_eq!((record.decoys, record.log10_p_decoy), (None, None), "no decoys were tried");
     // the rate that `judge` reads from the null's words is the one `stats` wrote
-    assert!(evidence.null.starts_with("Binomial(") && evidence.null.ends_with(", 0.25)"), "{}", evidence.null);
+    assert!(evidence.null.words.starts_with("Binomial(") && evidence.null.words.ends_with(", 0.25)"), "{:?}", evidence.null);
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! E-process of a count.
 
+use super::process::EProcess;
 use super::trajectory::Trajectory;
 use crate::special::{ln_beta_tails, ln_binomial_term, ln_to_log10_p};
 
@@ -117,6 +118,25 @@ fn ln_truncated_ratio(a: f64, b: f64, gamma: f64) -> (f64, f64) {
     let term = ln_binomial_term(a, b, gamma);
     let ratio = ((a + b) / (a * b)).ln() - term + ln_beta_tails(a, b, gamma).upper;
     (ratio, 1e-13 + 8.0 * f64::EPSILON * term.abs())
+}
+
+impl EProcess for BinomialEProcess {
+    /// A score above 1/2 is a hit.
+    fn push(&mut self, score: f64) {
+        BinomialEProcess::push(self, score > 0.5);
+    }
+
+    fn log10_e(&self) -> f64 {
+        BinomialEProcess::log10_e(self)
+    }
+
+    fn max_log10_e(&self) -> f64 {
+        BinomialEProcess::max_log10_e(self)
+    }
+
+    fn first_crossing(&self, alpha: f64) -> Option<u64> {
+        BinomialEProcess::first_crossing(self, alpha)
+    }
 }
 
 #[cfg(test)]

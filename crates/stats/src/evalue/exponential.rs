@@ -1,5 +1,6 @@
 //! E-process of exponential scores.
 
+use super::process::EProcess;
 use super::trajectory::Trajectory;
 use crate::special::{ln_sum_exp, ln_to_log10_p};
 
@@ -76,6 +77,24 @@ impl ExponentialEProcess {
     /// When `alpha` is outside (0, 1).
     pub fn first_crossing(&self, alpha: f64) -> Option<u64> {
         self.path.first_crossing(alpha)
+    }
+}
+
+impl EProcess for ExponentialEProcess {
+    fn push(&mut self, score: f64) {
+        ExponentialEProcess::push(self, score);
+    }
+
+    fn log10_e(&self) -> f64 {
+        ExponentialEProcess::log10_e(self)
+    }
+
+    fn max_log10_e(&self) -> f64 {
+        ExponentialEProcess::max_log10_e(self)
+    }
+
+    fn first_crossing(&self, alpha: f64) -> Option<u64> {
+        ExponentialEProcess::first_crossing(self, alpha)
     }
 }
 

@@ -5,8 +5,12 @@
 //! different models, not one sequence: never read N* off an e-process.
 
 mod binomial;
+mod bits;
 mod exponential;
+mod process;
 mod trajectory;
 
 pub use binomial::BinomialEProcess;
+pub use bits::BitsEProcess;
 pub use exponential::ExponentialEProcess;
+pub use process::EProcess;

@@ -118,7 +118,7 @@ impl SkewNormal {
             if i > 0 {
                 let standard = |v: f64| (v - self.location) / self.scale;
                 let (from, to) = (standard(sorted[i - 1]), standard(x));
-                // Steps a tenth of the scale on which the density bends.
+                // Steps a tenth of the scale over which the density curves.
                 let panels = (2.0 * ((to - from) * (1.0 + self.shape.abs()) * 5.0).ceil()).clamp(2.0, 1e5) as u32;
                 cdf += simpson(|t| self.ln_standard_density(t).exp(), from, to, panels);
             }

@@ -41,6 +41,26 @@ pub(crate) fn ln_gamma_tails(shape: f64, x: f64) -> LnTails {
     }
 }
 
+/// The x at which the lower tail of Gamma(shape, 1) is `p`, for 0 < p < 1; accurate relative to x.
+pub(crate) fn gamma_quantile(shape: f64, p: f64) -> f64 {
+    // Solve on the side that is not rounded: ln of the smaller tail.
+    let below = |x: f64| {
+        let tails = ln_gamma_tails(shape, x);
+        if p <= 0.5 { tails.lower < p.ln() } else { tails.upper > (-p).ln_1p() }
+    };
+    // P[X > shape + sqrt(2 shape u) + u] <= e^-u (Boucheron, Lugosi & Massart 2013, 2.4): e^-40 is below any 1 - p. Bisection
+    // in ln x keeps small quantiles relatively accurate.
+    let (mut low, mut high) = (-700.0, (shape + (80.0 * shape).sqrt() + 40.0).ln());
+    while high - low > 1e-13 * (1.0 + f64::abs(low)) {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if below(middle.exp()) { low = middle } else { high = middle }
+    }
+    (0.5 * (low + high)).exp()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +82,17 @@ mod tests {
         for x in [1e-9, 0.3, 1.0, 5.0, 700.0, 250_000.0] {
             assert!((ln_gamma_tails(1.0, x).upper / -x - 1.0).abs() < 1e-13, "{x}");
         }
+    }
+
+    #[test]
+    fn quantile_inverts_the_tail() {
+        for shape in [0.5, 1.0, 3.0, 100.0, 1e6] {
+            for p in [1e-12, 0.025, 0.5, 0.975, 0.999_999] {
+                let x = gamma_quantile(shape, p);
+                assert!((ln_gamma_tails(shape, x).lower.exp() / p - 1.0).abs() < 1e-8, "{shape} {p}: {x}");
+            }
+        }
+        // shape 1 in closed form: -ln(1 - p)
+        assert!((gamma_quantile(1.0, 0.975) + 0.025_f64.ln()).abs() < 1e-11);
     }
 }

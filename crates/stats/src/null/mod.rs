@@ -1,0 +1,22 @@
+//! Laws of a test's scores when the mark is absent: each gives p, effect and, where there is one, a bet.
+//!
+//! Scores are one number for each scored unit, in the order the units were asked. They must be finite; [`Evidence::of_scores`]
+//! refuses others with an error, the laws themselves panic.
+//!
+//! [`Evidence::of_scores`]: crate::Evidence::of_scores
+
+mod bernoulli;
+mod bits;
+mod exponential;
+mod hypergeometric;
+mod law;
+mod scores;
+mod weighted_bits;
+
+pub use bernoulli::Bernoulli;
+pub use bits::Bits;
+pub use exponential::Exponential;
+pub use hypergeometric::Hypergeometric;
+pub use law::{NullKind, NullLaw};
+pub use scores::Null;
+pub use weighted_bits::WeightedBits;
