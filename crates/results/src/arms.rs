@@ -1,33 +1,43 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::words::queries;
-use crate::{Arm, Kind, Record};
+use crate::{Arm, Kind, Record, SuspectKey};
 
 /// The arms of each mark of an experiment, for looking up who stands beside a suspect.
 pub(crate) struct Arms<'a> {
     by_mark: HashMap<Key<'a>, Vec<&'a Record>>,
+    innocents: HashMap<(SuspectKey, &'a str), Vec<&'a Record>>,
 }
 
-type Key<'a> = (&'a str, u64, &'a str);
+/// What all arms have in common: experiment, seed, mark and account, and where they stand on the grid. Only students have an attack.
+type Key<'a> = (&'a str, u64, &'a str, Option<u32>, Option<&'a str>, &'a BTreeMap<String, String>);
 
 fn key(record: &Record) -> Key<'_> {
-    (&record.experiment_hash, record.seed, record.mark.as_deref().unwrap_or_default())
+    (&record.experiment_hash, record.seed, mark(record), record.account, record.defence.as_deref(), &record.axes)
+}
+
+fn mark(record: &Record) -> &str {
+    record.mark.as_deref().unwrap_or_default()
 }
 
 impl<'a> Arms<'a> {
     pub(crate) fn of(records: &'a [Record]) -> Self {
         let mut by_mark: HashMap<_, Vec<_>> = HashMap::new();
+        let mut innocents: HashMap<_, Vec<_>> = HashMap::new();
         for record in records.iter().filter(|record| record.kind == Kind::Mark) {
             by_mark.entry(key(record)).or_default().push(record);
+            if record.innocent == Some(true) {
+                innocents.entry((record.suspect(), mark(record))).or_default().push(record);
+            }
         }
-        Self { by_mark }
+        Self { by_mark, innocents }
     }
 
     fn all<'b>(&'b self, record: &'b Record) -> &'b [&'a Record] {
         self.by_mark.get(&key(record)).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The control at the same surface, loss, compute, budget and seed; the tested one if there are several views.
+    /// The control at the same surface, loss, compute, attack, budget and seed; the tested one if there are several views.
     pub(crate) fn control(&self, student: &Record) -> Option<&'a Record> {
         let beside = |r: &&&Record| r.arm == Arm::Control && same_point(r, student);
         let controls: Vec<_> = self.all(student).iter().filter(beside).collect();
@@ -36,24 +46,32 @@ impl<'a> Arms<'a> {
 
     /// The teacher's records of the mark: those at the suspect's own surface if the teacher was measured by surface.
     pub(crate) fn teachers(&self, record: &Record) -> Vec<&'a Record> {
-        let all: Vec<_> = self.all(record).iter().copied().filter(|r| r.arm == Arm::Teacher).collect();
+        let all: Vec<_> = self.all(record).iter().copied().filter(|r| r.arm == Arm::Teacher && !r.is_negative()).collect();
         let same: Vec<_> = all.iter().copied().filter(|r| r.surface == record.surface).collect();
         if same.is_empty() { all } else { same }
     }
 
-    /// Arms on which the true key must not fire if `record` is to be believed.
+    /// Records whose key must not fire if `record` is to be believed: the arms that cannot carry the mark, and the innocent accounts
+    /// of the same suspect. Rivals count at whatever budget and attack.
     pub(crate) fn negatives(&self, record: &Record) -> Vec<&'a Record> {
         let planted = record.planted == Some(true);
         let counts = |r: &&Record| match r.arm {
             Arm::Control => planted && record.arm == Arm::Student && same_point(r, record),
             arm => arm.is_negative(planted),
         };
-        self.all(record).iter().copied().filter(counts).collect()
+        let arms = self.all(record).iter().copied().filter(counts);
+        arms.chain(self.innocents(record).iter().copied()).collect()
+    }
+
+    /// The innocent accounts of the same mark in the same suspect.
+    pub(crate) fn innocents<'b>(&'b self, record: &'b Record) -> &'b [&'a Record] {
+        self.innocents.get(&(record.suspect(), mark(record))).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
 fn same_point(a: &Record, b: &Record) -> bool {
-    a.surface == b.surface && a.loss == b.loss && a.compute == b.compute && a.budget_queries == b.budget_queries
+    (&a.surface, &a.loss, &a.compute, &a.attack, a.budget_queries)
+        == (&b.surface, &b.loss, &b.compute, &b.attack, b.budget_queries)
 }
 
 /// A suspect in words.
@@ -72,6 +90,15 @@ impl Describe for Record {
         }
         if let Some(budget) = self.budget_queries {
             text.push_str(&format!(" at {} queries", queries(budget)));
+        }
+        if let Some(defence) = &self.defence {
+            text.push_str(&format!(" behind {defence}"));
+        }
+        if let Some(attack) = &self.attack {
+            text.push_str(&format!(" after {attack}"));
+        }
+        for (axis, value) in &self.axes {
+            text.push_str(&format!(", {axis}={value}"));
         }
         text.push_str(&format!(", seed {}", self.seed));
         text

@@ -31,12 +31,15 @@ pub struct FalsePositiveRate {
 
 /// One rate for each keyed mark whose records count decoys at `alpha` (`decoys_at_alpha`), by name.
 ///
-/// The true key is not among the keys: a true key that fires on a negative arm is reported by the verdicts.
+/// The true key is not among the keys: a true key that fires on a negative arm is reported by the verdicts. Grid points of one
+/// arm, seed and budget count as one model, since an axis need not touch it: that may count too few models, never too many.
 pub fn false_positive_rates(records: &[Record], alpha: f64) -> Vec<FalsePositiveRate> {
     let mut marks: BTreeMap<&str, BTreeMap<SuspectKey, (u64, u64)>> = BTreeMap::new();
     for record in records.iter().filter(|r| r.kind == Kind::Mark && r.arm.is_negative(r.planted == Some(true))) {
         if let (Some(mark), Some(hits), Some(keys @ 1..)) = (record.mark.as_deref(), record.decoys_at_alpha, record.decoys) {
-            let model = marks.entry(mark).or_default().entry(record.suspect()).or_default();
+            let mut model = record.suspect();
+            model.setting.axes.clear();
+            let model = marks.entry(mark).or_default().entry(model).or_default();
             *model = (model.0 + hits, model.1 + keys);
         }
     }

@@ -3,20 +3,21 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::arms::Arms;
+use crate::judge::mark_in_words;
 use crate::words::{median, number, p_value, queries};
-use crate::{Arm, Family, Kind, NStar, Record, Verdict, n_star};
+use crate::{Family, NStar, Record, Setting, Verdict, n_star};
 
-/// What became of one mark through one surface and loss: a row of the table, and its sentence.
+/// What became of one mark in one setting: a row of the table, and its sentence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
     /// Name of the mark.
     pub mark: String,
+    /// Whose key, where each account has one.
+    pub account: Option<u32>,
     /// What sort of mark it is.
     pub family: Option<Family>,
-    /// Label of the surface.
-    pub surface: String,
-    /// Name of the loss.
-    pub loss: String,
+    /// Surface, loss, compute, defence, attack and place on the grid.
+    pub setting: Setting,
     /// Smallest budget from which it is proven.
     pub n_star: NStar,
     /// log10 p on the teacher, median over seeds.
@@ -27,41 +28,45 @@ pub struct Finding {
     pub control_log10_p: Option<f64>,
     /// What was seen in that student, in the words of the mark (first seed).
     pub detail: Option<String>,
+    /// Innocent accounts in those students, and how many of them fire.
+    pub innocents: (u64, u64),
     /// What survived, in words.
     pub sentence: String,
 }
 
-/// One finding for each (mark, surface, loss, compute) with a judged student, watermarks first. `records` must have been
+/// One finding for each (mark, account, setting) with a judged student, watermarks first. `records` must have been
 /// judged.
 pub fn findings(records: &[Record]) -> Vec<Finding> {
     let arms = Arms::of(records);
     let mut found: Vec<Finding> = n_star(records).into_iter().filter_map(|star| finding(star, records, &arms)).collect();
-    found.sort_by(|a, b| (a.family, &a.mark, &a.surface, &a.loss).cmp(&(b.family, &b.mark, &b.surface, &b.loss)));
+    found.sort_by(|a, b| (a.family, &a.mark, a.account, &a.setting).cmp(&(b.family, &b.mark, b.account, &b.setting)));
     found
 }
 
 fn finding(star: NStar, records: &[Record], arms: &Arms<'_>) -> Option<Finding> {
-    let of_curve = |r: &&Record| {
-        r.kind == Kind::Mark
-            && r.arm == Arm::Student
-            && r.mark.as_ref() == Some(&star.mark)
-            && (&r.surface, &r.loss, &r.compute) == (&star.surface, &star.loss, &star.compute)
-    };
-    let curve: Vec<&Record> = records.iter().filter(of_curve).collect();
+    let curve: Vec<&Record> = records.iter().filter(|r| star.is_of(r)).collect();
     let last: Vec<&Record> = curve.iter().copied().filter(|r| r.budget_queries == Some(star.largest)).collect();
     let middle = |ps: Vec<Option<f64>>| median(&ps.into_iter().flatten().collect::<Vec<_>>());
+    let innocent = || last.iter().flat_map(|r| arms.innocents(r));
+    let fired = innocent().filter(|r| r.verdict == Some(Verdict::FalsePositive)).count() as u64;
+    let innocents = (innocent().count() as u64, fired);
     Some(Finding {
         mark: star.mark.clone(),
+        account: star.account,
         family: last.first()?.family,
-        surface: star.surface.clone(),
-        loss: star.loss.clone(),
+        setting: star.setting.clone(),
         teacher_log10_p: middle(last.iter().map(|r| arms.teachers(r).first().and_then(|t| t.log10_p)).collect()),
         student_log10_p: middle(last.iter().map(|r| r.log10_p).collect()),
         control_log10_p: middle(last.iter().map(|r| arms.control(r).and_then(|c| c.log10_p)).collect()),
         detail: last.first()?.detail.clone(),
-        sentence: sentence(&star, &curve, &last),
+        sentence: sentence(&star, &curve, &last) + &of_innocents(innocents),
+        innocents,
         n_star: star,
     })
+}
+
+fn of_innocents((tested, fired): (u64, u64)) -> String {
+    if tested == 0 { String::new() } else { format!("; {fired} of {tested} innocent accounts fire") }
 }
 
 fn sentence(star: &NStar, curve: &[&Record], last: &[&Record]) -> String {
@@ -109,7 +114,7 @@ pub fn false_positives(records: &[Record]) -> Vec<String> {
     for record in fired {
         let line = format!(
             "FALSE POSITIVE: mark `{}` with its true key has p {} in {}",
-            record.mark.as_deref().unwrap_or_default(),
+            mark_in_words(record),
             record.log10_p.map(p_value).unwrap_or_default(),
             record.describe()
         );

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use stats::NullKind;
 use stats::combine::holm;
 use stats::power::detectable_effect;
 
@@ -22,7 +23,7 @@ pub enum JudgeError {
     /// A student's mark has no control beside it.
     #[error(
         "no verdict without the control: mark `{mark}` was measured in {suspect}, but not in the control of the same surface, \
-         loss, budget and seed (a student of the clean teacher); measure that arm too"
+         loss, budget, attack, grid point and seed (a student of the clean teacher); measure that arm too"
     )]
     NoControl {
         /// Name of the mark.
@@ -32,8 +33,8 @@ pub enum JudgeError {
     },
     /// A planted mark was not measured on the teacher.
     #[error(
-        "no verdict without the teacher: mark `{mark}` was measured in {suspect}, but not on the teacher of seed {seed}, \
-         so nobody knows whether it was planted; measure that arm too"
+        "no verdict without the teacher: mark `{mark}` was measured in {suspect}, but not on the teacher of the same grid point \
+         and seed {seed}, so nobody knows whether it was planted; measure that arm too"
     )]
     NoTeacher {
         /// Name of the mark.
@@ -63,15 +64,20 @@ pub enum JudgeError {
 
 /// Fills `log10_p_holm`, `verdict`, `detectable_effect` and `reason` of every mark record, as DESIGN 6 has it.
 ///
-/// - *Holm* runs over all marks tested on one suspect (seed, arm, surface, loss, compute, budget).
-/// - *Proven*: Holm p and, where there are decoys, decoy p are at most `alpha`, and no negative arm has p at most `alpha`
-///   with the true key. Negatives of a planted mark: the control of the same point, and every rival, base, stranger and
-///   clean teacher of the seed; of an intrinsic one: rival, base and stranger of the seed (its control is a positive).
+/// Suspects are compared at one grid point and defence. A mark with a key for each account is one mark for each account.
+///
+/// - *Holm* runs over all marks and accounts tested on one suspect (seed, arm, setting, budget).
+/// - *Proven*: Holm p and, where there are decoys, decoy p are at most `alpha`, and no negative fires. A p that is only an
+///   approximation ([`NullKind::exact`](stats::NullKind::exact)) proves nothing without decoys. Negatives of a planted mark: the
+///   control of the same point, every rival, base, stranger and clean teacher of the seed, and the innocent accounts of the
+///   suspect; of an intrinsic one: rival, base and stranger of the seed (its control is a positive).
+/// - A negative *fires* when its p with the true key is at most `alpha`: the Holm p where it names an account, because then
+///   many keys are asked of one model.
 /// - *Suggested*: Holm p at most 0.05. *Not shown*: else, with the effect this audit would have shown with power 0.8.
 /// - *Not planted*: a planted mark whose own test fails on the teacher. A false positive elsewhere does not make a mark
 ///   "not planted": it keeps every suspect, the teacher too, from being proven, and the reason names it.
 /// - *Not measurable*: the record has no p; its `reason` says what the test needs.
-/// - Negative arms get *clean* or *false positive* instead, by their p with the true key alone, planted or not.
+/// - Negatives get *clean* or *false positive* instead, planted or not.
 ///
 /// Judging judged records again changes nothing. Metrics are left alone.
 ///
@@ -114,18 +120,18 @@ impl Ruling {
 
 fn rule(record: &Record, arms: &Arms<'_>, family_size: usize, alpha: f64) -> Result<Ruling, JudgeError> {
     let planted = record.planted == Some(true);
-    let Some(log10_p) = record.log10_p else {
+    if record.log10_p.is_none() {
         let needs = record.reason.clone().unwrap_or_else(|| match &record.access {
             Some(access) => format!("needs {access} access"),
             None => "needs more access than the suspect grants".to_string(),
         });
         return Ok(Ruling::new(Verdict::NotMeasurable, Some(needs)));
-    };
-    if record.arm.is_negative(planted) {
-        let verdict = if at_most(log10_p, alpha) { Verdict::FalsePositive } else { Verdict::Clean };
+    }
+    if record.is_negative() {
+        let verdict = if fires(record, alpha) { Verdict::FalsePositive } else { Verdict::Clean };
         return Ok(Ruling::new(verdict, None));
     }
-    let mark = || record.mark.clone().unwrap_or_default();
+    let mark = || mark_in_words(record);
     if record.arm == Arm::Student && arms.control(record).is_none_or(|control| control.log10_p.is_none()) {
         return Err(JudgeError::NoControl { mark: mark(), suspect: record.describe() });
     }
@@ -142,8 +148,11 @@ fn rule(record: &Record, arms: &Arms<'_>, family_size: usize, alpha: f64) -> Res
     let spoiled: Vec<String> = arms
         .negatives(record)
         .into_iter()
-        .filter(|negative| negative.log10_p.is_some_and(|p| at_most(p, alpha)))
-        .map(Describe::describe)
+        .filter(|negative| fires(negative, alpha))
+        .map(|negative| match negative.account {
+            Some(account) if negative.innocent == Some(true) => format!("innocent account {account} in {}", negative.describe()),
+            _ => negative.describe(),
+        })
         .collect();
     if passes(record, alpha) && spoiled.is_empty() {
         return Ok(Ruling::new(Verdict::Proven, None));
@@ -155,6 +164,9 @@ fn rule(record: &Record, arms: &Arms<'_>, family_size: usize, alpha: f64) -> Res
     if let Some(decoy) = record.log10_p_decoy.filter(|&p| !at_most(p, alpha)) {
         reasons.push(format!("among decoy keys p is {:.3}", 10f64.powf(decoy)));
     }
+    if unconfirmed(record) {
+        reasons.push("its p is an approximation, and no decoy keys were tried".to_string());
+    }
     let reason = Some(reasons.join("; ")).filter(|text| !text.is_empty());
     if record.log10_p_holm.is_some_and(|p| at_most(p, SUGGESTED_ALPHA)) {
         return Ok(Ruling::new(Verdict::Suggested, reason));
@@ -164,7 +176,32 @@ fn rule(record: &Record, arms: &Arms<'_>, family_size: usize, alpha: f64) -> Res
 
 /// The suspect's own test, whatever the negatives say.
 fn passes(record: &Record, alpha: f64) -> bool {
-    record.log10_p_holm.is_some_and(|p| at_most(p, alpha)) && record.log10_p_decoy.is_none_or(|p| at_most(p, alpha))
+    record.log10_p_holm.is_some_and(|p| at_most(p, alpha))
+        && record.log10_p_decoy.is_none_or(|p| at_most(p, alpha))
+        && !unconfirmed(record)
+}
+
+/// Whether p is an approximation that no decoy keys stand beside.
+fn unconfirmed(record: &Record) -> bool {
+    record.log10_p_decoy.is_none() && record.null_law.is_some_and(|law| !law.exact())
+}
+
+/// Whether the key of a negative does what it must not.
+pub(crate) fn fires(negative: &Record, alpha: f64) -> bool {
+    let p = if negative.account.is_some() { negative.log10_p_holm } else { negative.log10_p };
+    p.is_some_and(|p| at_most(p, alpha))
+}
+
+/// A mark by name, and by account where it has several keys.
+pub(crate) fn mark_in_words(record: &Record) -> String {
+    with_account(record.mark.as_deref().unwrap_or_default(), record.account)
+}
+
+pub(crate) fn with_account(mark: &str, account: Option<u32>) -> String {
+    match account {
+        Some(account) => format!("{mark}, account {account}"),
+        None => mark.to_string(),
+    }
 }
 
 pub(crate) fn at_most(log10_p: f64, alpha: f64) -> bool {
@@ -175,18 +212,12 @@ pub(crate) fn at_most(log10_p: f64, alpha: f64) -> bool {
 /// for a binomial null, else from the width of the effect's 95 % interval by the normal approximation.
 fn detectable(record: &Record, alpha: f64, family_size: usize) -> Option<f64> {
     let alpha = alpha / family_size.max(1) as f64;
-    if let (Some(n), Some(gamma)) = (record.n, record.null.as_deref().and_then(binomial_rate)) {
-        return detectable_effect(n, gamma, alpha, POWER);
+    if let (Some(n), Some(NullKind::Binomial), Some(rate)) = (record.n, record.null_law, record.null_mean) {
+        return detectable_effect(n, rate, alpha, POWER);
     }
     let standard_error = (record.effect_high? - record.effect_low?) / (2.0 * 1.959_964);
     let effect = (upper_normal_quantile(alpha) + upper_normal_quantile(1.0 - POWER)) * standard_error;
     (effect.is_finite() && effect > 0.0).then_some(effect)
-}
-
-/// 0.25 of "Binomial(T, 0.25)".
-fn binomial_rate(null: &str) -> Option<f64> {
-    let (_, rate) = null.strip_prefix("Binomial(")?.strip_suffix(')')?.split_once(',')?;
-    rate.trim().parse().ok().filter(|rate| (0.0..1.0).contains(rate) && *rate > 0.0)
 }
 
 /// z with P[Z > z] = `p`, by bisection: slow, exact enough, and needed a few times per report.
@@ -203,9 +234,16 @@ fn check(records: &[Record]) -> Result<(), JudgeError> {
     let mut seen = std::collections::BTreeSet::new();
     for record in records.iter().filter(|record| record.kind == Kind::Mark) {
         let malformed = |problem: &str| JudgeError::Malformed { suspect: record.describe(), problem: problem.to_string() };
-        let mark = record.mark.clone().ok_or_else(|| malformed("does not name its mark"))?;
+        record.mark.as_ref().ok_or_else(|| malformed("does not name its mark"))?;
+        let mark = mark_in_words(record);
         if record.planted.is_none() {
             return Err(malformed(&format!("does not say whether mark `{mark}` was planted")));
+        }
+        let rate = record.null_mean.filter(|_| record.null_law == Some(NullKind::Binomial));
+        if let Some(rate) = rate.filter(|rate| !(*rate > 0.0 && *rate < 1.0)) {
+            return Err(malformed(&format!(
+                "gives mark `{mark}` a binomial null of rate {rate}, expected a rate between 0 and 1"
+            )));
         }
         if let Some(p) = [record.log10_p, record.log10_p_decoy].into_iter().flatten().find(|p| !p.is_finite() || *p > 0.0) {
             return Err(malformed(&format!("gives mark `{mark}` a log10 p of {p}, which no probability has")));

@@ -1,140 +1,12 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use stats::Evidence;
+use stats::{Evidence, NullKind};
+
+use crate::{Arm, Claim, Family, Kind, Measured, Setting, Verdict, View};
 
 /// Version of the record format: raised when a field changes its meaning, its name or its unit.
-pub const RECORD_SCHEMA: u32 = 1;
-
-/// Who a suspect is in the experiment (DESIGN 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arm {
-    /// The marked model itself: the positive control.
-    Teacher,
-    /// Distilled from the marked teacher: the question.
-    #[default]
-    Student,
-    /// Distilled from the clean teacher with the same prompts, seed and steps.
-    Control,
-    /// Distilled from an independently trained teacher with the same prompts.
-    Rival,
-    /// The student before distillation.
-    Base,
-    /// The independently trained teacher.
-    Stranger,
-    /// The teacher's twin without any mark.
-    CleanTeacher,
-}
-
-impl Arm {
-    /// Name as records write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Teacher => "teacher",
-            Self::Student => "student",
-            Self::Control => "control",
-            Self::Rival => "rival",
-            Self::Base => "base",
-            Self::Stranger => "stranger",
-            Self::CleanTeacher => "clean_teacher",
-        }
-    }
-
-    /// Whether a test with the true key must fail on this arm. For a planted mark everything that never met the marked
-    /// teacher is a negative; an intrinsic fingerprint follows lineage, so only independently trained models are.
-    pub fn is_negative(self, planted: bool) -> bool {
-        match self {
-            Self::Teacher | Self::Student => false,
-            Self::Rival | Self::Base | Self::Stranger => true,
-            Self::Control | Self::CleanTeacher => planted,
-        }
-    }
-}
-
-/// What a record holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Evidence for one mark in one suspect.
-    #[default]
-    Mark,
-    /// One number about a suspect: fidelity, usefulness or cost.
-    Metric,
-}
-
-/// What sort of mark it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// In the served answers.
-    Watermark,
-    /// In the training data.
-    Canary,
-    /// In the weights, implanted or intrinsic.
-    Probe,
-}
-
-/// Through what a suspect was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum View {
-    /// As it answers its users, processors included.
-    Served,
-    /// On its own weights.
-    Raw,
-}
-
-/// Where a number comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measured {
-    /// It was measured at this very point.
-    #[default]
-    Measured,
-    /// It was computed from measurements at other points.
-    Extrapolated,
-}
-
-/// What [`judge`](crate::judge) says of one mark in one suspect. The first five are DESIGN 6's; the last two are what
-/// can be said of an arm that must not carry the mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Verdict {
-    /// Holm p and decoy p at most alpha, and no negative arm at most alpha.
-    #[serde(rename = "proven")]
-    Proven,
-    /// Holm p at most 0.05, but not proven.
-    #[serde(rename = "suggested")]
-    Suggested,
-    /// Nothing was shown; the record says what effect would have been.
-    #[serde(rename = "not shown")]
-    NotShown,
-    /// The teacher itself does not show the mark, so nothing can be said about its survival.
-    #[serde(rename = "not planted")]
-    NotPlanted,
-    /// The suspect's access does not allow the test; the record's `reason` says what it needs.
-    #[serde(rename = "not measurable")]
-    NotMeasurable,
-    /// A negative arm whose p with the true key is above alpha, as it must be.
-    #[serde(rename = "clean")]
-    Clean,
-    /// A negative arm whose p with the true key is at most alpha: the mark proves nothing here.
-    #[serde(rename = "false positive")]
-    FalsePositive,
-}
-
-impl Verdict {
-    /// The words, as records write them.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Proven => "proven",
-            Self::Suggested => "suggested",
-            Self::NotShown => "not shown",
-            Self::NotPlanted => "not planted",
-            Self::NotMeasurable => "not measurable",
-            Self::Clean => "clean",
-            Self::FalsePositive => "false positive",
-        }
-    }
-}
+pub const RECORD_SCHEMA: u32 = 2;
 
 /// One measurement: one JSON line, flat, with absent fields left out.
 ///
@@ -163,6 +35,15 @@ pub struct Record {
     pub budget_queries: Option<u64>,
     /// Compute rule ("fixed_steps" ...); "-" where none.
     pub compute: String,
+    /// What the teacher did to its answers besides its marks, as a short label; absent where nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defence: Option<String>,
+    /// What the thief did besides training on what it bought, as a short label; absent where nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attack: Option<String>,
+    /// Where on the experiment's grid it stands: value by axis. Empty without a grid.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub axes: BTreeMap<String, String>,
     /// Optimiser steps of the distillation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
@@ -185,6 +66,18 @@ pub struct Record {
     /// Scheme that made it ("kgw" ...).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
+    /// What the mark, if proven, shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+    /// Whose key was tested, for marks that give each account one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<u32>,
+    /// Whether the account bought nothing of what the suspect learned from, so that its key must not fire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub innocent: Option<bool>,
+    /// Commitment to the owner's secret that the keys come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<String>,
     /// Through what the suspect was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<View>,
@@ -227,6 +120,15 @@ pub struct Record {
     /// Null distribution in words ("Binomial(T, 0.25)").
     #[serde(skip_serializing_if = "Option::is_none")]
     pub null: Option<String>,
+    /// What sort of law it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_law: Option<NullKind>,
+    /// Mean score of one unit under it; absent where units have no law of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_mean: Option<f64>,
+    /// Standard deviation of one unit's score under it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_sd: Option<f64>,
     /// log10 of the p-value with the true key; absent when it could not be tested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log10_p: Option<f64>,
@@ -270,6 +172,9 @@ pub struct Record {
     /// Name of the metric ("held_out_loss" ...).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
+    /// Name of the mark it belongs to; absent for what is said of the suspect as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric_of: Option<String>,
     /// Its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
@@ -289,12 +194,8 @@ pub struct Record {
 pub struct SuspectKey {
     /// Hash of the resolved experiment.
     pub experiment_hash: String,
-    /// Label of the surface.
-    pub surface: String,
-    /// Name of the loss.
-    pub loss: String,
-    /// Compute rule.
-    pub compute: String,
+    /// Surface, loss, compute, defence, attack and axes.
+    pub setting: Setting,
     /// Root seed.
     pub seed: u64,
     /// Who it is.
@@ -304,17 +205,32 @@ pub struct SuspectKey {
 }
 
 impl Record {
+    /// Where the suspect stands, its budget, arm and seed apart.
+    pub fn setting(&self) -> Setting {
+        Setting {
+            surface: self.surface.clone(),
+            loss: self.loss.clone(),
+            compute: self.compute.clone(),
+            defence: self.defence.clone(),
+            attack: self.attack.clone(),
+            axes: self.axes.clone(),
+        }
+    }
+
     /// The suspect this record is about.
     pub fn suspect(&self) -> SuspectKey {
         SuspectKey {
             experiment_hash: self.experiment_hash.clone(),
-            surface: self.surface.clone(),
-            loss: self.loss.clone(),
-            compute: self.compute.clone(),
+            setting: self.setting(),
             seed: self.seed,
             arm: self.arm,
             budget_queries: self.budget_queries,
         }
+    }
+
+    /// Whether the key must not fire: on an arm that cannot carry the mark, or because the account is innocent.
+    pub fn is_negative(&self) -> bool {
+        self.innocent == Some(true) || self.arm.is_negative(self.planted == Some(true))
     }
 
     /// Fills the fields that come from a test's [`Evidence`]; everything else stays.
@@ -327,6 +243,9 @@ impl Record {
             effect_high: Some(evidence.interval.high),
             n: Some(evidence.n),
             null: Some(evidence.null.words.clone()),
+            null_law: Some(evidence.null.kind),
+            null_mean: evidence.null.mean,
+            null_sd: evidence.null.sd,
             log10_p: Some(evidence.log10_p),
             log10_p_decoy: evidence.log10_p_decoy,
             decoys: Some(evidence.decoys).filter(|&n| n > 0),
@@ -351,6 +270,9 @@ impl Record {
             loss: self.loss.clone(),
             budget_queries: self.budget_queries,
             compute: self.compute.clone(),
+            defence: self.defence.clone(),
+            attack: self.attack.clone(),
+            axes: self.axes.clone(),
             steps: self.steps,
             train_tokens: self.train_tokens,
             device: self.device.clone(),

@@ -3,6 +3,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use stats::NullLaw;
 use store::{canonical_json, write_atomic};
 
 use crate::{RECORD_SCHEMA, Record};
@@ -16,15 +17,18 @@ pub fn sort_records(records: &mut [Record]) {
 fn order(record: &Record) -> impl Ord + '_ {
     (
         (&record.experiment, &record.experiment_hash, record.seed, &record.surface, &record.loss, &record.compute),
+        (&record.defence, &record.attack, &record.axes),
         (
             record.budget_queries,
             record.arm,
             record.kind,
             record.family,
             &record.mark,
+            record.account,
             record.view,
             &record.access,
             &record.metric,
+            &record.metric_of,
         ),
     )
 }
@@ -52,7 +56,7 @@ pub fn write_records(path: &Path, records: &[Record]) -> anyhow::Result<()> {
     Ok(write_atomic(path, &bytes)?)
 }
 
-/// Reads JSON lines written by [`write_records`], in the order of the file.
+/// Reads JSON lines written by [`write_records`], in the order of the file. Lines of schema 1 become records of this schema.
 ///
 /// # Errors
 /// Naming file and line, when the file cannot be read, a line does not parse, or its schema is another.
@@ -70,11 +74,28 @@ pub fn read_records(path: &Path) -> anyhow::Result<Vec<Record>> {
         };
         // looked at before the rest: another version may have other fields
         ensure!(
-            schema == u64::from(RECORD_SCHEMA),
-            "{place}:{n}: records of schema {schema}, but this program reads schema {RECORD_SCHEMA}; run the experiment again"
+            (1..=u64::from(RECORD_SCHEMA)).contains(&schema),
+            "{place}:{n}: records of schema {schema}, but this program reads schemas 1 and {RECORD_SCHEMA}; run the experiment again"
         );
         let record: Record = serde_json::from_str(&line).with_context(|| format!("{place}:{n}: not a record of this program"))?;
-        records.push(record);
+        records.push(if schema == 1 { of_schema_1(record) } else { record });
     }
     Ok(records)
+}
+
+/// A record of schema 1 in the present schema. It gave the null in words only: the numbers of "Binomial(T, 0.25)" are read out of them
+/// here, and nowhere else.
+fn of_schema_1(record: Record) -> Record {
+    let rate = record.null.as_deref().and_then(|null| {
+        let (_, rate) = null.strip_prefix("Binomial(")?.strip_suffix(')')?.split_once(',')?;
+        rate.trim().parse::<f64>().ok().filter(|rate| *rate > 0.0 && *rate < 1.0)
+    });
+    let law = rate.map(|rate| NullLaw::binomial(record.n.unwrap_or_default(), rate));
+    Record {
+        schema: RECORD_SCHEMA,
+        null_law: law.as_ref().map(|law| law.kind),
+        null_mean: law.as_ref().and_then(|law| law.mean),
+        null_sd: law.as_ref().and_then(|law| law.sd),
+        ..record
+    }
 }

@@ -23,7 +23,7 @@ const METRICS: [&str; 9] = [
 type Column = (&'static str, fn(&Row<'_>) -> String);
 
 /// Columns before the metrics.
-const COLUMNS: [Column; 39] = [
+const COLUMNS: [Column; 48] = [
     ("experiment", |r| r.record.experiment.clone()),
     ("experiment_hash", |r| r.record.experiment_hash.clone()),
     ("run_id", |r| r.record.run_id.clone()),
@@ -32,6 +32,8 @@ const COLUMNS: [Column; 39] = [
     ("surface", |r| r.record.surface.clone()),
     ("loss", |r| r.record.loss.clone()),
     ("compute", |r| r.record.compute.clone()),
+    ("defence", |r| cell(r.record.defence.clone())),
+    ("attack", |r| cell(r.record.attack.clone())),
     ("budget_queries", |r| cell(r.record.budget_queries)),
     ("steps", |r| cell(r.record.steps)),
     ("train_tokens", |r| cell(r.record.train_tokens)),
@@ -40,12 +42,19 @@ const COLUMNS: [Column; 39] = [
     ("family", |r| word(r.record.family)),
     ("scheme", |r| cell(r.record.scheme.clone())),
     ("planted", |r| cell(r.record.planted)),
+    ("claim", |r| word(r.record.claim)),
+    ("account", |r| cell(r.record.account)),
+    ("innocent", |r| cell(r.record.innocent)),
+    ("commitment", |r| cell(r.record.commitment.clone())),
     ("view", |r| word(r.record.view)),
     ("access", |r| cell(r.record.access.clone())),
     ("audit_queries", |r| cell(r.record.audit_queries)),
     ("audit_tokens", |r| cell(r.record.audit_tokens)),
     ("n", |r| cell(r.record.n)),
     ("null", |r| cell(r.record.null.clone())),
+    ("null_law", |r| word(r.record.null_law)),
+    ("null_mean", |r| cell(r.record.null_mean)),
+    ("null_sd", |r| cell(r.record.null_sd)),
     ("statistic", |r| cell(r.record.statistic)),
     ("effect", |r| cell(r.record.effect)),
     ("effect_low", |r| cell(r.record.effect_low)),
@@ -71,8 +80,8 @@ struct Row<'a> {
     n_star: Option<String>,
 }
 
-/// CSV text: one row for each mark and suspect, with the suspect's metrics joined; a suspect that has metrics only gets one
-/// row without a mark. `n_star` stands on the students' rows and is the value of their seed, ">" and the largest budget run
+/// CSV text: one row for each mark and suspect, with a column for each axis of the grid (`axis.NAME`) and the suspect's metrics
+/// joined, those of one mark in its own rows only; a suspect that has metrics only gets one row without a mark. `n_star` stands on the students' rows and is the value of their seed, ">" and the largest budget run
 /// if the mark is never proven.
 ///
 /// # Errors
@@ -84,14 +93,22 @@ pub fn summary_csv(records: &[Record]) -> anyhow::Result<String> {
     let stars = n_star(&records);
     let metrics = metrics_by_suspect(&records);
     let names = metric_columns(&records);
+    let axes: BTreeSet<&str> = records.iter().flat_map(|r| r.axes.keys()).map(String::as_str).collect();
 
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(COLUMNS.iter().map(|(name, _)| *name).chain(names.iter().copied()))?;
+    let of_axes = axes.iter().map(|axis| format!("axis.{axis}"));
+    let fixed = COLUMNS.iter().map(|(name, _)| name.to_string());
+    writer.write_record(fixed.chain(of_axes).chain(names.iter().map(|name| name.to_string())))?;
     for record in rows(&records) {
         let row = Row { record, retention: retention_among(record, &arms), n_star: star_of(record, &stars) };
         let own = metrics.get(&record.suspect());
-        let joined = names.iter().map(|name| cell(own.and_then(|own| own.get(name).copied())));
-        writer.write_record(COLUMNS.iter().map(|(_, show)| show(&row)).chain(joined))?;
+        let value = |name: &str| {
+            let of = |mark: Option<&str>| own.and_then(|own| own.get(&(name, mark)).copied());
+            of(None).or_else(|| record.mark.as_deref().and_then(|mark| of(Some(mark))))
+        };
+        let place = axes.iter().map(|axis| cell(record.axes.get(*axis)));
+        let joined = names.iter().map(|name| cell(value(name)));
+        writer.write_record(COLUMNS.iter().map(|(_, show)| show(&row)).chain(place).chain(joined))?;
     }
     let bytes = writer.into_inner().map_err(|e| e.into_error()).context("writing CSV into memory")?;
     String::from_utf8(bytes).context("CSV of text fields")
@@ -110,11 +127,14 @@ fn rows(records: &[Record]) -> impl Iterator<Item = &Record> {
     records.iter().filter(move |r| r.kind == Kind::Mark || seen.insert(r.suspect()))
 }
 
-pub(crate) fn metrics_by_suspect(records: &[Record]) -> BTreeMap<SuspectKey, BTreeMap<&str, f64>> {
-    let mut metrics: BTreeMap<SuspectKey, BTreeMap<&str, f64>> = BTreeMap::new();
+/// Values by name and the mark they belong to.
+type Metrics<'a> = BTreeMap<(&'a str, Option<&'a str>), f64>;
+
+pub(crate) fn metrics_by_suspect(records: &[Record]) -> BTreeMap<SuspectKey, Metrics<'_>> {
+    let mut metrics: BTreeMap<SuspectKey, Metrics<'_>> = BTreeMap::new();
     for record in records.iter().filter(|r| r.kind == Kind::Metric) {
         if let (Some(name), Some(value)) = (record.metric.as_deref(), record.value) {
-            metrics.entry(record.suspect()).or_default().insert(name, value);
+            metrics.entry(record.suspect()).or_default().insert((name, record.metric_of.as_deref()), value);
         }
     }
     metrics
@@ -126,16 +146,7 @@ fn metric_columns(records: &[Record]) -> Vec<&str> {
 }
 
 fn star_of(record: &Record, stars: &[NStar]) -> Option<String> {
-    if record.arm != crate::Arm::Student {
-        return None;
-    }
-    let same = |s: &&NStar| {
-        Some(&s.mark) == record.mark.as_ref()
-            && s.surface == record.surface
-            && s.loss == record.loss
-            && s.compute == record.compute
-    };
-    let star = stars.iter().find(same)?;
+    let star = stars.iter().find(|star| star.is_of(record))?;
     let (_, found) = star.by_seed.iter().find(|(seed, _)| *seed == record.seed)?;
     Some(found.map_or_else(|| format!(">{}", star.largest), |n| n.to_string()))
 }

@@ -15,7 +15,7 @@ use crate::stages::suspect::Suspect;
 use crate::stages::{Context, usefulness};
 
 /// Raised when the same inputs would give another measurement.
-pub(super) const REVISION: u32 = 3;
+pub(super) const REVISION: u32 = 4;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 

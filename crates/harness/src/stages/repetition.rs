@@ -130,6 +130,7 @@ impl Models {
             group: format!("{group}, seed {seed}"),
             name: name.to_string(),
             arm,
+            axes: Default::default(),
             points: curve.thinned(CURVE_POINTS).points.iter().map(|point| (point.step, point.loss)).collect(),
         };
         let mut curves = vec![

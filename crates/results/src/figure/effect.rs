@@ -2,10 +2,10 @@ use super::Figure;
 use super::canvas::{Canvas, Marker, Stroke};
 use super::layout::Frame;
 use super::multiples::{Multiples, Place};
-use super::palette::{INK, SOFT, series};
+use super::palette::{COLORS, INK, SOFT, dash, series};
 use super::scale::Axis;
 use super::series::{Dot, Panels};
-use super::survival::{DASH, legend, loners, whisker};
+use super::survival::{self, DASH, legend, loners, whisker};
 use crate::words::number;
 use crate::{Caption, Record};
 
@@ -15,7 +15,7 @@ const TEACHER_REACH: f64 = 1.2;
 
 /// Effect per scored unit, with its 95 % interval, against queries: panels, colours and markers as in
 /// [`survival_figure`](crate::survival_figure). Unlike evidence it does not grow with the audit. Each panel has its own
-/// scale. Several seeds: medians of effect and interval ends.
+/// scale. More curves than colours: whiskers of students only. Several seeds: medians of effect and interval ends.
 ///
 /// # Errors
 /// When no student has an effect.
@@ -31,10 +31,15 @@ pub fn effect_figure(records: &[Record], caption: &Caption) -> anyhow::Result<Fi
         // there is no band here
         panels.seeds = 1;
     }
-    phrases.push("whiskers: 95 % interval".to_string());
+    let crowded = panels.labels.len() > COLORS;
+    phrases.push(if crowded { "whiskers: 95 % interval of students" } else { "whiskers: 95 % interval" }.to_string());
     let figure = Multiples::new(&panels, &caption.title, &phrases, |width| legend(&panels, width));
     let svg = figure.draw(&caption.title, &phrases, paint)?;
     Ok(Figure { svg })
+}
+
+fn arrow(up: bool) -> char {
+    if up { '\u{2191}' } else { '\u{2193}' }
 }
 
 fn paint(canvas: &Canvas<'_>, place: &Place<'_>) -> anyhow::Result<()> {
@@ -56,23 +61,38 @@ fn paint(canvas: &Canvas<'_>, place: &Place<'_>) -> anyhow::Result<()> {
     let y = |value: f64| place.frame.y(&axis, value);
     canvas.line(&[(left, y(0.0)), (right, y(0.0))], Stroke { color: INK, width: 1.1, dash: Some((2.0, 2.5)) })?;
     let mut labels = vec![(y(0.0), "no effect".to_string(), INK)];
+    let mut beyond = Vec::new();
     for (curve, dot) in &place.panel.teacher {
-        let color = curve.map_or(SOFT, |i| series(i).0);
         let at = y(dot.value);
         if teacher(dot) {
-            canvas.line(&[(left, at), (right, at)], Stroke { color, width: 1.2, dash: Some((9.0, 3.0)) })?;
-            labels.push((at, "teacher".to_string(), color));
+            labels.extend(survival::teacher(canvas, place, *curve, at)?);
+        } else if place.many_teachers() {
+            beyond.push(dot.value);
         } else {
-            let arrow = if dot.value > high { '\u{2191}' } else { '\u{2193}' };
+            let (arrow, color) = (arrow(dot.value > high), curve.map_or(SOFT, |i| series(i).0));
             labels.push((at, format!("{arrow} teacher"), color));
             labels.push((at + 1.0, format!("   {}", number(dot.value)), color));
+        }
+    }
+    if place.many_teachers() {
+        let shown = shown.iter().copied().reduce(f64::max);
+        labels.extend(shown.map(|value| (y(value), "teachers".to_string(), SOFT)));
+        for above in [true, false] {
+            let there: Vec<f64> = beyond.iter().copied().filter(|value| (*value > high) == above).collect();
+            let ends = [f64::min, f64::max].map(|end| there.iter().copied().reduce(end));
+            if let [Some(least), Some(most)] = ends {
+                let at = y(most);
+                labels.push((at, format!("{} {} teachers", arrow(above), there.len()), SOFT));
+                labels.push((at + 1.0, format!("   {} to", number(least)), SOFT));
+                labels.push((at + 2.0, format!("   {}", number(most)), SOFT));
+            }
         }
     }
     place.frame.side_labels(canvas, labels)?;
 
     for (i, curve) in place.panel.curves.iter().enumerate() {
         let (color, marker) = series(i);
-        let arms = [(&curve.student, None, marker), (&curve.control, Some(DASH), marker), (&curve.rival, None, Marker::Cross)];
+        let arms = [(&curve.student, dash(i), marker), (&curve.control, Some(DASH), marker), (&curve.rival, None, Marker::Cross)];
         for (arm, (dots, dash, marker)) in arms.into_iter().enumerate() {
             let at = |dot: &Dot| (place.x(dot.budget) + place.dodge(i, arm), y(dot.value));
             let points: Vec<_> = dots.iter().map(at).collect();
@@ -81,7 +101,9 @@ fn paint(canvas: &Canvas<'_>, place: &Place<'_>) -> anyhow::Result<()> {
             }
             for (dot, &point) in dots.iter().zip(&points) {
                 let (low, high) = dot.interval.unwrap_or(dot.range);
-                whisker(canvas, point.0, y(low), y(high), color)?;
+                if arm == 0 || !place.crowded() {
+                    whisker(canvas, point.0, y(low), y(high), color)?;
+                }
                 canvas.marker(point, marker, 3.8, color, arm == 0)?;
             }
         }

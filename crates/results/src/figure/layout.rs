@@ -18,6 +18,9 @@ const LEGEND_ROW: f64 = 20.0;
 const LEGEND_SAMPLE: f64 = 34.0;
 const LEGEND_GAP: f64 = 20.0;
 
+/// Height, text and colour of a label beside a frame.
+pub(crate) type SideLabel = (f64, String, RGBColor);
+
 /// The rectangle that data are drawn in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
@@ -56,7 +59,7 @@ impl Frame {
     }
 
     /// Labels right of the frame at the heights of their lines, pushed apart where they would touch.
-    pub(crate) fn side_labels(&self, canvas: &Canvas<'_>, mut labels: Vec<(f64, String, RGBColor)>) -> anyhow::Result<()> {
+    pub(crate) fn side_labels(&self, canvas: &Canvas<'_>, mut labels: Vec<SideLabel>) -> anyhow::Result<()> {
         labels.sort_by(|a, b| a.0.total_cmp(&b.0));
         let heights = spread(&labels.iter().map(|l| l.0).collect::<Vec<_>>(), SMALL + 1.5, self.top, self.bottom);
         for ((anchor, label, color), y) in labels.into_iter().zip(heights) {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use anyhow::ensure;
 use plotters::prelude::RGBColor;
 use serde::{Deserialize, Serialize};
@@ -8,11 +10,12 @@ use super::layout::{BODY, Frame, MARGIN, SMALL, heading, heading_height, panel_t
 use super::palette::{INK, SOFT, dash, series, text};
 use super::scale::Axis;
 use super::survival::DASH;
-use crate::Arm;
+use crate::setting::Names;
 use crate::words::queries;
+use crate::{Arm, Setting};
 
 /// One named loss curve.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossSeries {
     /// Panel it is drawn in ("teachers", "students, text").
@@ -21,6 +24,9 @@ pub struct LossSeries {
     pub name: String,
     /// Whose loss it is: a control or rival is drawn dashed, in the colour of the student of the same rank in its group.
     pub arm: Arm,
+    /// Where on the experiment's grid the model stands: value by axis. What differs between curves is added to their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub axes: BTreeMap<String, String>,
     /// (step, loss in nats/token), by step.
     pub points: Vec<(u64, f64)>,
 }
@@ -37,6 +43,7 @@ const LABEL_STEP: f64 = SMALL + 1.5;
 /// # Errors
 /// When there is no finite point.
 pub fn loss_figure(curves: &[LossSeries], title: &str, subtitle: &str) -> anyhow::Result<Figure> {
+    let curves = named(curves);
     let mut groups: Vec<(&str, Vec<&LossSeries>)> = Vec::new();
     for curve in curves.iter().filter(|curve| curve.points.iter().any(|point| point.1.is_finite())) {
         match groups.iter_mut().find(|(name, _)| *name == curve.group) {
@@ -67,6 +74,18 @@ pub fn loss_figure(curves: &[LossSeries], title: &str, subtitle: &str) -> anyhow
         Ok(())
     })?;
     Ok(Figure { svg })
+}
+
+/// With the place on the grid in their names, where there are several.
+fn named(curves: &[LossSeries]) -> Vec<LossSeries> {
+    let setting = |curve: &LossSeries| Setting { axes: curve.axes.clone(), ..Setting::default() };
+    let names = Names::of(&curves.iter().map(setting).collect::<Vec<_>>());
+    let name = |curve: &LossSeries| {
+        let parts = [curve.name.clone(), names.point(&setting(curve), false)];
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        LossSeries { name: parts.join(", "), ..curve.clone() }
+    };
+    curves.iter().map(name).collect()
 }
 
 fn paint(canvas: &Canvas<'_>, frame: Frame, curves: &[&LossSeries]) -> anyhow::Result<()> {

@@ -19,14 +19,17 @@ const SERIES: [(RGBColor, Marker); 6] = [
     (RGBColor(230, 159, 0), Marker::Pentagon),
 ];
 
-/// Colour and marker of the `i`-th series.
+/// Number of series that colours alone tell apart.
+pub(crate) const COLORS: usize = SERIES.len();
+
+/// Colour and marker of the `i`-th series. Where colours have run out they come again with other markers: 36 pairs differ.
 pub(crate) fn series(i: usize) -> (RGBColor, Marker) {
-    SERIES[i % SERIES.len()]
+    (SERIES[i % COLORS].0, SERIES[(i + i / COLORS) % COLORS].1)
 }
 
 /// Dash of the `i`-th line where colours have run out.
 pub(crate) fn dash(i: usize) -> Option<(f64, f64)> {
-    [None, Some((6.0, 3.0)), Some((2.0, 2.5)), Some((10.0, 3.0))][(i / SERIES.len()) % 4]
+    [None, Some((7.0, 2.0)), Some((2.0, 2.5)), Some((10.0, 3.0))][(i / COLORS) % 4]
 }
 
 /// Running text, left-aligned on its middle.
@@ -53,5 +56,22 @@ impl Type {
 
     pub(crate) fn upward(self) -> Self {
         Self { vertical: true, h: HPos::Center, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_of_36_series_look_alike() {
+        let look = |i| {
+            let (RGBColor(r, g, b), marker) = series(i);
+            (r, g, b, format!("{marker:?}"))
+        };
+        assert_eq!((0..36).map(look).collect::<BTreeSet<_>>().len(), 36);
+        assert!((0..COLORS).all(|i| dash(i).is_none()) && dash(COLORS).is_some());
     }
 }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::ensure;
 
 use super::scale::Budgets;
+use crate::judge::with_account;
+use crate::setting::Names;
 use crate::words::median;
-use crate::{Arm, Family, Kind, NStar, Record, n_star};
+use crate::{Arm, Family, Kind, NStar, Record, Setting, n_star};
 
 /// One point of a curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +23,7 @@ pub(crate) struct Dot {
     pub(crate) interval: Option<(f64, f64)>,
 }
 
-/// All arms of one mark at one (surface, loss, compute).
+/// All arms of one mark in one setting.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Curve {
     pub(crate) student: Vec<Dot>,
@@ -29,9 +31,10 @@ pub(crate) struct Curve {
     pub(crate) rival: Vec<Dot>,
 }
 
-/// One mark.
+/// One mark, under one account's key where each has its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Panel {
+    /// Its name, and its account.
     pub(crate) mark: String,
     /// What the effect is, if the records say.
     pub(crate) effect_unit: Option<String>,
@@ -40,7 +43,7 @@ pub(crate) struct Panel {
     pub(crate) stars: Vec<Option<NStar>>,
     pub(crate) base: Option<Dot>,
     pub(crate) stranger: Option<Dot>,
-    /// Level of the teacher; by curve number where it was measured by surface.
+    /// Levels of the teacher; with the number of its curve where there are several.
     pub(crate) teacher: Vec<(Option<usize>, Dot)>,
 }
 
@@ -60,31 +63,31 @@ pub(crate) type Measured = (f64, Option<(f64, f64)>);
 /// What is drawn of a record, if it has it.
 pub(crate) type Value = fn(&Record) -> Option<Measured>;
 
-type CurveKey<'a> = (&'a str, &'a str, &'a str);
-
-fn curve_key(record: &Record) -> CurveKey<'_> {
-    (&record.surface, &record.loss, &record.compute)
-}
+/// What has a panel of its own: a mark, under one account's key.
+type Name<'a> = (Option<Family>, &'a str, Option<u32>);
 
 impl Panels {
     /// # Errors
     /// When no student has a value to draw.
     pub(crate) fn of(records: &[Record], value: Value) -> anyhow::Result<Self> {
         let marks: Vec<&Record> = records.iter().filter(|r| r.kind == Kind::Mark && r.mark.is_some()).collect();
-        let drawn = |r: &&&Record| r.arm == Arm::Student && r.budget_queries.is_some() && value(r).is_some();
+        let drawn = |r: &&&Record| r.arm == Arm::Student && !r.is_negative() && r.budget_queries.is_some() && value(r).is_some();
         let students: Vec<&Record> = marks.iter().filter(drawn).copied().collect();
         ensure!(!students.is_empty(), "no student has a measured mark to draw");
-        let keys: Vec<CurveKey<'_>> = students.iter().map(|r| curve_key(r)).collect::<BTreeSet<_>>().into_iter().collect();
+        let keys: Vec<Setting> = students.iter().map(|r| r.setting()).collect::<BTreeSet<_>>().into_iter().collect();
         let stars = n_star(records);
-        let names: BTreeSet<(Option<Family>, &str)> =
-            students.iter().map(|r| (r.family, r.mark.as_deref().unwrap_or_default())).collect();
-        let panels = names.into_iter().map(|(_, mark)| {
-            let of_mark: Vec<&Record> = marks.iter().copied().filter(|r| r.mark.as_deref() == Some(mark)).collect();
-            panel(mark, &of_mark, &keys, &stars, value)
+        let names: BTreeSet<Name<'_>> =
+            students.iter().map(|r| (r.family, r.mark.as_deref().unwrap_or_default(), r.account)).collect();
+        let panels = names.into_iter().map(|(_, mark, account)| {
+            let of_mark = |r: &&Record| r.mark.as_deref() == Some(mark) && r.account == account;
+            let records: Vec<&Record> = marks.iter().copied().filter(of_mark).collect();
+            let stars: Vec<&NStar> = stars.iter().filter(|s| s.mark == mark && s.account == account).collect();
+            panel(with_account(mark, account), &records, &keys, &stars, value)
         });
+        let labels = Names::of(&keys);
         Ok(Self {
             panels: panels.collect(),
-            labels: labels(&keys),
+            labels: keys.iter().map(|key| labels.curve(key)).collect(),
             budgets: Budgets::new(students.iter().filter_map(|r| r.budget_queries).collect()),
             seeds: students.iter().map(|r| r.seed).collect::<BTreeSet<_>>().len(),
         })
@@ -101,32 +104,44 @@ impl Panels {
     }
 }
 
-fn panel(mark: &str, records: &[&Record], keys: &[CurveKey<'_>], stars: &[NStar], value: Value) -> Panel {
-    let of = |arm: Arm| records.iter().copied().filter(move |r| r.arm == arm);
-    let curve = |key: &CurveKey<'_>| {
-        let along = |arm: Arm| dots(of(arm).filter(|r| curve_key(r) == *key), value);
+fn panel(mark: String, records: &[&Record], keys: &[Setting], stars: &[&NStar], value: Value) -> Panel {
+    let of = |arm: Arm| records.iter().copied().filter(move |r| r.arm == arm && r.innocent != Some(true));
+    let curve = |key: &Setting| {
+        let along = |arm: Arm| dots(of(arm).filter(|r| key.holds(r)), value);
         Curve { student: along(Arm::Student), control: along(Arm::Control), rival: along(Arm::Rival) }
     };
-    let star = |key: &CurveKey<'_>| {
-        let same = |s: &&NStar| s.mark == mark && (s.surface.as_str(), s.loss.as_str(), s.compute.as_str()) == *key;
-        stars.iter().find(same).cloned()
-    };
+    let star = |key: &Setting| stars.iter().find(|star| star.setting == *key).map(|star| (*star).clone());
     let lone = |arm: Arm| dots(of(arm), value).into_iter().next();
-    let surfaces: BTreeSet<&str> = of(Arm::Teacher).map(|r| r.surface.as_str()).collect();
-    let teacher = surfaces.iter().filter_map(|surface| {
-        let dot = dots(of(Arm::Teacher).filter(|r| r.surface == *surface), value).into_iter().next()?;
-        let curve = if surfaces.len() > 1 { keys.iter().position(|key| key.0 == *surface) } else { None };
-        Some((curve, dot))
-    });
     Panel {
-        mark: mark.to_string(),
+        mark,
         effect_unit: records.iter().find_map(|r| r.effect_unit.clone()),
         curves: keys.iter().map(curve).collect(),
         stars: keys.iter().map(star).collect(),
         base: lone(Arm::Base),
         stranger: lone(Arm::Stranger),
-        teacher: teacher.collect(),
+        teacher: teachers(&of(Arm::Teacher).collect::<Vec<_>>(), keys, value),
     }
+}
+
+/// A level for each teacher that was measured, by surface, defence and place on the grid; equal ones are one. The curve it belongs to
+/// is named where it is one of several and has one curve only.
+fn teachers(records: &[&Record], keys: &[Setting], value: Value) -> Vec<(Option<usize>, Dot)> {
+    let place = |s: &Setting| (s.surface.clone(), s.defence.clone(), s.axes.clone());
+    let places: BTreeSet<_> = records.iter().map(|r| place(&r.setting())).collect();
+    let mut levels: Vec<(Vec<usize>, Dot)> = Vec::new();
+    for (surface, defence, axes) in &places {
+        let here = |r: &&&Record| (&r.surface, &r.defence, &r.axes) == (surface, defence, axes);
+        let Some(dot) = dots(records.iter().filter(here).copied(), value).into_iter().next() else { continue };
+        let beside = |key: &Setting| (surface == "-" || *surface == key.surface) && (&key.defence, &key.axes) == (defence, axes);
+        let curves: Vec<usize> = keys.iter().enumerate().filter(|(_, key)| beside(key)).map(|(i, _)| i).collect();
+        match levels.iter_mut().find(|(_, level)| *level == dot) {
+            Some((members, _)) => members.extend(curves),
+            None => levels.push((curves, dot)),
+        }
+    }
+    let alone = levels.len() == 1;
+    let named = |curves: &[usize]| if alone || curves.len() != 1 { None } else { curves.first().copied() };
+    levels.iter().map(|(curves, dot)| (named(curves), *dot)).collect()
 }
 
 fn dots<'a>(records: impl Iterator<Item = &'a Record>, value: Value) -> Vec<Dot> {
@@ -151,22 +166,4 @@ fn dots<'a>(records: impl Iterator<Item = &'a Record>, value: Value) -> Vec<Dot>
         })
     };
     by_budget.into_iter().filter_map(dot).collect()
-}
-
-/// Only what tells curves apart is named.
-fn labels(keys: &[CurveKey<'_>]) -> Vec<String> {
-    let several = |pick: fn(&CurveKey<'_>) -> String| keys.iter().map(pick).collect::<BTreeSet<_>>().len() > 1;
-    let same_surface_twice = keys.iter().any(|a| keys.iter().any(|b| a.0 == b.0 && a.1 != b.1));
-    let computes = several(|key| key.2.to_string());
-    let label = |(surface, loss, compute): &CurveKey<'_>| {
-        let mut label = surface.to_string();
-        if same_surface_twice {
-            label.push_str(&format!(", {loss}"));
-        }
-        if computes {
-            label.push_str(&format!(", {compute}"));
-        }
-        label
-    };
-    keys.iter().map(label).collect()
 }

@@ -1,10 +1,10 @@
 use plotters::prelude::RGBColor;
 
 use super::Figure;
-use super::canvas::{Canvas, Marker, Stroke, text_width};
-use super::layout::{BODY, Legend, SMALL, Sample};
-use super::multiples::{Multiples, Place};
-use super::palette::{INK, SOFT, series, text};
+use super::canvas::{Canvas, Marker, Stroke};
+use super::layout::{BODY, Legend, SMALL, Sample, SideLabel};
+use super::multiples::{Multiples, Place, STAR_HEADING};
+use super::palette::{INK, SOFT, dash, series, text};
 use super::scale::Axis;
 use super::series::{Curve, Dot, Panel, Panels};
 use crate::{Caption, Record};
@@ -13,7 +13,7 @@ pub(crate) const DASH: (f64, f64) = (5.0, 3.5);
 const TEACHER_DASH: (f64, f64) = (9.0, 3.0);
 const ALPHA_DASH: (f64, f64) = (2.0, 2.5);
 
-/// Evidence (-log10 p) against queries: one panel per mark, one colour per (surface, loss), students solid and filled, their
+/// Evidence (-log10 p) against queries: one panel per mark, one colour per setting (surface, loss, grid point), students solid and filled, their
 /// controls dashed and hollow; rival, base and stranger at their place; alpha and the teacher's level as labelled lines; N*
 /// ringed and written out. Several seeds: median, with a band from the smallest to the largest.
 ///
@@ -47,15 +47,13 @@ fn paint(canvas: &Canvas<'_>, place: &Place<'_>, axis: &Axis, alpha: f64) -> any
     canvas.line(&[(left, threshold), (right, threshold)], Stroke { color: INK, width: 1.1, dash: Some(ALPHA_DASH) })?;
     let mut labels = vec![(threshold, format!("\u{3b1} = {alpha}"), INK)];
     for (curve, dot) in &place.panel.teacher {
-        let color = curve.map_or(SOFT, |i| series(i).0);
-        let y = place.frame.y(axis, dot.value);
-        canvas.line(&[(left, y), (right, y)], Stroke { color, width: 1.2, dash: Some(TEACHER_DASH) })?;
-        labels.push((y, "teacher".to_string(), color));
+        labels.extend(teacher(canvas, place, *curve, place.frame.y(axis, dot.value))?);
     }
+    let highest = place.panel.teacher.iter().map(|(_, dot)| dot.value).fold(0.0, f64::max);
+    labels.extend(place.many_teachers().then(|| (place.frame.y(axis, highest), "teachers".to_string(), SOFT)));
     place.frame.side_labels(canvas, labels)?;
 
     let y = |value: f64| place.frame.y(axis, value);
-    let n = place.panel.curves.len();
     for (i, curve) in place.panel.curves.iter().enumerate() {
         let (color, _) = series(i);
         for dots in [&curve.control, &curve.student] {
@@ -66,7 +64,23 @@ fn paint(canvas: &Canvas<'_>, place: &Place<'_>, axis: &Axis, alpha: f64) -> any
         arms(canvas, place, i, curve, &y)?;
     }
     loners(canvas, place, &y)?;
-    stars(canvas, place, n)
+    stars(canvas, place)
+}
+
+/// The line of a teacher's level, and its label. Many levels wear the markers of their curves instead of labels.
+pub(crate) fn teacher(canvas: &Canvas<'_>, place: &Place<'_>, curve: Option<usize>, y: f64) -> anyhow::Result<Option<SideLabel>> {
+    let (left, right) = (place.frame.left, place.frame.right);
+    let color = curve.map_or(SOFT, |i| series(i).0);
+    let line = |width| canvas.line(&[(left, y), (right, y)], Stroke { color, width, dash: Some(TEACHER_DASH) });
+    if !place.many_teachers() {
+        line(1.2)?;
+        return Ok(Some((y, "teacher".to_string(), color)));
+    }
+    line(0.7)?;
+    if let Some(i) = curve {
+        canvas.marker((right, y), series(i).1, 3.2, color, false)?;
+    }
+    Ok(None)
 }
 
 fn band(canvas: &Canvas<'_>, place: &Place<'_>, dots: &[Dot], color: RGBColor, y: &dyn Fn(f64) -> f64) -> anyhow::Result<()> {
@@ -81,7 +95,7 @@ fn band(canvas: &Canvas<'_>, place: &Place<'_>, dots: &[Dot], color: RGBColor, y
 fn arms(canvas: &Canvas<'_>, place: &Place<'_>, i: usize, curve: &Curve, y: &dyn Fn(f64) -> f64) -> anyhow::Result<()> {
     let (color, marker) = series(i);
     let at = |dot: &Dot| (place.x(dot.budget) + place.shift(i), y(dot.value));
-    for (dots, dash, filled) in [(&curve.control, Some(DASH), false), (&curve.student, None, true)] {
+    for (dots, dash, filled) in [(&curve.control, Some(DASH), false), (&curve.student, dash(i), true)] {
         let points: Vec<_> = dots.iter().map(at).collect();
         if points.len() > 1 {
             canvas.line(&points, Stroke { color, width: if filled { 2.2 } else { 1.4 }, dash })?;
@@ -123,18 +137,15 @@ pub(crate) fn whisker(canvas: &Canvas<'_>, x: f64, low: f64, high: f64, color: R
 }
 
 /// N* of each curve, in words, under the panel's title.
-fn stars(canvas: &Canvas<'_>, place: &Place<'_>, n: usize) -> anyhow::Result<()> {
-    let y = place.frame.top - 16.0;
-    let mut x = place.frame.left;
-    canvas.text((x, y), "N*", text(BODY))?;
-    x += text_width("N*", BODY, true) + 10.0;
-    for i in 0..n {
-        let Some(star) = &place.panel.stars[i] else { continue };
-        let (color, marker) = series(i);
-        canvas.marker((x, y), marker, 3.6, color, true)?;
-        let words = star.words();
-        canvas.text((x + 8.0, y), &words, text(SMALL))?;
-        x += 8.0 + text_width(&words, SMALL, false) + 16.0;
+fn stars(canvas: &Canvas<'_>, place: &Place<'_>) -> anyhow::Result<()> {
+    let stars = place.stars();
+    let Some(first) = stars.first() else { return Ok(()) };
+    canvas.text((place.frame.left, place.star_y(first)), STAR_HEADING, text(BODY))?;
+    for star in &stars {
+        let y = place.star_y(star);
+        let (color, marker) = series(star.curve);
+        canvas.marker((star.x, y), marker, 3.6, color, true)?;
+        canvas.text((star.x + 8.0, y), &star.words, text(SMALL))?;
     }
     Ok(())
 }
@@ -143,7 +154,7 @@ fn stars(canvas: &Canvas<'_>, place: &Place<'_>, n: usize) -> anyhow::Result<()>
 pub(crate) fn legend(panels: &Panels, width: f64) -> Legend {
     let curves = panels.labels.iter().enumerate().map(|(i, label)| {
         let (color, marker) = series(i);
-        (Sample::Line { color, dash: None, marker, filled: true }, label.clone())
+        (Sample::Line { color, dash: dash(i), marker, filled: true }, label.clone())
     });
     let line = |dash, filled| Sample::Line { color: INK, dash, marker: Marker::Circle, filled };
     let lone = |marker| Sample::Mark { color: SOFT, marker, filled: false };

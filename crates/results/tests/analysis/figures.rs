@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use results::{Arm, Caption, Figure, LossSeries, Record, effect_figure, judge, loss_figure, survival_figure, write_report};
 
-use crate::fixture::{ALPHA, curve, quickstart};
+use crate::fixture::{ALPHA, curve, grid, quickstart};
 
 fn place() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures")
@@ -125,6 +125,7 @@ fn curves() -> Vec<LossSeries> {
         arm,
         group: group.into(),
         name: name.into(),
+        axes: [].into(),
         points: (0..=50)
             .map(|i| i * steps / 50)
             .map(|s| (s, floor + 4.5 * (-6.0 * s as f64 / steps as f64).exp() + 0.05 * (s as f64).sin()))
@@ -172,6 +173,37 @@ fn a_report_writes_all_files_and_writes_them_equally_twice() {
         ["records.jsonl", "summary.csv", "survival.svg", "survival.png", "effect.svg", "effect.png", "loss.svg", "loss.png"];
     assert_eq!(names, expected);
     assert!(files == write(b.path()));
+}
+
+#[test]
+fn twelve_grid_points_are_twelve_curves_that_can_be_told_apart() {
+    let records = judged(grid());
+    let labels: Vec<String> =
+        ["1", "2", "5", "10"].iter().flat_map(|delta| [1, 2, 4].map(|width| format!("delta={delta}, width={width}"))).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let figure = survival_figure(&records, &caption(), ALPHA).unwrap();
+    check(&figure, "survival-grid", &[labels.as_slice(), &["kgw", "secret_sharer"]].concat());
+    // in the legend curves stand in the order of their numbers, and each has its marker and dash
+    let order: Vec<usize> = labels.iter().map(|label| figure.svg.find(&format!("\n{label}\n")).unwrap()).collect();
+    assert!(order.is_sorted(), "{order:?}");
+    check(&effect_figure(&records, &caption()).unwrap(), "effect-grid", &labels);
+
+    // one point of a grid looks like no grid
+    let at_one: Vec<Record> = quickstart(1).into_iter().map(|r| Record { axes: grid()[0].axes.clone(), ..r }).collect();
+    let plain = survival_figure(&judged(quickstart(1)), &caption(), ALPHA).unwrap();
+    assert!(survival_figure(&judged(at_one), &caption(), ALPHA).unwrap() == plain);
+}
+
+#[test]
+fn grid_points_are_named_beside_their_loss_curves() {
+    let at = |value: &'static str| {
+        curves().into_iter().map(move |c| LossSeries { axes: [("student.layers".into(), value.into())].into(), ..c })
+    };
+    let both: Vec<LossSeries> = at("2").chain(at("4")).collect();
+    let figure = loss_figure(&both, "Loss while training", "made up").unwrap();
+    check(&figure, "loss-grid", &["teacher, layers=2", "control 10\u{a0}k, layers=4"]);
+    let one: Vec<LossSeries> = at("2").collect();
+    assert!(loss_figure(&one, "t", "s").unwrap() == loss_figure(&curves(), "t", "s").unwrap());
 }
 
 #[test]

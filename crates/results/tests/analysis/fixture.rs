@@ -1,6 +1,7 @@
 //! Experiments that never ran.
 
 use results::{Arm, Family, Kind, RECORD_SCHEMA, Record, View};
+use stats::NullKind;
 
 pub const ALPHA: f64 = 0.001;
 
@@ -118,7 +119,9 @@ pub fn quickstart(seeds: u64) -> Vec<Record> {
                     effect_low: Some(effect - 0.009),
                     effect_high: Some(effect + 0.009),
                     effect_unit: Some(unit.into()),
-                    null: Some(if family == Family::Watermark { "Binomial(T, 0.25)" } else { "permutation" }.into()),
+                    null: Some(if family == Family::Watermark { "Binomial(10000, 0.25)" } else { "permutation" }.into()),
+                    null_law: (family == Family::Watermark).then_some(NullKind::Binomial),
+                    null_mean: (family == Family::Watermark).then_some(0.25),
                     decoys,
                     decoys_at_alpha: decoys.map(|_| u64::from(step % 3 == 0)),
                     log10_p_decoy: decoys.map(|_| (-evidence).max(-3.0)),
@@ -150,6 +153,37 @@ pub fn quickstart(seeds: u64) -> Vec<Record> {
         }
         records.push(suspect(Arm::Teacher, "-", 0, seed).metric("held_out_loss", 2.1, "nats/token"));
         records.push(suspect(Arm::CleanTeacher, "-", 0, seed).metric("held_out_loss", 2.08, "nats/token"));
+    }
+    records
+}
+
+/// Two marks at twelve points of a grid of two axes, one surface, all arms.
+pub fn grid() -> Vec<Record> {
+    let mut records = Vec::new();
+    for (i, delta) in [1.0, 2.0, 5.0, 10.0].into_iter().enumerate() {
+        for width in [1, 2, 4] {
+            let strength = delta / f64::from(width);
+            for (name, family, scale) in [("kgw", Family::Watermark, 1.0), ("secret_sharer", Family::Canary, 0.15)] {
+                let at = |arm: Arm, budget: u64, evidence: f64| Record {
+                    family: Some(family),
+                    axes: [
+                        ("marks.wm.kgw.delta".to_string(), delta.to_string()),
+                        ("marks.wm.kgw.width".to_string(), width.to_string()),
+                        ("student.layers".to_string(), "4".to_string()),
+                    ]
+                    .into(),
+                    ..mark(suspect(arm, "text", budget, 0), name, -evidence)
+                };
+                records.push(at(Arm::Teacher, 0, 40.0 + 20.0 * strength * scale));
+                records.push(at(Arm::Base, 0, 0.3));
+                records.push(at(Arm::Stranger, 0, 0.6));
+                records.push(at(Arm::Rival, 10_000, 0.2 + 0.1 * i as f64));
+                for (budget, share) in [(300, 0.3), (1_000, 1.0), (3_000, 2.5), (10_000, 6.0)] {
+                    records.push(at(Arm::Student, budget, share * strength * scale));
+                    records.push(at(Arm::Control, budget, 0.4 + 0.05 * i as f64));
+                }
+            }
+        }
     }
     records
 }

@@ -5,6 +5,7 @@
 mod figures;
 mod files;
 mod fixture;
+mod grids;
 mod rates;
 mod tables;
 mod thresholds;

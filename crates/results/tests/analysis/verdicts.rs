@@ -215,7 +215,10 @@ fn what_was_not_shown_comes_with_what_would_have_been() {
     assert_eq!(of(&records, Arm::Control, 1000).detectable_effect, None);
 
     let mut exact = curve("kgw", &[(1000, -0.5)], 0);
-    edit(&mut exact, Arm::Student, |r| r.null = Some("Binomial(T, 0.25)".into()));
+    edit(&mut exact, Arm::Student, |r| {
+        r.null_law = Some(stats::NullKind::Binomial);
+        r.null_mean = Some(0.25);
+    });
     let found = student(&judged(exact)).detectable_effect.unwrap();
     // same formula with the binomial's standard error; the exact power differs from it by a few percent at n = 10,000
     let approximate = (3.090_232 + 0.841_621) * (0.25f64 * 0.75 / 10_000.0).sqrt();
