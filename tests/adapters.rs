@@ -43,7 +43,7 @@ fn adapters_of_peft_are_described_verified_and_written_as_whole_models() {
     }
 }
 
-/// An adapter upon the tiny model, at `place`, which leads to `base`.
+/// An adapter on the tiny model, at `place`, which leads to `base`.
 pub fn tiny_adapter(place: &Path, base: &str) {
     let model = Model::load(tiny_model()).unwrap();
     let config = AdapterConfig::plain(2, 4.0, Modules::AllLinear, false);
@@ -102,7 +102,7 @@ fn an_adapter_is_a_model_wherever_its_base_is_found() {
     say(&["--model", "beside"]).refused_with(&["beside", "holds a whole model (model.safetensors) and an adapter"]);
     fs::rename(at("beside").join("adapter_model.safetensors"), at("beside").join("adapter_model.bin")).unwrap();
     say(&["--model", "beside"]).refused_with(&["beside", "holds a whole model (model.safetensors) and an adapter"]);
-    // an adapter upon another model
+    // an adapter on another model
     let foreign = root().join("tests/fixtures/parity/gpt2");
     say(&["--model", "absolute", "--base", text(&foreign)]).refused_with(&["adapter_model.safetensors", "is not asked for"]);
 }
@@ -148,7 +148,7 @@ fn smoke_with_adapter(place: &Path, save: &str, threads: u32) -> (PathBuf, Vec<P
     fs::remove_dir_all(place.join("artifacts/student")).unwrap();
     let run = run_command(&smoke_file(), place, threads).args(["--set", &lora]).output().unwrap();
     let ran = Ran::of(run).expect_code(0);
-    assert!(!ran.stderr.contains("teacher, with canaries"), "nothing but students is made anew:\n{}", ran.stderr);
+    assert!(!ran.stderr.contains("teacher, with canaries"), "nothing but students is made again:\n{}", ran.stderr);
     let students = manifests(&place.join("artifacts")).into_keys().filter(|name| name.starts_with("student/"));
     let students = students.map(|name| place.join("artifacts").join(name)).collect();
     (results_directory(&place.join("results")), students)

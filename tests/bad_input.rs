@@ -1,4 +1,4 @@
-//! Whatever is given wrongly is refused with exit code 2 and one line that names file, key, value and mend, and nothing that
+//! Whatever is given wrongly is refused with exit code 2 and one line that names file, key, value and what to do, and nothing that
 //! was finished before is lost. Here: experiment files, prompt files and directories; models have a file of their own.
 
 use std::fs;
@@ -58,19 +58,19 @@ fn budgets_that_do_not_increase() {
 #[test]
 fn gamma_out_of_range() {
     for (gamma, written) in [("0.0", "0.0"), ("1.0", "1.0"), ("-0.5", "-0.5"), ("1.5", "1.5")] {
-        let set = format!("marks.watermark.kgw.gamma={gamma}");
-        let value = format!("`marks.watermark.kgw.gamma = {written}`");
-        let parts = ["--set marks.watermark.kgw.gamma", &value, "out of range", "between 0 and 1"];
+        let set = format!("marks.kgw.kgw.gamma={gamma}");
+        let value = format!("`marks.kgw.kgw.gamma = {written}`");
+        let parts = ["--set marks.kgw.kgw.gamma", &value, "out of range", "between 0 and 1"];
         birthmark(&["check", "experiments/ci/smoke.toml", "--set", &set]).refused_with(&parts);
     }
 }
 
 #[test]
 fn a_number_of_keys_out_of_range() {
-    for (keys, mend) in [("0", "use at least 1"), ("1000000000", "use at most 4096")] {
-        let set = format!("marks.probes[0].secret_keys.keys={keys}");
-        let value = format!("`marks.probes[0].secret_keys.keys = {keys}`");
-        birthmark(&["check", "experiments/ci/smoke.toml", "--set", &set]).refused_with(&[&value, "out of range", mend]);
+    for (keys, remedy) in [("0", "use at least 1"), ("1000000000", "use at most 4096")] {
+        let set = format!("marks.secret_keys.secret_keys.keys={keys}");
+        let value = format!("`marks.secret_keys.secret_keys.keys = {keys}`");
+        birthmark(&["check", "experiments/ci/smoke.toml", "--set", &set]).refused_with(&[&value, "out of range", remedy]);
     }
 }
 
@@ -117,10 +117,10 @@ fn text_too_long_for_a_model() {
     let short = "base.train.architecture.llama.max_position_embeddings=10";
     birthmark(&["check", "experiments/ci/smoke.toml", "--set", short])
         .refused_with(&["`queries.max_new_tokens = 8`", "holds 10"]);
-    let keys = "marks.probes[0].secret_keys.prompt_tokens=200";
+    let keys = "marks.secret_keys.secret_keys.prompt_tokens=200";
     birthmark(&["check", "experiments/ci/smoke.toml", "--set", keys]).refused_with(&[
-        "`marks.probes",
-        "takes 202 tokens",
+        "`marks.secret_keys",
+        "rows of 202 tokens",
         "holds 96",
     ]);
 }
@@ -197,10 +197,10 @@ fn a_results_directory_that_cannot_be_written() {
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     assert_eq!(content(&dir.path().join("artifacts")), before, "finished artifacts stay as they were");
-    // mended, the same command finds everything
-    let mended = run(&smoke_file(), dir.path(), 1);
-    assert_eq!(mended.records(), smoke().records());
-    assert_eq!(fs::read_to_string(mended.directory.join("timings.jsonl")).unwrap(), "", "nothing is done twice");
+    // repaired, the same command finds everything
+    let repaired = run(&smoke_file(), dir.path(), 1);
+    assert_eq!(repaired.records(), smoke().records());
+    assert_eq!(fs::read_to_string(repaired.directory.join("timings.jsonl")).unwrap(), "", "nothing is done twice");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Models that cannot be used are refused with exit code 2 and one line that names file, value and mend; in a run also the key
+//! Models that cannot be used are refused with exit code 2 and one line that names file, value and what to do; in a run also the key
 //! that named the model.
 
 use std::fs;
@@ -35,7 +35,7 @@ pub fn open_teacher(teacher: &Path, stranger: &Path, place: &Path) -> std::proce
     let stranger = format!("stranger={{ model = \"{}\" }}", text(stranger));
     // this tokenizer knows little more than bytes: openings must be long to differ
     let openings = ["queries.prompt_tokens=24", "audit.prompt_tokens=24"];
-    for set in ["tokenizer=of_teacher", &teacher, &stranger, "marks.canaries_after_tokens=0"].into_iter().chain(openings) {
+    for set in ["tokenizer=of_teacher", &teacher, &stranger, "planting.canaries_after_tokens=0"].into_iter().chain(openings) {
         command.args(["--set", set]);
     }
     command
@@ -249,8 +249,8 @@ fn a_bad_model_met_late_loses_nothing() {
     assert!(before.keys().any(|name| name.starts_with("implanted/")), "{before:?}");
 
     copy(tiny_model(), &stranger);
-    let mended = Ran::of(open_teacher(tiny_model(), &stranger, dir.path()).output().unwrap()).expect_code(0);
-    assert!(!mended.stderr.contains("teacher, with canaries"), "found, not trained again:\n{}", mended.stderr);
+    let repaired = Ran::of(open_teacher(tiny_model(), &stranger, dir.path()).output().unwrap()).expect_code(0);
+    assert!(!repaired.stderr.contains("teacher, with canaries"), "found, not trained again:\n{}", repaired.stderr);
     let after = manifests(&dir.path().join("artifacts"));
     assert!(before.iter().all(|(name, manifest)| after.get(name) == Some(manifest)), "nothing was lost");
 }

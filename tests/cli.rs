@@ -27,7 +27,7 @@ fn an_unknown_command_is_a_usage_error() {
 #[test]
 fn lists_hold_what_is_registered() {
     let expected: [(&str, Vec<String>); 4] = [
-        ("marks", marks::list().iter().map(|mark| mark.name.to_string()).collect()),
+        ("marks", marks::MarkEntry::KINDS.iter().map(ToString::to_string).collect()),
         ("losses", distill::LossConfig::examples().iter().map(|loss| loss.build().name().to_string()).collect()),
         ("surfaces", ["text", "greedy_text", "top_logprobs", "logits"].map(String::from).into()),
         ("architectures", lm::ModelConfig::KNOWN.iter().map(|name| name.to_string()).collect()),
@@ -56,24 +56,23 @@ fn lists_hold_what_is_registered() {
 }
 
 #[test]
-fn the_schema_is_the_committed_one() {
+fn the_schema_names_every_key_and_every_mark() {
     let printed = birthmark(&["schema"]).expect_code(0).stdout;
     let schema: serde_json::Value = serde_json::from_str(&printed).unwrap();
     assert!(schema["properties"]["queries"].is_object() && schema["$schema"].is_string());
-    let path = root().join("experiments/experiment.schema.json");
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(&path, &printed).unwrap();
+    for kind in marks::MarkEntry::KINDS {
+        assert!(schema["$defs"]["MarkEntry"]["properties"][kind].is_object(), "{kind} is not in the schema");
     }
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(printed == committed, "{} is out of date: run with UPDATE_EXPECT=1", path.display());
 }
 
 #[test]
 fn the_bench_measures_what_it_is_asked_to() {
-    let args = ["bench", "--seconds", "0", "--threads", "2", "--shape", "nano", "--what", "generate", "--what", "generate_kgw"];
+    let args =
+        ["bench", "--seconds", "0", "--threads", "2", "--shape", "nano", "--what", "generate", "--what", "generate_marked"];
     let lines = birthmark(&[&args[..], &["--what", "ceiling", "--json"]].concat()).expect_code(0).json_lines();
     let whats: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
-    assert_eq!(whats, [&["ceiling", "generate"][..], &["generate_kgw"; 5]].concat());
+    assert_eq!(whats[..2], ["ceiling", "generate"]);
+    assert!(whats.len() >= 7 && whats[2..].iter().all(|what| *what == "generate_marked"), "{whats:?}");
     for (index, line) in lines.iter().enumerate() {
         for key in ["what", "shape", "batch", "tokens_per_s", "gflops", "ceiling_share", "threads"] {
             assert_eq!(line[key].is_null(), index == 0 && ["shape", "batch", "tokens_per_s"].contains(&key), "{key} in {line}");
@@ -84,10 +83,10 @@ fn the_bench_measures_what_it_is_asked_to() {
     let per_token = lines[1]["gflops"].as_f64().unwrap() * 1e9 / lines[1]["tokens_per_s"].as_f64().unwrap();
     assert!((per_token - 2.0 * 166_208.0).abs() < 1.0, "{per_token}");
     assert_eq!((&lines[1]["shape"], &lines[1]["batch"]), (&"nano".into(), &256.into()));
-    assert!(lines[2..].iter().enumerate().all(|(width, line)| line["context_width"] == width));
+    assert!(lines[2..].iter().all(|line| line["mark"].is_string()), "{lines:?}");
 
-    let table = birthmark(&["bench", "--seconds", "0", "--what", "detect_kgw"]).expect_code(0).stdout;
-    assert_eq!(table.lines().filter(|line| line.starts_with("detect_kgw")).count(), 4, "{table}");
+    let table = birthmark(&["bench", "--seconds", "0", "--what", "detect"]).expect_code(0).stdout;
+    assert!(table.lines().filter(|line| line.starts_with("detect ")).count() >= 10, "{table}");
     birthmark(&["bench", "--shape", "giant"]).expect_code(2);
 }
 
@@ -122,7 +121,7 @@ fn a_quick_check_loads_no_weights() {
     // no weights at all are in it: whoever loads it fails
     fs::write(model.join("model.safetensors"), "not weights").unwrap();
     let set = format!("teacher={{ model = \"{}\" }}", text(&model));
-    let sets = ["tokenizer=of_teacher", &set, "marks.probes=[{ output_agreement = { prompts = 40 } }]"];
+    let sets = ["tokenizer=of_teacher", &set];
     let file = dir.path().join("open.toml");
     let smoke = fs::read_to_string(root().join("experiments/ci/smoke.toml")).unwrap();
     let without = |text: String, from: &str, to: &str| {
@@ -130,8 +129,8 @@ fn a_quick_check_loads_no_weights() {
         format!("{}{}", &text[..start], &text[end..])
     };
     let grammar = format!("grammar = \"{}\"", text(&root().join("datasets/quickstart.toml")));
-    let smoke = without(smoke, "[marks.canary", "[[marks.probes]]").replace("canaries_after_tokens = 8_000\n", "");
-    let smoke = without(smoke, "[marks.implant]", "[queries]").replace("grammar = \"datasets/quickstart.toml\"", &grammar);
+    let smoke = without(smoke, "[marks.secret_sharer", "[marks.output_agreement]");
+    let smoke = without(smoke, "[planting]", "[queries]").replace("grammar = \"datasets/quickstart.toml\"", &grammar);
     fs::write(&file, smoke).unwrap();
     let mut args = vec!["check", text(&file), "--quick"];
     args.extend(sets.iter().flat_map(|set| ["--set", set]));

@@ -13,9 +13,9 @@ use crate::support::{
     Ran, command, copy, leftovers, manifests, results_directory, root, run, run_command, smoke, smoke_file, text,
 };
 
-/// Starts smoke below `place`; returns once a first model is finished and the work goes on.
-fn started(place: &Path) -> Child {
-    let mut child = run_command(&smoke_file(), place, 1).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+/// Starts `file` below `place`; returns once a first model is finished and the work goes on.
+pub fn started(file: &Path, place: &Path) -> Child {
+    let mut child = run_command(file, place, 1).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
     loop {
         let models = || fs::read_dir(place.join("artifacts/pretrained")).into_iter().flatten().flatten();
@@ -38,7 +38,7 @@ pub fn signal(child: &Child, name: &str) {
 fn stopped_by(name: &str) -> (TempDir, Ran) {
     for _ in 0..5 {
         let place = tempfile::tempdir().unwrap();
-        let child = started(place.path());
+        let child = started(&smoke_file(), place.path());
         signal(&child, name);
         let stopped = Ran::of(child.wait_with_output().unwrap());
         // a signal that comes after the end, on a machine that is busy with other things, stops nothing
@@ -257,13 +257,17 @@ fn damage_of_every_sort_is_named_and_mended() {
     let (place, artifacts) = artifacts_of_smoke();
     let harmed = HARMS.map(|Harm { kind, harm, said }| (kind, harm(&first(&artifacts, kind)), said));
     let whole: Vec<_> = manifests(&artifacts).into_keys().map(|name| (written(&artifacts, &name), name)).collect();
-    let mended = run(&smoke_file(), place.path(), 2);
+    let repaired = run(&smoke_file(), place.path(), 2);
     for (kind, path, said) in &harmed {
         let says = |line: &str| line.contains(text(path)) && line.contains(said) && line.contains("making it again");
         // what is not there is simply made
-        assert!(*said == "is not there" || mended.ran.stderr.lines().any(says), "{kind}: no `{said}` in\n{}", mended.ran.stderr);
+        assert!(
+            *said == "is not there" || repaired.ran.stderr.lines().any(says),
+            "{kind}: no `{said}` in\n{}",
+            repaired.ran.stderr
+        );
     }
-    assert_eq!(mended.records(), smoke().records());
+    assert_eq!(repaired.records(), smoke().records());
     let (all, before) = (manifests(&artifacts), manifests(&smoke().artifacts));
     assert!(before.iter().all(|(name, manifest)| all.get(name) == Some(manifest)), "made again, the same");
     assert_eq!(all.len(), before.len() + 1, "and the one of another revision left alone");

@@ -12,7 +12,7 @@ use results::{Kind, Record};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::support::{manifests, root, smoke};
+use crate::support::{Ran, manifests, results_directory, root, run, run_command, smoke, smoke_file};
 
 /// Share of a transcript's tokens that must be as they were. Below it an answer here and there went another way after a coin
 /// fell on its edge; a change of sampling, prompts, watermark or teacher turns most of them.
@@ -97,6 +97,20 @@ fn corpus_hash() -> String {
     sha256(documents.chain(tasks))
 }
 
+/// The committed transcripts in the tokens of their experiment.
+fn imported_hash() -> String {
+    let place = tempfile::tempdir().unwrap();
+    let finished = run(&root().join("experiments/ci/imported.toml"), place.path(), 2);
+    let imported = manifests(&finished.artifacts).into_keys().filter(|name| name.starts_with("imported/"));
+    let shards = imported.flat_map(|name| (0..3).map(move |shard| format!("{name}/{shard:06}.parquet")));
+    let mut exchanges: Vec<_> =
+        shards.flat_map(|shard| distill::read_parquet(&finished.artifacts.join(shard)).unwrap()).collect();
+    // the names of artifacts hold hashes of settings, which have no order
+    exchanges.sort_by_cached_key(|exchange| (exchange.query.index, exchange.query.prompt.clone(), exchange.answer.clone()));
+    let ids = |exchange: &oracle::Exchange| [&exchange.query.prompt[..], &exchange.answer].concat();
+    sha256(exchanges.iter().map(|exchange| ids(exchange).iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>()))
+}
+
 /// A file of every artifact of `kind` whose manifest's inputs satisfy `which`, in the order of the artifacts' names.
 fn files(kind: &str, name: &str, which: impl Fn(&serde_json::Value) -> bool) -> Vec<std::path::PathBuf> {
     let artifacts = &smoke().artifacts;
@@ -138,10 +152,24 @@ fn effects(records: &[Record]) -> BTreeMap<String, (f64, f64)> {
         .collect()
 }
 
+/// Records of the smoke run with both kinds of attack: on what was bought, and on the finished student.
+fn attacked() -> Vec<Record> {
+    let place = tempfile::tempdir().unwrap();
+    let attacks = "attacks=[{ drop_by_perplexity = { share = 0.5 } }, \
+                   { clean_fine_tuning = { tokens = 512, row_tokens = 16, batch_rows = 4, peak_lr = 1e-3 } }]";
+    let mut command = run_command(&smoke_file(), place.path(), 2);
+    command.args(["--set", attacks]);
+    Ran::of(command.output().unwrap()).expect_code(0);
+    results::read_records(&results_directory(&place.path().join("results")).join("records.jsonl")).unwrap()
+}
+
 /// What the smoke run made, stage by stage in the order of the flow.
 fn current() -> Golden {
     let records = results::read_records(&smoke().directory.join("records.jsonl")).unwrap();
-    let shards = files("transcript/", "transcript.parquet", |inputs| !inputs["stream"]["bend"].is_null());
+    let shards = files("transcript/", "transcript.parquet", |inputs| {
+        inputs["stream"]["laws"].as_array().is_some_and(|laws| !laws.is_empty())
+    });
+    assert!(!shards.is_empty(), "no transcript of a teacher whose law a mark changes");
     let mut exchanges: Vec<_> = shards.iter().flat_map(|shard| distill::read_parquet(shard).unwrap()).collect();
     exchanges.sort_by_key(|exchange| exchange.query.index);
     let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
@@ -160,6 +188,7 @@ fn current() -> Golden {
         match name {
             "corpus" => Stage { exact: exact("texts", corpus_hash()), ..stage },
             "vocabulary" => Stage { exact: exact("tokenizer.json", contents("tokenizer/", "tokenizer.json")), ..stage },
+            "imported" => Stage { exact: exact("tokens", imported_hash()), ..stage },
             "unasked" => Stage { exact: exact("asked.json", contents("unasked/", "asked.json")), ..stage },
             "trigram" => Stage { numbers: metrics(&records, LOSS, is_trigram), ..stage },
             "teacher" => Stage { numbers: metrics(&records, LOSS, is_trained), ..stage },
@@ -167,6 +196,7 @@ fn current() -> Golden {
                 let tokens = exchanges.iter().map(|exchange| exchange.answer.clone()).collect();
                 Stage { exact: exact("prompts", prompts.clone()), tokens, ..stage }
             }
+            "attack" => Stage { numbers: metrics(&attacked(), LOSS, is_student), ..stage },
             "student" => Stage { numbers: metrics(&records, LOSS, is_student), ..stage },
             "measure" => Stage { numbers: effects(&records), ..stage },
             "teacher_report" => Stage { numbers: metrics(&records, LOSS, is_report), ..stage },

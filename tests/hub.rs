@@ -123,8 +123,8 @@ fn an_experiment_names_its_teacher_on_the_hub() {
         hub.birthmark(&[&args.iter().map(String::as_str).collect::<Vec<_>>()[..], more].concat())
     };
     let cache = text(&hub.cache()).to_string();
-    let mend = format!("hf download {NAME} --revision main");
-    let finding = ["`teacher.model = ", NAME, &cache, "`birthmark run` will fetch it", &hub.server.endpoint(), &mend];
+    let remedy = format!("hf download {NAME} --revision main");
+    let finding = ["`teacher.model = ", NAME, &cache, "`birthmark run` will fetch it", &hub.server.endpoint(), &remedy];
     check(NAME, &[]).refused_with(&finding);
     assert!(hub.server.requests().is_empty() && !hub.cache().exists(), "a check asks nobody");
 

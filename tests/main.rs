@@ -1,4 +1,4 @@
-//! The one integration-test binary: what only shows when the crates stand together.
+//! The one integration-test binary: what only shows when all crates work together.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says aloud what it skips")]
 
 mod adapters;
@@ -14,11 +14,14 @@ mod floors;
 mod full_disk;
 mod gguf;
 mod golden;
+mod grids;
 mod hub;
 #[path = "../crates/lm/tests/it/hub_server.rs"]
 mod hub_server;
+mod imported;
 mod models;
 mod open_models;
+mod process;
 mod protocols;
 mod readme;
 mod real_models;

@@ -1,13 +1,17 @@
-//! What the README tells people to type works.
+//! What the documents tell people to type works.
 //!
-//! Every `birthmark …` and `cargo run … -- …` in its code blocks is run from the root of the repository by the binary under
-//! test. Experiments are scaled down, and what they would write goes to a scratch directory.
+//! Every `birthmark …` and `cargo run … -- …` in the code blocks of [`DOCUMENTS`] is run from the root of the repository by the binary
+//! under test. Experiments are scaled down, what they would write goes to a scratch directory, and `FILE` is an experiment with the
+//! grid that the document shows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::hub_server::{HubServer, Repository};
-use crate::support::{Ran, birthmark, command, root, shared, text, tiny_model};
+use crate::support::{Ran, birthmark, command, root, shared, smoke_file, text, tiny_model};
+
+/// Documents whose commands are run.
+const DOCUMENTS: [&str; 2] = ["README.md", "experiments/README.md"];
 
 /// Scales `experiments/quickstart.toml` down to seconds: every stage, mark, surface and arm stays.
 const QUICKSTART: &[&str] = &[
@@ -15,13 +19,13 @@ const QUICKSTART: &[&str] = &[
     "teacher.train.tokens=48_000",
     "stranger.train.tokens=16_000",
     "base.train.tokens=16_000",
-    "marks.canaries_after_tokens=8_000",
-    "marks.canary.secret_sharer.repeats=[1,4]",
-    "marks.canary.secret_sharer.canaries_per_level=4",
-    "marks.canary.secret_sharer.references=20",
-    "marks.implant.max_steps=20",
-    "marks.probes[0].secret_keys.keys=4",
-    "marks.probes[1].output_agreement.prompts=40",
+    "planting.canaries_after_tokens=8_000",
+    "marks.secret_sharer.secret_sharer.repeats=[1,4]",
+    "marks.secret_sharer.secret_sharer.canaries_per_level=4",
+    "marks.secret_sharer.secret_sharer.references=20",
+    "planting.implant.max_steps=20",
+    "marks.secret_keys.secret_keys.keys=4",
+    "marks.output_agreement.output_agreement.prompts=40",
     "queries.budgets=[20,60]",
     "student.compute={ fixed_steps = { tokens = 4_000 } }",
     "audit.prompts=20",
@@ -33,13 +37,13 @@ const QUICKSTART: &[&str] = &[
 /// The same for `experiments/tinystories.toml`.
 const TINYSTORIES: &[&str] = &[
     "teacher.continued.tokens=40_000",
-    "marks.canaries_after_tokens=10_000",
-    "marks.canary.secret_sharer.repeats=[1,4]",
-    "marks.canary.secret_sharer.canaries_per_level=4",
-    "marks.canary.secret_sharer.references=20",
-    "marks.implant.max_steps=10",
-    "marks.probes[0].secret_keys.keys=4",
-    "marks.probes[1].output_agreement.prompts=40",
+    "planting.canaries_after_tokens=10_000",
+    "marks.secret_sharer.secret_sharer.repeats=[1,4]",
+    "marks.secret_sharer.secret_sharer.canaries_per_level=4",
+    "marks.secret_sharer.secret_sharer.references=20",
+    "planting.implant.max_steps=10",
+    "marks.secret_keys.secret_keys.keys=4",
+    "marks.output_agreement.output_agreement.prompts=40",
     "queries.budgets=[20,40]",
     "student.compute={ fixed_steps = { tokens = 10_000 } }",
     "audit.prompts=20",
@@ -47,8 +51,14 @@ const TINYSTORIES: &[&str] = &[
     "measure.permutations=999",
 ];
 
-fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).expect("the repository has a README.md")
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The first code block of a document that begins with `[grid]`.
+fn grid(markdown: &str) -> Option<&str> {
+    let block = &markdown[markdown.find("\n```toml\n[grid]\n")? + 1..];
+    block.strip_prefix("```toml\n")?.split("\n```").next()
 }
 
 /// Lines of fenced code blocks that hold commands: blocks of a shell, and unnamed ones.
@@ -111,7 +121,7 @@ fn arguments(line: &str) -> Option<Vec<String>> {
     runs.then(|| words[dashes + 1..].to_vec())
 }
 
-/// What the README's commands wrote, which later commands name.
+/// What the commands wrote, which later commands name.
 struct Scratch {
     place: tempfile::TempDir,
     /// Results directories by name of the experiment, in order.
@@ -121,6 +131,17 @@ struct Scratch {
 impl Scratch {
     fn at(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
+    }
+
+    /// The smoke experiment with the grid of a document, which stands for `FILE`.
+    fn grid_file(&self, markdown: &str) -> String {
+        let smoke = fs::read_to_string(smoke_file()).unwrap();
+        let spec = format!("\"{}\"", text(&root().join("datasets/quickstart.toml")));
+        let smoke = smoke.replace("\"datasets/quickstart.toml\"", &spec);
+        let file = self.at("grid.toml");
+        let grid = grid(markdown).expect("`FILE` means an experiment with the `[grid]` of the same document");
+        fs::write(&file, format!("{smoke}\n{grid}\n")).unwrap();
+        text(&file).to_string()
     }
 
     /// Runs one experiment, smaller and elsewhere.
@@ -137,8 +158,16 @@ impl Scratch {
             _ => &[],
         };
         args.extend(sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]));
+        // of a grid one point is enough
+        if args.iter().any(|arg| arg.ends_with("grid.toml")) && !args.iter().any(|arg| arg == "--limit") {
+            args.extend(["--limit".to_string(), "1".to_string()]);
+        }
         let ran = birthmark(&args).expect_code(0);
-        // the directory may have been there before, when the README runs something twice
+        if args.iter().any(|arg| arg == "--dry-run") {
+            assert!(!ran.stdout.is_empty(), "{args:?} prints what would be run");
+            return;
+        }
+        // the directory may have been there before, when a document runs something twice
         for experiment in fs::read_dir(self.at("results")).unwrap().map(|entry| entry.unwrap().path()) {
             for directory in fs::read_dir(&experiment).unwrap().map(|entry| entry.unwrap().path()) {
                 assert!(directory.join("survival.png").is_file() && directory.join("summary.csv").is_file(), "{args:?}");
@@ -151,7 +180,7 @@ impl Scratch {
         assert!(!ran.stdout.is_empty(), "{args:?} prints what it found");
     }
 
-    /// The results directory that a path in the README stands for: of the experiment it names, else the last one.
+    /// The results directory that a path in a document means: of the experiment it names, else the last one.
     fn results(&self, typed: &str) -> &Path {
         let named = self.results.iter().rev().find(|(name, _)| typed.contains(name.as_str()));
         &named.or(self.results.last()).unwrap_or_else(|| panic!("`{typed}` before any `birthmark run`")).1
@@ -181,56 +210,76 @@ fn with_hub(args: &[String]) -> Ran {
 }
 
 #[test]
-fn every_command_of_the_readme_works() {
+fn every_command_of_the_documents_works() {
     let mut scratch = Scratch { place: tempfile::tempdir().unwrap(), results: Vec::new() };
-    let mut ran = 0;
-    for line in command_lines(&readme()) {
-        let Some(args) = arguments(&line) else { continue };
-        let tinystories = args.iter().any(|arg| arg.ends_with("tinystories.toml"));
-        if (tinystories || args.iter().any(|arg| arg.contains("../shared"))) && shared(&format!("`{line}`")).is_none() {
-            continue;
-        }
-        println!("{line}");
-        match args.first().map(String::as_str) {
-            Some("run") => scratch.run(args),
-            Some("report") => {
-                let directory = args.get(1).map_or("", String::as_str);
-                birthmark(&["report", text(scratch.results(directory))]).expect_code(0);
+    for name in DOCUMENTS {
+        let markdown = document(name);
+        let mut ran = 0;
+        for line in command_lines(&markdown) {
+            let Some(mut args) = arguments(&line) else { continue };
+            let tinystories = args.iter().any(|arg| arg.ends_with("tinystories.toml"));
+            if (tinystories || args.iter().any(|arg| arg.contains("../shared"))) && shared(&format!("`{line}`")).is_none() {
+                continue;
             }
-            _ => {
-                let args: Vec<String> = args.iter().map(|arg| scratch.moved(arg)).collect();
-                let ran = if args.iter().any(|arg| arg.starts_with("org/name")) { with_hub(&args) } else { birthmark(&args) };
-                assert!(!ran.expect_code(0).stdout.is_empty(), "{line}");
+            for arg in args.iter_mut().filter(|arg| *arg == "FILE") {
+                *arg = scratch.grid_file(&markdown);
             }
+            println!("{line}");
+            match args.first().map(String::as_str) {
+                Some("run") => scratch.run(args),
+                Some("report") => {
+                    let directory = args.get(1).map_or("", String::as_str);
+                    birthmark(&["report", text(scratch.results(directory))]).expect_code(0);
+                }
+                _ => {
+                    let args: Vec<String> = args.iter().map(|arg| scratch.moved(arg)).collect();
+                    let ran = if args.iter().any(|arg| arg.starts_with("org/name")) { with_hub(&args) } else { birthmark(&args) };
+                    assert!(!ran.expect_code(0).stdout.is_empty(), "{line}");
+                }
+            }
+            ran += 1;
         }
-        ran += 1;
+        assert!(ran >= 3, "{name} has {ran} commands to run");
+        assert!(!scratch.results.is_empty(), "{name} runs no experiment");
     }
-    assert!(ran >= 3, "README.md has {ran} commands to run");
-    assert!(!scratch.results.is_empty(), "README.md runs no experiment");
 }
 
 #[test]
 fn the_readme_names_the_two_commands() {
-    let readme = readme();
-    let lines = command_lines(&readme);
+    let lines = command_lines(&document(DOCUMENTS[0]));
     let at = |wanted: &str| lines.iter().position(|line| line.trim() == wanted).unwrap_or_else(|| panic!("no `{wanted}`"));
     assert!(at("cargo run --release -- run experiments/quickstart.toml") < at("cargo test --workspace"));
+}
+
+/// A newcomer reads it to the end.
+#[test]
+fn the_readme_stays_short() {
+    let lines = document(DOCUMENTS[0]).lines().count();
+    assert!(lines <= 150, "README.md has {lines} lines: what only some readers need goes to another document");
 }
 
 /// Every link and picture of these documents that leads into the repository.
 #[test]
 fn links_lead_somewhere() {
-    for document in ["README.md", "crates/README.md", "datasets/README.md"] {
-        let path = root().join(document);
-        let markdown = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
+    for name in
+        ["README.md", "crates/README.md", "datasets/README.md", "experiments/README.md", "results/README.md", "tests/README.md"]
+    {
+        let path = root().join(name);
+        let markdown = document(name);
         for target in markdown.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = target.split(['#', ' ']).next().unwrap_or_default();
             if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
                 continue;
             }
-            assert!(path.parent().unwrap().join(target).exists(), "{document} links to `{target}`, which is not there");
+            assert!(path.parent().unwrap().join(target).exists(), "{name} links to `{target}`, which is not there");
         }
     }
+}
+
+#[test]
+fn a_grid_is_found_in_markdown() {
+    assert_eq!(grid("a\n\n```toml\n[marks]\n```\n\n```toml\n[grid]\na = [1]\n```\nb\n"), Some("[grid]\na = [1]"));
+    assert_eq!(grid("```sh\n[grid]\n```\n"), None);
 }
 
 #[test]

@@ -84,9 +84,9 @@ fn a_teacher_and_a_student_of_another_architecture_go_all_the_way() {
     let here = StandIns::new(models, architecture);
     let place = |name: &str| -> PathBuf { here.home.path().join(name) };
     let sets = [
-        "marks.implant.max_steps=10",
-        "marks.probes[0].secret_keys.keys=4",
-        "marks.probes[1].output_agreement.prompts=20",
+        "planting.implant.max_steps=10",
+        "marks.secret_keys.secret_keys.keys=4",
+        "marks.output_agreement.output_agreement.prompts=20",
         "queries.budgets=[20,40]",
         "student.compute={ fixed_steps = { tokens = 4_000 } }",
         "audit.prompts=10",

@@ -91,7 +91,7 @@ fn under_way(artifacts: &Path) -> Vec<String> {
 }
 
 /// Runs `file` and kills it `kills` times, at random moments spread evenly over its course, each time with another number of
-/// threads and sampling batch than before; a run that ends between two kills is looked at and begun afresh.
+/// threads and sampling batch than before; a run that ends between two kills is looked at and started again.
 pub fn killed_and_resumed(file: &Path, reference: &Finished, kills: usize, seed: u64) {
     let times = timeline(reference);
     let length = times[times.len() - 1].duration_since(times[0]).unwrap();

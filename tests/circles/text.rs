@@ -1,13 +1,26 @@
-//! Rust source as a list of words and signs, without comments, literals and test code.
+//! Rust source as a list of words and signs, without comments and, where wanted, without literals and test code.
 
 /// The words and signs of a source: identifiers, `::`, and single other characters.
 pub fn tokens(source: &str) -> Vec<String> {
+    tokens_and_literals(source).into_iter().filter(|token| !is_literal(token)).collect()
+}
+
+/// Whether a token is a string or character, with its prefix and quotes.
+pub fn is_literal(token: &str) -> bool {
+    token.len() > 1 && token.contains(['"', '\''])
+}
+
+/// The same with strings and characters, each one token with its prefix and quotes.
+pub fn tokens_and_literals(source: &str) -> Vec<String> {
     let chars: Vec<char> = source.chars().collect();
     let mut found = Vec::new();
     let mut i = 0;
     while i < chars.len() {
         let c = chars[i];
-        if let Some(end) = comment_end(&chars, i).or_else(|| literal_end(&chars, i)) {
+        if let Some(end) = comment_end(&chars, i) {
+            i = end;
+        } else if let Some(end) = literal_end(&chars, i) {
+            found.push(chars[i..end].iter().collect());
             i = end;
         } else if c == '_' || c.is_alphanumeric() {
             let end = (i..chars.len()).find(|k| chars[*k] != '_' && !chars[*k].is_alphanumeric()).unwrap_or(chars.len());
@@ -44,7 +57,7 @@ fn comment_end(chars: &[char], at: usize) -> Option<usize> {
     }
 }
 
-/// The end of the string, raw string or character that begins here, whatever its prefix; a lifetime is none.
+/// The end of the string, raw string or character that begins here, whatever its prefix; a lifetime is not one.
 fn literal_end(chars: &[char], at: usize) -> Option<usize> {
     if !matches!(chars[at], '"' | '\'' | 'b' | 'c' | 'r') {
         return None;

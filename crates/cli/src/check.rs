@@ -1,4 +1,4 @@
-//! `birthmark check`: everything that can be known before the work is begun.
+//! `birthmark check`: everything that can be known before the work starts.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,27 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
-use super::run::prepare;
-use crate::args::{DeviceArgs, FileArgs, ThreadArgs};
-use crate::exit::Signals;
-use crate::output::Output;
-use harness::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, TRAIN_FLOP_PER_SECOND, estimate};
+use harness::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, Means, TRAIN_FLOP_PER_SECOND, estimate, sum};
 use harness::hub::{Models, Origin};
 use harness::progress::{count, duration};
-use harness::rehearsal;
-use harness::resolve::Resolved;
+use harness::rehearsal::{self, Rehearsal};
+use harness::resolve::{Grid, Point, Resolved};
+use harness::sharing::{Counts, Made, Sharing, sharing};
+use harness::stages::Holds;
+use store::Hash;
+
+use crate::args::{DeviceArgs, FileArgs, PartArgs, ThreadArgs};
+use crate::exit::Signals;
+use crate::output::Output;
+use crate::plan;
 
 /// What to check.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
     file: FileArgs,
+    #[command(flatten)]
+    part: PartArgs,
     #[command(flatten)]
     threads: ThreadArgs,
     #[command(flatten)]
@@ -40,43 +46,53 @@ struct Checked<'a> {
     commitment: &'a str,
     public_secret: bool,
     runs: usize,
+    /// Of a grid: its points, with what each takes of every axis.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    points: Vec<&'a BTreeMap<String, String>>,
+    /// By what stages make: how many there would be if every point ran alone, and how many differ.
+    stages: &'a BTreeMap<Made, Counts>,
+    /// Points of which a little was run to know rates.
+    rehearsed_points: usize,
     /// By key; only models that came from the hub.
     models: BTreeMap<String, &'a Origin>,
     estimate: &'a Estimate,
+    /// What imported transcripts hold, where a rehearsal read them: by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    imported: BTreeMap<&'static str, Holds>,
 }
 
 /// Validates an experiment, expands its grid and estimates its cost.
 pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let (experiment, shapes) = prepare(&args.file, &args.device, &Models::cached())?;
-    let threads = args.threads.count();
-    let rehearsal = if args.quick {
-        None
-    } else {
-        Some(rehearsal::run(&experiment, threads, &signals.cancelled).context("rehearsing it (--quick does without)")?)
-    };
-    let estimate = estimate(&experiment, &shapes, threads, rehearsal.as_ref());
-    let hash = experiment.hash()?;
+    let grid = args.file.grid(&args.device.open()?, &Models::cached())?;
+    let chosen = args.part.chosen(&grid)?;
+    let bill = Bill::of(&grid, &chosen, args, signals)?;
+    let experiment = grid.first();
+    let origins: BTreeMap<String, &Origin> = grid.points.iter().flat_map(|point| point.resolved.world.origins()).collect();
     if args.json {
         return out.json(&Checked {
             name: &experiment.name,
-            experiment_hash: hash.hex(),
+            experiment_hash: grid.hash()?.hex(),
             commitment: &experiment.world.commitment,
             public_secret: experiment.secret.is_public(),
-            runs: experiment.runs().len(),
-            models: experiment.world.origins().into_iter().collect(),
-            estimate: &estimate,
+            runs: chosen.iter().map(|&number| grid.points[number].resolved.runs().len()).sum(),
+            points: chosen.iter().map(|&number| &grid.points[number].axes).filter(|_| grid.is_grid()).collect(),
+            stages: &bill.sharing.counts,
+            rehearsed_points: bill.rehearsed,
+            models: origins,
+            estimate: &bill.estimate,
+            imported: bill.imported,
         });
     }
     out.line(&format!("{} is valid", args.file.file.display()))?;
     out.pair("question", &experiment.question)?;
     out.pair("hypothesis", &experiment.hypothesis)?;
-    out.pair("results in", format!("{}/{}", experiment.name, hash.short()))?;
+    out.pair("results in", format!("{}/{}", experiment.name, grid.hash()?.short()))?;
     let public = if experiment.secret.is_public() { " (public demo secret: whoever reads the file knows the keys)" } else { "" };
     out.pair("owner commitment", format!("{}{public}", &experiment.world.commitment[..16]))?;
-    for (key, origin) in experiment.world.origins() {
+    for (key, origin) in &origins {
         let Origin { name, revision, commit } = origin;
         out.pair(
-            &key,
+            key,
             if origin.is_pinned() {
                 format!("{name} at commit {commit}")
             } else {
@@ -84,16 +100,76 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
             },
         )?;
     }
-    grid(&experiment, out)?;
-    if let Some(lora) = &experiment.world.student.lora {
-        let (params, whole) = (estimate.trained_parameters, shapes.student.n_params());
-        let adapter = format!("LoRA of rank {} on {}: {params} parameters beside {whole}", lora.rank, lora.targets.join(", "));
-        out.pair("students", format!("{adapter}; {:.1} MB of optimiser", estimate.optimizer_bytes as f64 / 1e6))?;
+    if grid.is_grid() {
+        plan::points(&grid, &chosen, out)?;
+        plan::shared(&bill.sharing, out)?;
+    } else {
+        suspects(experiment, out)?;
     }
-    costs(&estimate, out)
+    if let Some(lora) = &experiment.world.student.lora {
+        let (params, whole) = (bill.estimate.trained_parameters, grid.points[0].shapes.student.n_params());
+        let adapter = format!("LoRA of rank {} on {}: {params} parameters beside {whole}", lora.rank, lora.targets.join(", "));
+        out.pair("students", format!("{adapter}; {:.1} MB of optimiser", bill.estimate.optimizer_bytes as f64 / 1e6))?;
+    }
+    for (key, holds) in &bill.imported {
+        out.pair(key, holds.words())?;
+    }
+    costs(&bill.estimate, out)?;
+    if grid.is_grid() && bill.rehearsed > 0 {
+        let rest = "the others at the rates of the one most like them; work that points share is counted once";
+        out.pair("estimated from", format!("{} of {} points, rehearsed here, {rest}", bill.rehearsed, chosen.len()))?;
+    }
+    Ok(())
 }
 
-fn grid(experiment: &Resolved, out: &mut Output) -> anyhow::Result<()> {
+/// What the chosen points cost together.
+struct Bill {
+    sharing: Sharing,
+    estimate: Estimate,
+    /// Points that were rehearsed.
+    rehearsed: usize,
+    /// What the imported transcripts of the first of them hold.
+    imported: BTreeMap<&'static str, Holds>,
+}
+
+/// Most points that are rehearsed.
+const MOST_REHEARSED: usize = 4;
+
+impl Bill {
+    fn of(grid: &Grid, chosen: &[usize], args: &CheckArgs, signals: &Signals) -> anyhow::Result<Self> {
+        let threads = args.threads.count();
+        let sharing = sharing(grid, chosen)?;
+        let mut rehearsals: Vec<(Hash, Rehearsal)> = Vec::new();
+        let mut parts = Vec::new();
+        for (&number, &new) in chosen.iter().zip(&sharing.new) {
+            let point = &grid.points[number];
+            let name = rehearsal::name(&point.resolved)?;
+            let known = rehearsals.iter().any(|(known, _)| *known == name);
+            if !args.quick && !known && rehearsals.len() < MOST_REHEARSED {
+                let rehearsal = rehearsal::run(&point.resolved, threads, &signals.cancelled);
+                rehearsals.push((name, rehearsal.context("rehearsing it (--quick does without)")?));
+            }
+            let nearest = rehearsals.iter().find(|(known, _)| *known == name).or(like(&rehearsals, point));
+            let rehearsal = nearest.map(|(_, rehearsal)| rehearsal);
+            parts.push(estimate(&point.resolved, &point.shapes, &Means { threads, rehearsal, new }));
+        }
+        let (import, control) = rehearsals.first().and_then(|(_, rehearsal)| rehearsal.took.imported.clone()).unzip();
+        let held = [("transcript.import", import), ("transcript.control", control.flatten())];
+        let imported = held.into_iter().filter_map(|(key, holds)| Some((key, holds?))).collect();
+        Ok(Self { sharing, estimate: sum(&parts), rehearsed: rehearsals.len(), imported })
+    }
+}
+
+/// The rehearsal of the point that is most like `point`: with as many channels, answers nearest in length.
+fn like<'a>(rehearsals: &'a [(Hash, Rehearsal)], point: &Point) -> Option<&'a (Hash, Rehearsal)> {
+    let (channels, answer) = (point.resolved.channels.len(), point.resolved.world.queries.max_new_tokens);
+    rehearsals.iter().min_by_key(|(_, rehearsal)| {
+        let scaled = &rehearsal.scaled;
+        (scaled.channels.len().abs_diff(channels), scaled.world.queries.max_new_tokens.abs_diff(answer))
+    })
+}
+
+fn suspects(experiment: &Resolved, out: &mut Output) -> anyhow::Result<()> {
     let runs = experiment.runs();
     out.pair("runs", format!("{} suspects over {} seed(s)", runs.len(), experiment.seeds.len()))?;
     for channel in &experiment.channels {

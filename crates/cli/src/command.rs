@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::exit::{self, Signals};
-use crate::output::{Output, complain};
+use crate::output::{Output, complain, in_one_line};
 use crate::{bench, check, list, model, report, run, schema};
 
 /// Measures which ownership marks survive the distillation of a language model through its API.
@@ -70,11 +70,14 @@ pub fn main() -> ExitCode {
         Ok(Err(error)) => {
             let code = exit::code(&error, signals.received());
             match code {
-                exit::UNEXPECTED | exit::USAGE | exit::DEVIATES => complain(&format!("error: {}", chain(&error))),
+                exit::UNEXPECTED | exit::USAGE | exit::DEVIATES => complain(&format!("error: {}", in_one_line(&error))),
                 exit::RESUMABLE => {
                     let full = store::trouble(error.as_ref()) == Some(store::Trouble::Full);
-                    let mend = if full { "; free some space and run the same command again" } else { "" };
-                    complain(&format!("stopped: {}{mend}\nfinished work is kept; the same command resumes", chain(&error)))
+                    let remedy = if full { "; free some space and run the same command again" } else { "" };
+                    complain(&format!(
+                        "stopped: {}{remedy}\nfinished work is kept; the same command resumes",
+                        in_one_line(&error)
+                    ))
                 }
                 _ => complain("stopped by a signal; finished work is kept, and the same command resumes"),
             }
@@ -82,20 +85,6 @@ pub fn main() -> ExitCode {
         }
         Err(_) => exit::UNEXPECTED.into(),
     }
-}
-
-/// An error and its causes on one line; a cause that its error has already quoted is not said again.
-fn chain(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {

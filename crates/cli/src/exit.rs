@@ -29,7 +29,7 @@ pub const DEVIATES: u8 = 100;
 #[error("{0}")]
 pub struct Deviates(pub String);
 
-/// Work that was not begun because the disk would not hold it.
+/// Work that was not started because the disk would not hold it.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{}: about {} MB are needed and {} MB are free; free some space and run the same command again, or name another place \
@@ -47,8 +47,21 @@ pub struct NoRoom {
     pub free: u64,
 }
 
+/// Points of a grid that failed while others did not.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct PointsFailed {
+    /// All of them in words.
+    pub text: String,
+    /// Why the first failed; decides the exit code.
+    pub first: anyhow::Error,
+}
+
 /// The exit code for an error that reached the top; `signal` is the signal that asked to stop, if one did.
 pub fn code(error: &anyhow::Error, signal: Option<u8>) -> u8 {
+    if let Some(failed) = error.downcast_ref::<PointsFailed>() {
+        return code(&failed.first, signal);
+    }
     let stopped = store::trouble(error.as_ref()) == Some(Trouble::Cancelled) || error.chain().any(is_cancelled);
     if let Some(signal) = signal.filter(|_| stopped) {
         return 128 + signal;
@@ -139,6 +152,7 @@ mod tests {
             (HubError::Cancelled("a/b".parse().unwrap()).into(), Some(2), 130),
             (HubError::Unreachable { endpoint: "x".into(), why: "y".into() }.into(), None, 75),
             (HubError::Settings("no".into()).into(), None, 2),
+            (PointsFailed { text: "two".into(), first: io(io::ErrorKind::PermissionDenied) }.into(), None, 2),
             (store::StoreError::Cancelled { path: "x".into() }.into(), Some(15), 143),
             (store::StoreError::InUse { path: "x".into() }.into(), None, 75),
             (store::StoreError::NotMade { reason: "x: is not there".into() }.into(), None, 2),

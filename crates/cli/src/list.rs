@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::output::Output;
 use harness::experiment::Experiment;
-use harness::load::Loaded;
+use harness::grid;
 
 /// What to list.
 #[derive(Debug, Args)]
@@ -88,7 +88,7 @@ fn marks() -> Vec<Entry> {
             mark.source.to_string(),
         ],
     };
-    marks::list().into_iter().map(about).collect()
+    marks::MarkEntry::list().into_iter().map(about).collect()
 }
 
 fn losses() -> Vec<Entry> {
@@ -144,8 +144,8 @@ fn experiments(folder: &Path) -> Vec<Entry> {
     files
         .into_iter()
         .map(|file| {
-            let about = match Loaded::<Experiment>::read(&file, &[]) {
-                Ok(loaded) => vec![loaded.value.question],
+            let about = match grid::read(&file, &[]) {
+                Ok(grid) => grid.points.first().map(|point| point.loaded.value.question.clone()).into_iter().collect(),
                 Err(_) => vec![format!("not valid: see birthmark check {}", file.display())],
             };
             Entry { kind: "experiment", name: file.display().to_string(), about }

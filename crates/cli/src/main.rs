@@ -8,6 +8,7 @@ mod exit;
 mod list;
 mod model;
 mod output;
+mod plan;
 mod report;
 mod run;
 mod schema;

@@ -4,28 +4,36 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-
-use crate::args::{DeviceArgs, FileArgs, ThreadArgs};
-use crate::exit::{NoRoom, Signals};
-use crate::output::Output;
-use harness::estimate::estimate;
+use harness::estimate::{Means, estimate, sum};
 use harness::hub::Models;
-use harness::load;
-use harness::pipeline::{self, Outcome, RunOptions};
+use harness::pipeline::{self, Failure, Job, Outcome, RunOptions, in_words};
 use harness::progress::Progress;
-use harness::resolve::{Resolved, resolve};
-use harness::shapes::Shapes;
+use harness::resolve::Grid;
+use harness::sharing::sharing;
+
+use crate::args::{DeviceArgs, FileArgs, PartArgs, ThreadArgs};
+use crate::exit::{NoRoom, PointsFailed, Signals};
+use crate::output::{Output, in_one_line};
+use crate::plan;
 
 /// What to run, where to put it, how to show it.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     file: FileArgs,
+    #[command(flatten)]
+    part: PartArgs,
+    /// Say which points would be run, and what is there of them already; run nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// End with the first point of a grid that fails; without it the others go on.
+    #[arg(long)]
+    fail_fast: bool,
     /// Results go to DIR/<experiment>/<hash>/.
-    #[arg(long, value_name = "DIR", default_value = "results")]
+    #[arg(long, value_name = "DIR", default_value = RESULTS)]
     results: PathBuf,
     /// Models and transcripts by hash, shared by all experiments.
-    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    #[arg(long, value_name = "DIR", default_value = ARTIFACTS)]
     artifacts: PathBuf,
     /// Make no artifact: one that is missing, damaged or of another version ends the run with a line that names it.
     #[arg(long)]
@@ -52,12 +60,20 @@ pub struct RunArgs {
     json: bool,
 }
 
+const RESULTS: &str = "results";
+const ARTIFACTS: &str = "artifacts";
+
 /// Runs an experiment and prints what survived.
 pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let progress = Progress::new(args.quiet);
-    let (experiment, shapes) = prepare(&args.file, &args.device, &Models::fetching(&progress, &signals.cancelled))?;
+    let models = if args.dry_run { Models::cached() } else { Models::fetching(&progress, &signals.cancelled) };
+    let grid = args.file.grid(&args.device.open()?, &models)?;
+    let chosen = args.part.chosen(&grid)?;
+    if args.dry_run {
+        return plan::dry_run(&grid, &chosen, &args.results, args.json, out);
+    }
     if !args.no_disk_check && !args.offline_artifacts {
-        refuse_without_room(&experiment, &shapes, args)?;
+        refuse_without_room(&grid, &chosen, args)?;
     }
     let options = RunOptions {
         results: args.results.clone(),
@@ -68,33 +84,78 @@ pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Resul
         decode_rows: args.decode_rows.map(usize::from),
         revision: option_env!("BIRTHMARK_REVISION").unwrap_or("unknown"),
     };
-    let outcome = pipeline::run(&experiment, &options, &progress, &signals.cancelled)?;
-    print(&outcome, args.json, out)
+    let job = Job { grid: &grid, chosen: &chosen, fail_fast: args.fail_fast };
+    let mut outcome = pipeline::run(&job, &options, &progress, &signals.cancelled)?;
+    let failures = std::mem::take(&mut outcome.failures);
+    if !outcome.lines.is_empty() {
+        print(&outcome, args.json, out)?;
+    }
+    args.failed(&grid, chosen.len(), failures)
 }
 
-/// Refuses an experiment that was never begun when its artifacts would not fit: better now than in the last hour. Of one that
-/// was begun, nobody knows how much is there already.
-fn refuse_without_room(experiment: &Resolved, shapes: &Shapes, args: &RunArgs) -> anyhow::Result<()> {
-    let begun = args.results.join(&experiment.name).join(experiment.hash()?.short()).join("timings.jsonl");
+impl RunArgs {
+    /// The error that says which points failed, if any did, each with the command that runs it again.
+    fn failed(&self, grid: &Grid, n_chosen: usize, failures: Vec<Failure>) -> anyhow::Result<()> {
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let mut text = format!("{} of {n_chosen} points failed; what the others found is kept", failures.len());
+        for failure in &failures {
+            let axes = &grid.points[failure.number].axes;
+            let (place, why) = (in_words(axes), in_one_line(&failure.error));
+            let again = self.again(axes.iter().map(|(key, label)| format!("{key}={label}")));
+            text.push_str(&format!("\n  {place}: {why}\n    {again}"));
+        }
+        match failures.into_iter().next() {
+            Some(first) => Err(PointsFailed { text, first: first.error }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The command that runs one point again, where this one would have put it.
+    fn again(&self, point: impl Iterator<Item = String>) -> String {
+        let path = |path: &Path| path.display().to_string();
+        let mut words = vec!["birthmark".to_string(), "run".into(), path(&self.file.file)];
+        let mut flag = |name: &str, value: String| words.extend([name.to_string(), value]);
+        point.for_each(|pair| flag("--only", pair));
+        self.file.sets.iter().for_each(|set| flag("--set", set.clone()));
+        for (name, place, usual) in [("--results", &self.results, RESULTS), ("--artifacts", &self.artifacts, ARTIFACTS)] {
+            if place != Path::new(usual) {
+                flag(name, path(place));
+            }
+        }
+        if self.device.device != lm::DeviceName::default() {
+            flag("--device", self.device.device.to_string());
+        }
+        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// Refuses an experiment that was never started when its artifacts would not fit: better now than in the last hour. Of one that
+/// was started, nobody knows how much is there already.
+fn refuse_without_room(grid: &Grid, chosen: &[usize], args: &RunArgs) -> anyhow::Result<()> {
+    let begun = pipeline::results_directory(&args.results, grid)?.join("timings.jsonl");
     let existing = args.artifacts.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
     let Some(place) = existing.into_iter().find(|path| path.exists()).filter(|_| !begun.exists()) else { return Ok(()) };
     // a system that does not say is no reason to stop
     let Ok(free) = fs4::available_space(place) else { return Ok(()) };
-    let needed = estimate(experiment, shapes, args.threads.count(), None).disk_bytes as u64;
+    let threads = args.threads.count();
+    let new = sharing(grid, chosen)?.new;
+    let parts = chosen.iter().zip(new).map(|(&number, new)| {
+        let point = &grid.points[number];
+        estimate(&point.resolved, &point.shapes, &Means { threads, rehearsal: None, new })
+    });
+    let needed = sum(&parts.collect::<Vec<_>>()).disk_bytes as u64;
     if free < needed {
         return Err(NoRoom { place: args.artifacts.clone(), needed, free }.into());
     }
     Ok(())
-}
-
-/// Opens the device, then reads, validates and looks up an experiment file, shapes of its models included.
-pub fn prepare(args: &FileArgs, device: &DeviceArgs, models: &Models<'_>) -> anyhow::Result<(Resolved, Shapes)> {
-    let device = device.open()?;
-    let loaded = load::experiment(&args.file, &args.sets)?;
-    let experiment = resolve(&loaded, models)?.computed_on(device);
-    let shapes = Shapes::of(&experiment.world, &experiment.channels)
-        .map_err(|error| loaded.errors(vec![loaded.problem_with(error.key, error.what, error.mend)]))?;
-    Ok((experiment, shapes))
 }
 
 /// Prints what came of a run or a report.
@@ -104,4 +165,16 @@ pub fn print(outcome: &Outcome, json: bool, out: &mut Output) -> anyhow::Result<
     }
     out.line(&outcome.table)?;
     out.line(&format!("\nresults: {}", outcome.directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_survive_a_shell() {
+        for (word, want) in [("a.b=1e-3", "a.b=1e-3"), ("a=[1, 2]", "'a=[1, 2]'"), ("it's", r"'it'\''s'"), ("", "''")] {
+            assert_eq!(quoted(word), want);
+        }
+    }
 }

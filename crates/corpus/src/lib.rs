@@ -3,12 +3,14 @@
 //! Everything is asked by `(split, index)` and answered in constant time, so that a smaller budget is a prefix of a larger
 //! one and no order of asking matters. Splits are disjoint by construction (see [`Split`]).
 
+mod exchange;
 mod file;
 mod grammar;
 mod split;
 mod task;
 mod texts;
 
+pub use exchange::{ExchangeError, ExchangeRow, Exchanges, Place, Said, Turn, exchanges};
 pub use file::{FileError, FileTexts, MIN_RECORDS, from_file};
 pub use grammar::{Grammar, GrammarSpec, KindSpec, REVISION, SpecError, grammar};
 pub use split::{OTHER_CLASSES, Split};

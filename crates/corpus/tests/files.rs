@@ -1,4 +1,4 @@
-//! Files of texts: three formats read alike, splits that share no record, and bad input named with its place and mend.
+//! Files of texts: three formats read alike, splits that share no record, and bad input named with its place and what to do.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers as well")]
 

@@ -1,4 +1,4 @@
-//! Every way in which a grammar can be wrong is named, with its place and its mend.
+//! Every way in which a grammar can be wrong is named, with its place and what to do.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers as well")]
 

@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lm::Model;
-use oracle::{ConfigError, Exchange, TokenId};
+use oracle::{ConfigError, Exchange, Law, Oracle, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DistillError;
 use crate::loss::{LawsAt, Loss, RowTargets};
-use crate::served::{Served, ShownLaw};
+use crate::served::Served;
 use crate::shown::ShownLaws;
 use crate::train::{BatchSource, ShardBatch, TrainPlan, pad_rows};
 use crate::transcript::ExchangeStream;
@@ -61,7 +61,7 @@ impl Compute {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// The offending key, its value and the mend.
+    /// The key, its value and what to write.
     pub fn validate(&self) -> Result<(), ConfigError> {
         match self {
             Self::FixedSteps { tokens: 0 } => Err(ConfigError::new("compute.fixed_steps.tokens", 0, "choose at least 1")),
@@ -139,7 +139,6 @@ impl<'a> DistillSource<'a> {
         plan: &TrainPlan,
         order: VisitOrder,
     ) -> Result<Self, DistillError> {
-        use oracle::Oracle;
         plan.validate()?;
         let (len, vocab) = (stream.len(), student.vocab_size());
         if len == 0 || stream.shard_len() > u64::from(u32::MAX) {
@@ -269,7 +268,7 @@ fn check_readable(exchange: &Exchange, vocab: usize, context: usize) -> Result<(
 fn whole_laws(served: &Served, exchanges: &[&Exchange], vocab: usize) -> Result<(Vec<f32>, Vec<u32>), DistillError> {
     let found: Vec<Mutex<Vec<f32>>> = exchanges.iter().map(|e| Mutex::new(vec![0.0; e.answer.len() * vocab])).collect();
     served.laws(exchanges, &|exchange, position, law| {
-        if let ShownLaw::Whole(log_probs) = law {
+        if let Law::Whole(log_probs) = law {
             let mut rows = found[exchange].lock().unwrap_or_else(PoisonError::into_inner);
             rows[position * vocab..][..vocab].copy_from_slice(log_probs);
         }

@@ -7,7 +7,7 @@ use store::StoreError;
 /// Why a transcript, a training or a measurement was not finished.
 #[derive(Debug, thiserror::Error)]
 pub enum DistillError {
-    /// Stopped from outside between two steps; the training state stands at the last finished step and can be saved.
+    /// Stopped from outside between two steps; the training state is that of the last finished step and can be saved.
     #[error("stopped before it was finished")]
     Cancelled,
     /// A setting cannot be used.
@@ -43,7 +43,7 @@ pub enum DistillError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and the mend.
+        /// What is wrong with it, and what to do.
         problem: String,
     },
     /// A file that could not be read or written; tells a full disk from a missing permission.

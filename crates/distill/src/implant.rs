@@ -65,7 +65,7 @@ impl ImplantConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// The offending key, its value and the mend.
+    /// The key, its value and what to write.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let positive = |n: u64, key: &str| if n > 0 { Ok(()) } else { Err(ConfigError::new(key, n, "choose at least 1")) };
         positive(self.max_steps, "max_steps")?;
@@ -200,7 +200,7 @@ pub fn answered(model: &Model, items: &[ImplantItem], margin: f32, rt: &Runtime)
 }
 
 fn as_exchange(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
-    let query = Query { index: 0, prompt: prompt.to_vec(), max_new_tokens: answer.len(), sampling: Sampling::PLAIN, seed: 0 };
+    let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, prompt.to_vec(), answer.len()) };
     Exchange { query, answer: answer.to_vec(), stop: Stop::Length }
 }
 

@@ -5,7 +5,9 @@
 //! implanting, distillation); what differs is the [`BatchSource`], a pure function of the step. Gradients are summed over a
 //! fixed number of logical shards in a fixed order, so a trained model does not depend on how many threads trained it.
 
+mod attack;
 mod cost;
+mod defence;
 mod distill_source;
 mod error;
 mod fidelity;
@@ -21,7 +23,9 @@ mod testing;
 mod train;
 mod transcript;
 
+pub use attack::{Attack, AttackConfig, AttackTools, CleanFineTuning, DropByPerplexity};
 pub use cost::Cost;
+pub use defence::{Defence, DefenceConfig, DefenceTools, GaussianNoise, Rounding};
 pub use distill_source::{Compute, DistillSource, VisitOrder};
 pub use error::DistillError;
 pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, fidelity, held_out};
@@ -29,11 +33,13 @@ pub use implant::{ImplantConfig, ImplantItem, ImplantReport, Regulariser, answer
 pub use lora::{LoraConfig, SavedAs};
 pub use loss::{Loss, LossConfig};
 pub use pretrain::{PackedDocuments, PretrainSource};
-pub use retokenise::{Alignment, RetokenisedOracle, RetokenisedStream, Retokeniser};
-pub use served::{Served, ShownLaw};
+pub use retokenise::{Alignment, RetokenisedOracle, RetokenisedStream, Retokeniser, cut_text};
+pub use served::Served;
 pub use shown::{ShownLaws, TopLaws};
 pub use train::{
     AdapterTraining, BatchSource, Checkpoints, Curve, CurvePoint, Decay, Part, ShardBatch, TrainPlan, TrainState, Trainable,
     Trained, first_steps, fit, train,
 };
-pub use transcript::{Counts, ExchangeStream, ExchangesInMemory, TranscriptFiles, read_parquet, shards, write_parquet};
+pub use transcript::{
+    Counts, ExchangeStream, ExchangesInMemory, TranscriptFiles, TranscriptHeader, read_parquet, shards, write_parquet,
+};

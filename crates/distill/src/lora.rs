@@ -42,9 +42,9 @@ impl LoraConfig {
     /// Checks the ranges, as far as they do not depend on the model.
     ///
     /// # Errors
-    /// The offending key, its value and the mend.
+    /// The key, its value and what to write.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let error = |key: &str, value: String, mend: &str| Err(ConfigError::new(key, value, mend));
+        let error = |key: &str, value: String, remedy: &str| Err(ConfigError::new(key, value, remedy));
         if self.rank == 0 {
             return error("rank", "0".into(), "write 1 or more, usually 4 to 64");
         }
@@ -72,7 +72,7 @@ impl LoraConfig {
         Ok(())
     }
 
-    /// The adapter's parameters upon a model of `model`.
+    /// The adapter's parameters on a model of `model`.
     ///
     /// # Errors
     /// As [`validate`](Self::validate); when a target is no module of the model, or the rank is beyond a matrix.
@@ -87,24 +87,24 @@ impl LoraConfig {
                     return Err(ConfigError::new(&key, target, "tables of tokens are not trained by an adapter; drop it"));
                 }
                 if pair.renamed && self.save == SavedAs::Adapter {
-                    let mend = format!(
+                    let remedy = format!(
                         "versions of transformers name `{}` differently, so that peft could drop its pair; write save = \"merged\", or drop it",
                         pair.module
                     );
-                    return Err(ConfigError::new(&key, target, mend));
+                    return Err(ConfigError::new(&key, target, remedy));
                 }
                 let most = pair.inputs.min(pair.outputs);
                 if self.rank > most {
                     let (module, inputs, outputs) = (&pair.module, pair.inputs, pair.outputs);
-                    let mend = format!("`{module}` is a matrix of {outputs} x {inputs}; write at most {most}");
-                    return Err(ConfigError::new("rank", self.rank, mend));
+                    let remedy = format!("`{module}` is a matrix of {outputs} x {inputs}; write at most {most}");
+                    return Err(ConfigError::new("rank", self.rank, remedy));
                 }
             }
         }
         AdapterShape::new(&self.adapter(), model).map_err(|error| ConfigError::new("targets", error.value, error.remedy))
     }
 
-    /// The training of an adapter upon `base`, begun as `seed` draws it.
+    /// The training of an adapter on `base`, starting as `seed` draws it.
     ///
     /// # Errors
     /// As [`shape`](Self::shape).

@@ -11,7 +11,7 @@ use crate::train::{BatchSource, ShardBatch, TrainPlan};
 ///
 /// Row r is tokens `[r * time, (r + 1) * time]` of the stream: `time` inputs, and one more token as the last target, which is also
 /// the first input of the next row. Nothing is lost at row ends. A document put in an ordinary one's place
-/// ([`with_slots`](Self::with_slots)) changes its own row only: that row is filled anew from the same first token, and cut or
+/// ([`with_slots`](Self::with_slots)) changes its own row only: that row is filled again from the same first token, and cut or
 /// filled up with the text that follows; every other row keeps its bits. So a marked stream and its clean twin agree in order,
 /// length and all rows without a mark, and trainings on them share a trunk up to [`first_marked_row`](Self::first_marked_row).
 #[derive(Debug, Clone)]
@@ -72,6 +72,11 @@ impl PackedDocuments {
     /// Number of documents.
     pub fn n_documents(&self) -> usize {
         self.starts.len() - 1
+    }
+
+    /// The tokens of ordinary document `index`.
+    pub fn document(&self, index: usize) -> &[TokenId] {
+        &self.tokens[self.starts[index]..self.starts[index + 1]]
     }
 
     /// Length of document `index` in tokens.

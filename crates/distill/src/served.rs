@@ -1,41 +1,51 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernels::vecmath;
-use lm::{Model, Row, RunError, Runtime};
-use oracle::{Access, Exchange, LogitsProcessor, Oracle, OracleError, Query, Sampling, ScoreItem, ServedLaw, Surface, TokenId};
+use lm::{Chain, Model, Opened, Processing, Row, Runtime};
+use oracle::{
+    CompanionId, Exchange, Law, LawSink, LogitsProcessor, OpenModel, Oracle, OracleError, Query, Sampling, ScoreItem, ServedLaw,
+    Stage, Step, Surface, TokenId,
+};
 
-/// A teacher's law at one position, cut to what the surface shows.
-#[derive(Debug, Clone, Copy)]
-pub enum ShownLaw<'a> {
-    /// The most probable tokens, most probable first (ties: the lower id first), with natural-log probabilities.
-    Top {
-        /// Their ids, as many as the surface reports.
-        ids: &'a [TokenId],
-        /// Their log-probabilities; minus infinity for tokens that truncation ruled out.
-        log_probs: &'a [f32],
-    },
-    /// Natural-log probabilities of all tokens (length: vocabulary).
-    Whole(&'a [f32]),
-}
-
-/// A model behind a simulated API: processors (a watermark, a defense) bend its law while it answers, and a surface decides what
+/// A model behind a simulated API: processors (a watermark, a defense) change its law while it answers, and a surface decides what
 /// is shown of it.
 ///
-/// Two laws are shown where the surface has any. An answer's laws ([`laws`](Self::laws)) are those the answer was drawn from: the
+/// Two laws are shown where the surface has any. An answer's laws ([`laws`](Oracle::laws)) are those the answer was drawn from: the
 /// query's temperature and truncation included (for a greedy query, temperature 1, as a point mass would only repeat the token).
 /// [`score`](Oracle::score), which knows no query, is at temperature 1 without truncation. `post_watermark` runs the processors
 /// at their places in that order, `pre_watermark` leaves them out; nothing else differs.
+///
+/// Processors of stage [`Stage::Shown`] change either law as the last thing before it is cut to its most probable tokens and
+/// reported, and nothing is renormalised after them.
 pub struct Served {
     model: Arc<Model>,
     processors: Vec<Arc<dyn LogitsProcessor>>,
+    /// Those of `processors` that act on what is reported.
+    shown: Vec<Arc<dyn LogitsProcessor>>,
+    companions: Vec<(CompanionId, Arc<Model>)>,
     surface: Surface,
     runtime: Arc<Runtime>,
+    opened: Option<Opened>,
 }
 
 impl Served {
-    /// Serves `model` bent by `processors` through `surface`.
+    /// Serves `model` changed by `processors` through `surface`.
     pub fn new(model: Arc<Model>, processors: Vec<Arc<dyn LogitsProcessor>>, surface: Surface, runtime: Arc<Runtime>) -> Self {
-        Self { model, processors, surface, runtime }
+        let shown = processors.iter().filter(|processor| processor.stage() == Stage::Shown).cloned().collect();
+        Self { model, processors, shown, companions: Vec::new(), surface, runtime, opened: None }
+    }
+
+    /// The same with the proxy models that its processors read. One that does not fit is an error of the first question.
+    #[must_use]
+    pub fn with_companions(self, companions: Vec<(CompanionId, Arc<Model>)>) -> Self {
+        Self { companions, ..self }
+    }
+
+    /// The same, its inside open to whoever asks.
+    #[must_use]
+    pub fn opened(self) -> Self {
+        let opened = Some(Opened { model: self.model.clone(), runtime: self.runtime.clone() });
+        Self { opened, ..self }
     }
 
     /// The model behind the surface: the owner's view.
@@ -56,55 +66,50 @@ impl Served {
         } else {
             queries
         };
-        lm::generate(&self.model, queries, &self.processors, &self.runtime, progress).map_err(oracle_error)
+        let processing = Processing { processors: &self.processors, companions: &self.companions };
+        let answers = lm::generate(&self.model, queries, processing, &self.runtime, progress)?;
+        self.check_processors()?;
+        Ok(answers)
     }
 
-    /// Calls `sink(exchange, position, law)` for every answer token with the law it was drawn from, as far as the surface shows
-    /// it; from several threads, in any order.
-    ///
-    /// # Errors
-    /// [`OracleError::NotShown`] when the surface shows answers only; otherwise as [`Oracle::answer`].
-    pub fn laws(&self, exchanges: &[&Exchange], sink: &(dyn Fn(usize, usize, ShownLaw<'_>) + Sync)) -> Result<(), OracleError> {
-        let (law, k) = match &self.surface {
-            Surface::TopLogprobs { k, law } => (*law, Some((*k).min(self.vocab_size()))),
-            Surface::Logits { law } => (*law, None),
-            Surface::Text | Surface::GreedyText => return Err(self.not_shown("law of the next token")),
-        };
-        let rows = exchanges.iter().map(|e| (&e.query.prompt[..], &e.answer[..])).collect::<Vec<_>>();
-        self.for_each_law(&rows, &|exchange, position, before, logits| {
-            let query = &exchanges[exchange].query;
-            let sampling = if query.sampling.temperature == 0.0 { Sampling::PLAIN } else { query.sampling };
-            self.bend(law, &sampling, before, query.prompt.len(), logits);
-            match k {
-                None => sink(exchange, position, ShownLaw::Whole(logits)),
-                Some(k) => {
-                    let ids = most_probable(logits, k);
-                    let log_probs: Vec<f32> = ids.iter().map(|&id| logits[id as usize]).collect();
-                    sink(exchange, position, ShownLaw::Top { ids: &ids, log_probs: &log_probs });
-                }
+    /// Whether every processor could do its work until now.
+    fn check_processors(&self) -> Result<(), OracleError> {
+        match self.processors.iter().find_map(|processor| processor.failure()) {
+            None => Ok(()),
+            Some(why) => {
+                // what was stopped from outside has not failed
+                self.runtime.check_cancelled()?;
+                Err(OracleError::Processor(why))
             }
-        })
+        }
     }
 
-    /// Raw logits to the log-probabilities of the served law.
-    fn bend(&self, law: ServedLaw, sampling: &Sampling, before: &[TokenId], answer_start: usize, logits: &mut [f32]) {
+    /// Calls `sink(item, position, log_probs)` with the reported law of each answer token of `given`, drawn as `sampling` says.
+    fn for_each_law(
+        &self,
+        law: ServedLaw,
+        given: &[Given<'_>],
+        sampling: &(dyn Fn(&Query) -> Sampling + Sync),
+        sink: &(dyn Fn(usize, usize, &[f32]) + Sync),
+    ) -> Result<(), OracleError> {
         let processors = match law {
             ServedLaw::PostWatermark => &self.processors[..],
-            ServedLaw::PreWatermark => &[],
+            ServedLaw::PreWatermark => &self.shown[..],
         };
-        lm::served_law(logits, sampling, processors, before, answer_start);
-        vecmath::log_softmax_in_place(logits);
-    }
-
-    /// Raw logits before each token of each (prompt, continuation).
-    fn for_each_law(&self, items: &[(&[TokenId], &[TokenId])], sink: &RowSink<'_>) -> Result<(), OracleError> {
-        let joined: Vec<Vec<TokenId>> = items.iter().map(|(prompt, rest)| [*prompt, *rest].concat()).collect();
+        let processing = Processing { processors, companions: &self.companions };
+        let chain = Chain::new(processing, self.model.vocab_size())?;
+        let companions: Vec<&Model> = chain.companions().collect();
+        let joined: Vec<Vec<TokenId>> = given.iter().map(|(query, answer)| [&query.prompt[..], *answer].concat()).collect();
         let rows: Vec<Row<'_>> =
-            joined.iter().zip(items).map(|(ids, (prompt, _))| Row { ids, laws: prompt.len()..ids.len() }).collect();
-        lm::for_each_law(&self.model, &rows, &self.runtime, &|row, i, logits| {
-            sink(row, i - items[row].0.len(), &joined[row][..i], logits);
-        })
-        .map_err(oracle_error)
+            joined.iter().zip(given).map(|(ids, (query, _))| Row { ids, laws: query.prompt.len()..ids.len() }).collect();
+        lm::for_each_law_beside(&self.model, &companions, &rows, &self.runtime, &|row, i, logits, companions| {
+            let step = Step { query: given[row].0, tokens: &joined[row][..i] };
+            lm::served_law(logits, &sampling(step.query), &chain, &step, companions);
+            vecmath::log_softmax_in_place(logits);
+            chain.show(logits, &step, companions);
+            sink(row, i - step.query.prompt.len(), logits);
+        })?;
+        self.check_processors()
     }
 
     fn not_shown(&self, asked: &'static str) -> OracleError {
@@ -112,8 +117,8 @@ impl Served {
     }
 }
 
-/// Gets (item, position, tokens before, raw logits).
-type RowSink<'a> = dyn Fn(usize, usize, &[TokenId], &mut [f32]) + Sync + 'a;
+/// A question and tokens that answer it.
+type Given<'a> = (&'a Query, &'a [TokenId]);
 
 impl Oracle for Served {
     fn surface(&self) -> &Surface {
@@ -129,21 +134,46 @@ impl Oracle for Served {
         self.answer_with(queries, &|_| ())
     }
 
-    fn score(&self, items: &[ScoreItem]) -> Result<Vec<Vec<f64>>, OracleError> {
+    fn score(&self, items: &[ScoreItem]) -> Result<Vec<f64>, OracleError> {
         let law = match &self.surface {
             Surface::TopLogprobs { law, .. } | Surface::Logits { law } => *law,
             Surface::Text | Surface::GreedyText => return Err(self.not_shown("log-probability of a chosen token")),
         };
-        debug_assert!(self.surface.access() >= Access::Logprobs);
-        let blank = |item: &ScoreItem| std::sync::Mutex::new(vec![0.0; item.continuation.len()]);
-        let scores: Vec<std::sync::Mutex<Vec<f64>>> = items.iter().map(blank).collect();
-        let rows = items.iter().map(|i| (&i.prompt[..], &i.continuation[..])).collect::<Vec<_>>();
-        self.for_each_law(&rows, &|item, position, before, logits| {
-            self.bend(law, &Sampling::PLAIN, before, items[item].prompt.len(), logits);
+        let query = |item: &ScoreItem| Query {
+            sampling: Sampling::PLAIN,
+            ..Query::greedy(0, item.prompt.clone(), item.continuation.len())
+        };
+        let queries: Vec<Query> = items.iter().map(query).collect();
+        let given: Vec<Given<'_>> = queries.iter().zip(items).map(|(query, item)| (query, &item.continuation[..])).collect();
+        // the laws of one item come from one thread in ascending order, so that a sum does not depend on the threads
+        let sums: Vec<Mutex<f64>> = items.iter().map(|_| Mutex::new(0.0)).collect();
+        self.for_each_law(law, &given, &|query| query.sampling, &|item, position, log_probs| {
             let chosen = items[item].continuation[position] as usize;
-            scores[item].lock().unwrap_or_else(std::sync::PoisonError::into_inner)[position] = f64::from(logits[chosen]);
+            *sums[item].lock().unwrap_or_else(PoisonError::into_inner) += f64::from(log_probs[chosen]);
         })?;
-        Ok(scores.into_iter().map(|s| s.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)).collect())
+        Ok(sums.into_iter().map(|sum| sum.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
+    }
+
+    fn laws(&self, given: &[&Exchange], sink: &LawSink<'_>) -> Result<(), OracleError> {
+        let (law, k) = match &self.surface {
+            Surface::TopLogprobs { k, law } => (*law, Some((*k).min(self.vocab_size()))),
+            Surface::Logits { law } => (*law, None),
+            Surface::Text | Surface::GreedyText => return Err(self.not_shown("law of the next token")),
+        };
+        let exchanges: Vec<Given<'_>> = given.iter().map(|exchange| (&exchange.query, &exchange.answer[..])).collect();
+        let sampling = |query: &Query| if query.sampling.temperature == 0.0 { Sampling::PLAIN } else { query.sampling };
+        self.for_each_law(law, &exchanges, &sampling, &|exchange, position, log_probs| match k {
+            None => sink(exchange, position, Law::Whole(log_probs)),
+            Some(k) => {
+                let ids = most_probable(log_probs, k);
+                let log_probs: Vec<f32> = ids.iter().map(|&id| log_probs[id as usize]).collect();
+                sink(exchange, position, Law::Top { ids: &ids, log_probs: &log_probs });
+            }
+        })
+    }
+
+    fn open(&self) -> Option<&dyn OpenModel> {
+        self.opened.as_ref().map(|opened| opened as &dyn OpenModel)
     }
 }
 
@@ -157,13 +187,6 @@ fn most_probable(values: &[f32], k: usize) -> Vec<TokenId> {
     }
     ids.sort_unstable_by(order);
     ids
-}
-
-fn oracle_error(error: RunError) -> OracleError {
-    match error {
-        RunError::Cancelled => OracleError::Cancelled,
-        other => OracleError::Model(other.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oracle::{Access, Exchange, Oracle, Surface, TokenId};
+use oracle::{Access, Exchange, Law, Oracle, Surface, TokenId};
 
 use crate::error::DistillError;
 use crate::loss::{Loss, check_surface};
-use crate::served::{Served, ShownLaw};
+use crate::served::Served;
 
 /// The `k` most probable tokens at each answer position of one exchange, as its surface showed them.
 #[derive(Debug, PartialEq)]
@@ -93,7 +93,7 @@ impl TopLaws {
         };
         let found: Vec<Mutex<ExchangeLaws>> = exchanges.iter().map(blank).collect();
         self.served.laws(exchanges, &|exchange, position, law| {
-            if let ShownLaw::Top { ids, log_probs } = law {
+            if let Law::Top { ids, log_probs } = law {
                 let mut laws = found[exchange].lock().unwrap_or_else(PoisonError::into_inner);
                 laws.ids[position * k..][..k].copy_from_slice(ids);
                 laws.log_probs[position * k..][..k].copy_from_slice(log_probs);

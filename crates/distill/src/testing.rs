@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use lm::arch::RotaryShape;
 use lm::{ArchitectureConfig, ComputePath, Model, ModelConfig, Runtime};
-use oracle::{Exchange, LogitsProcessor, ProcessorStage, Query, Sampling, Stop, TokenId};
+use oracle::{Exchange, LogitsProcessor, Query, Row, Sampling, Stage, Step, Stop, TokenId};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::train::{Decay, TrainPlan};
+use crate::transcript::TranscriptHeader;
 
 pub(crate) const VOCAB: usize = 50;
 pub(crate) const BOS: TokenId = 1;
@@ -85,12 +86,17 @@ pub(crate) fn documents(n: usize, seed: u64) -> Vec<Vec<TokenId>> {
 /// Query `index` asks for up to `max_new_tokens` after the beginning token and one more.
 pub(crate) fn query(index: u64, max_new_tokens: usize, sampling: Sampling) -> Query {
     let prompt = vec![BOS, 3 + (index as TokenId * 7) % (VOCAB as TokenId - 3)];
-    Query { index, prompt, max_new_tokens, sampling, seed: 1000 + index }
+    Query { sampling, seed: 1000 + index, ..Query::greedy(index, prompt, max_new_tokens) }
 }
 
 pub(crate) fn exchange(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
-    let query = Query { index: 0, prompt: prompt.to_vec(), max_new_tokens: answer.len(), sampling: Sampling::PLAIN, seed: 0 };
+    let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, prompt.to_vec(), answer.len()) };
     Exchange { query, answer: answer.to_vec(), stop: Stop::Length }
+}
+
+/// Of a transcript without texts.
+pub(crate) fn header(vocab_size: usize) -> TranscriptHeader<'static> {
+    TranscriptHeader { vocab_size, tokenizer: "tokenizer", teacher: "teacher", codec: None }
 }
 
 /// Exchanges of a stream, of different lengths.
@@ -110,13 +116,17 @@ pub(crate) struct Parity {
 }
 
 impl LogitsProcessor for Parity {
-    fn stage(&self) -> ProcessorStage {
-        ProcessorStage::BeforeTemperature
+    fn name(&self) -> String {
+        format!("parity({})", self.delta)
     }
 
-    fn process(&self, before: &[TokenId], _answer_start: usize, logits: &mut [f32]) {
-        let previous = *before.last().unwrap() as usize;
-        for (id, logit) in logits.iter_mut().enumerate() {
+    fn stage(&self) -> Stage {
+        Stage::BeforeTemperature
+    }
+
+    fn process(&self, step: &Step<'_>, row: Row<'_>) {
+        let previous = *step.tokens.last().unwrap() as usize;
+        for (id, logit) in row.logits.iter_mut().enumerate() {
             if (id + previous).is_multiple_of(2) {
                 *logit += self.delta;
             }

@@ -1,6 +1,6 @@
 //! Mistakes in an experiment file, shown where they are.
 //!
-//! Every problem's first line names file, line, column, key, value and mend; below it stands the source line with a
+//! Every problem's first line names file, line, column, key, value and what to do; below it is the source line with a
 //! caret. Problems are collected, so that one run of `check` shows them all.
 
 use std::fmt;
@@ -21,18 +21,28 @@ pub enum Place {
     File,
 }
 
+impl Place {
+    /// Whether `other` lies inside this place in the file.
+    pub fn contains(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bytes(own), Self::Bytes(other)) => own.start <= other.start && other.end <= own.end,
+            _ => false,
+        }
+    }
+}
+
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Dotted key, for example `distill[0].surface.top_logprobs.k`; empty for the whole file.
     pub key: String,
-    /// The offending value as TOML, where there is one.
+    /// The wrong value as TOML, where there is one.
     pub value: Option<String>,
     /// What is wrong: a lower-case fragment.
     pub what: String,
-    /// How to mend it: a lower-case fragment.
-    pub mend: String,
-    /// Where it stands.
+    /// What to do: a lower-case fragment.
+    pub remedy: String,
+    /// Where it is.
     pub place: Place,
 }
 
@@ -49,8 +59,8 @@ pub struct ConfigErrors {
 
 impl ConfigErrors {
     /// One problem with the file as a whole, such as that it cannot be read.
-    pub fn whole(file: impl Into<PathBuf>, what: impl Into<String>, mend: impl Into<String>) -> Self {
-        let problem = Problem { key: String::new(), value: None, what: what.into(), mend: mend.into(), place: Place::File };
+    pub fn whole(file: impl Into<PathBuf>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let problem = Problem { key: String::new(), value: None, what: what.into(), remedy: remedy.into(), place: Place::File };
         Self { file: file.into(), text: String::new(), problems: vec![problem] }
     }
 }
@@ -88,8 +98,8 @@ fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, file: &str, sour
         (key, _) => write!(f, "`{key}`: ")?,
     }
     f.write_str(&problem.what)?;
-    if !problem.mend.is_empty() {
-        write!(f, "; {}", problem.mend)?;
+    if !problem.remedy.is_empty() {
+        write!(f, "; {}", problem.remedy)?;
     }
     if let Some(at) = position.filter(|_| !secret) {
         let gutter = at.line.to_string().len();
@@ -101,7 +111,8 @@ fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, file: &str, sour
 
 /// Whether a key, or the key of a flag, leads to the owner's secret: terminals and logs are read by others.
 fn is_secret(key: &str) -> bool {
-    key.trim_start().strip_prefix("owner.secret").is_some_and(|rest| !rest.starts_with("_file"))
+    let in_grid = key.starts_with("grid") && key.contains("\"owner");
+    in_grid || key.trim_start().strip_prefix("owner.secret").is_some_and(|rest| !rest.starts_with("_file"))
 }
 
 /// Keeps a message to one line: long values are cut in the middle.
@@ -132,14 +143,37 @@ impl Position {
         let line_end = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
         let end = floor_char_boundary(source, bytes.end).clamp(start, line_end);
         let indent = source[line_start..start].chars().count();
+        let width = source[start..end].trim_end().chars().count().max(1);
+        let line: Vec<char> = source[line_start..line_end].trim_end().replace('\t', " ").chars().collect();
+        let (text, shift) = window(&line, indent);
         Self {
             line: source[..start].matches('\n').count() + 1,
             column: indent + 1,
-            text: source[line_start..line_end].trim_end().replace('\t', " "),
-            indent,
-            width: source[start..end].trim_end().chars().count().max(1),
+            width: width.min(text.chars().count().saturating_sub(indent - shift).max(1)),
+            text,
+            indent: indent - shift,
         }
     }
+}
+
+/// Most characters of a source line that are shown.
+const SHOWN_OF_A_LINE: usize = 160;
+
+/// The part of a long line around the character at `at`, and how far that moves to the left.
+fn window(line: &[char], at: usize) -> (String, usize) {
+    if line.len() <= SHOWN_OF_A_LINE {
+        return (line.iter().collect(), 0);
+    }
+    let start = at.saturating_sub(SHOWN_OF_A_LINE / 2).min(line.len() - SHOWN_OF_A_LINE);
+    let end = start + SHOWN_OF_A_LINE;
+    let mut shown = line[start..end].to_vec();
+    if start > 0 {
+        shown[0] = '…';
+    }
+    if end < line.len() {
+        shown[SHOWN_OF_A_LINE - 1] = '…';
+    }
+    (shown.into_iter().collect(), start)
 }
 
 fn floor_char_boundary(text: &str, index: usize) -> usize {
@@ -176,6 +210,19 @@ mod tests {
     }
 
     #[test]
+    fn of_a_long_line_the_part_around_the_mistake_is_shown() {
+        let source = format!("x = [{}]\n", (100..300).map(|n| n.to_string()).collect::<Vec<_>>().join(", "));
+        for number in ["100", "200", "299"] {
+            let start = source.find(number).unwrap();
+            let at = Position::of(&source, &(start..start + 3));
+            let chars: Vec<char> = at.text.chars().collect();
+            assert_eq!(chars.len(), SHOWN_OF_A_LINE);
+            assert_eq!(chars[at.indent..at.indent + at.width].iter().collect::<String>(), number);
+            assert_eq!(at.column, start + 1);
+        }
+    }
+
+    #[test]
     fn a_problem_shows_its_line_with_a_caret() {
         let source = "name = \"x\"\n[queries]\n\tbudgets = [0] # é\n";
         let start = source.find("[0]").unwrap();
@@ -186,7 +233,7 @@ mod tests {
                 key: "queries.budgets".into(),
                 value: Some("[0]".into()),
                 what: "a budget of 0 buys nothing".into(),
-                mend: "start at 1 or more".into(),
+                remedy: "start at 1 or more".into(),
                 place: Place::Bytes(start..start + 3),
             }],
         };

@@ -13,7 +13,7 @@ use crate::config_error::{ConfigErrors, Place, Problem};
 pub struct Node {
     /// The value.
     pub tree: Tree,
-    /// Where the value stands; for tables opened by a header, the header.
+    /// Where the value is; for tables opened by a header, the header.
     pub place: Place,
 }
 
@@ -33,7 +33,7 @@ pub enum Tree {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// Where the key is.
     pub place: Place,
     /// Its value.
     pub node: Node,
@@ -98,7 +98,7 @@ impl Node {
             key: String::new(),
             value: None,
             what: format!("not valid TOML: {}", message.trim().replace('\n', ", ")),
-            mend: String::new(),
+            remedy: String::new(),
             place: span.map_or(Place::File, Place::Bytes),
         };
         toml_edit::Document::parse(source).map(|document| from_item(document.as_item(), Some(0..0))).map_err(|error| {
@@ -132,6 +132,13 @@ impl Node {
             Tree::Array(nodes) => nodes.iter_mut().for_each(|node| node.placed(place)),
             Tree::Leaf(_) => {}
         }
+    }
+
+    /// Removes a key of this table, with its value.
+    pub fn take(&mut self, key: &str) -> Option<Entry> {
+        let Tree::Table(entries) = &mut self.tree else { return None };
+        let index = entries.iter().position(|entry| entry.key == key)?;
+        Some(entries.remove(index))
     }
 
     /// The part that a path leads to.

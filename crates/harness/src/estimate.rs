@@ -3,11 +3,11 @@
 //!
 //! Counts of queries and tokens are exact up to answers that end early; operations follow the 6 N and 2 N rules.
 
+mod bill;
 mod counts;
 mod rehearsed;
 
-use oracle::Surface;
-use serde::Serialize;
+pub use bill::{Estimate, Stages};
 
 use crate::rehearsal::Rehearsal;
 use crate::resolve::Resolved;
@@ -20,88 +20,80 @@ pub const TRAIN_FLOP_PER_SECOND: f64 = 40e9;
 /// likewise, tests included.
 pub const FORWARD_FLOP_PER_SECOND: f64 = 20e9;
 
-/// What an experiment will cost, all seeds together.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Estimate {
-    /// Suspects that are measured.
-    pub suspects: u64,
-    /// Models that are distilled.
-    pub distilled: u64,
-    /// Queries asked of all teachers.
-    pub queries: u64,
-    /// Prompt tokens of these queries.
-    pub prompt_tokens: u64,
-    /// Answer tokens: at most, or as many as the corpus' own texts would hold when it was rehearsed.
-    pub answer_tokens: u64,
-    /// Tokens that suspects generate for audits, at most; what each mark asks besides is not counted.
-    pub audit_tokens: u64,
-    /// Tokens trained on before distillation: teachers, clean twins, strangers, bases.
-    pub pretraining_tokens: u64,
-    /// Tokens trained on in distillation, repeats counted.
-    pub distillation_tokens: u64,
-    /// Parameters that the training of a student changes: all of it, or its adapter's.
-    pub trained_parameters: u64,
-    /// Bytes of its optimiser's moments.
-    pub optimizer_bytes: u64,
-    /// Operations of all training.
-    pub train_flop: f64,
-    /// Operations of asking, auditing and re-scoring.
-    pub forward_flop: f64,
-    /// Bytes kept on disk.
-    pub disk_bytes: f64,
-    /// Largest memory of the process; known from a rehearsal only.
-    pub memory_bytes: Option<f64>,
-    /// Seconds on `threads` threads.
-    pub seconds: f64,
-    /// Where the seconds go.
-    pub stages: Stages,
-    /// Threads assumed.
+/// How a point is estimated.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// Threads that work.
     pub threads: usize,
-    /// Whether rates were measured here rather than assumed.
-    pub rehearsed: bool,
+    /// Where rates come from; `None` for assumed ones.
+    pub rehearsal: Option<&'a Rehearsal>,
+    /// The part of each kind of work that is still to be done.
+    pub new: Stages,
 }
 
-/// Seconds by stage.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct Stages {
-    /// Teachers, clean twins, strangers, bases, and whatever is planted in them.
-    pub models: f64,
-    /// Transcripts.
-    pub asking: f64,
-    /// Students, controls, rivals.
-    pub students: f64,
-    /// Marks, fidelity, usefulness.
-    pub measuring: f64,
-    /// Everything else, which hardly grows.
-    pub other: f64,
-}
-
-impl Stages {
-    fn total(&self) -> f64 {
-        self.models + self.asking + self.students + self.measuring + self.other
-    }
-}
-
-/// What `resolved` will cost on `threads` threads, at assumed rates or those of `rehearsal`.
-pub fn estimate(resolved: &Resolved, shapes: &Shapes, threads: usize, rehearsal: Option<&Rehearsal>) -> Estimate {
-    let mut total = counts::count(resolved, shapes, rehearsal.map(|rehearsal| rehearsal.took.answer_tokens));
+/// What the part of `resolved` that is still to be done will cost, at assumed rates or those of a rehearsal.
+pub fn estimate(resolved: &Resolved, shapes: &Shapes, means: &Means<'_>) -> Estimate {
+    let Means { threads, rehearsal, new } = *means;
+    let (mut total, flop) = counts::count(resolved, shapes, rehearsal.map(|rehearsal| rehearsal.took.answer_tokens));
+    let disk = disk(resolved, shapes, &total, rehearsal);
     total.threads = threads;
     total.trained_parameters = counts::student_params(resolved, shapes) as u64;
     total.optimizer_bytes = 8 * total.trained_parameters;
-    match rehearsal {
+    let seconds = match rehearsal {
         Some(rehearsal) => {
-            total.stages = rehearsed::stages(resolved, rehearsal);
             total.memory_bytes = rehearsed::memory(resolved, &total, rehearsal);
             total.rehearsed = true;
+            rehearsed::stages(resolved, rehearsal)
         }
         None => {
             let rate = threads.max(1) as f64;
-            total.stages.models = total.train_flop / (TRAIN_FLOP_PER_SECOND * rate);
-            total.stages.asking = total.forward_flop / (FORWARD_FLOP_PER_SECOND * rate);
+            let seconds = |train: f64, forward: f64| (train / TRAIN_FLOP_PER_SECOND + forward / FORWARD_FLOP_PER_SECOND) / rate;
+            flop.train.zip(&flop.forward, seconds)
         }
-    }
+    };
+    let of = |stages: &Stages| stages.zip(&new, |amount, new| amount * new);
+    let whole = |count: u64, new: f64| (count as f64 * new).round() as u64;
+    total.stages = of(&seconds);
     total.seconds = total.stages.total();
-    total.disk_bytes = disk(resolved, shapes, &total, rehearsal);
+    total.train_flop = of(&flop.train).total();
+    total.forward_flop = of(&flop.forward).total();
+    total.disk_bytes = of(&disk).total();
+    for count in [&mut total.queries, &mut total.prompt_tokens, &mut total.answer_tokens] {
+        *count = whole(*count, new.asking);
+    }
+    for count in [&mut total.distilled, &mut total.distillation_tokens] {
+        *count = whole(*count, new.students);
+    }
+    for count in [&mut total.suspects, &mut total.audit_tokens] {
+        *count = whole(*count, new.measuring);
+    }
+    total.pretraining_tokens = whole(total.pretraining_tokens, new.models);
+    total
+}
+
+/// The cost of several parts together; what they need at once is the most that one of them needs.
+pub fn sum(parts: &[Estimate]) -> Estimate {
+    let mut total = Estimate::default();
+    for part in parts {
+        total.suspects += part.suspects;
+        total.distilled += part.distilled;
+        total.queries += part.queries;
+        total.prompt_tokens += part.prompt_tokens;
+        total.answer_tokens += part.answer_tokens;
+        total.audit_tokens += part.audit_tokens;
+        total.pretraining_tokens += part.pretraining_tokens;
+        total.distillation_tokens += part.distillation_tokens;
+        total.trained_parameters = total.trained_parameters.max(part.trained_parameters);
+        total.optimizer_bytes = total.optimizer_bytes.max(part.optimizer_bytes);
+        total.train_flop += part.train_flop;
+        total.forward_flop += part.forward_flop;
+        total.disk_bytes += part.disk_bytes;
+        total.memory_bytes = total.memory_bytes.into_iter().chain(part.memory_bytes).reduce(f64::max);
+        total.seconds += part.seconds;
+        total.stages = total.stages.zip(&part.stages, |a, b| a + b);
+        total.threads = part.threads;
+        total.rehearsed = part.rehearsed;
+    }
     total
 }
 
@@ -118,33 +110,30 @@ const SUSPECT_BYTES: f64 = 64e3;
 /// Bytes of a report whatever it shows.
 const REPORT_BYTES: f64 = 60e3;
 
-fn disk(resolved: &Resolved, shapes: &Shapes, total: &Estimate, rehearsal: Option<&Rehearsal>) -> f64 {
+fn disk(resolved: &Resolved, shapes: &Shapes, total: &Estimate, rehearsal: Option<&Rehearsal>) -> Stages {
     let per_query = rehearsal.map(|rehearsal| rehearsal.took.bytes_per_query);
     let tokens = (total.prompt_tokens + total.answer_tokens) as f64;
-    let transcripts = per_query
+    let asking = per_query
         .map_or(TOKEN_BYTES * tokens + QUERY_BYTES * total.queries as f64, |bytes| bytes * total.queries as f64)
         + SHARD_BYTES * (total.queries as f64 / resolved.world.queries.shard_queries as f64).ceil();
     let assumed = MODEL_EXTRAS.0 + MODEL_EXTRAS.1 * shapes.student.vocab_size() as f64;
     let weights = 4.0 * counts::kept_params(resolved, shapes);
     let extras = rehearsal.map_or(assumed, |rehearsal| rehearsal.took.student_bytes as f64 - weights);
-    let curve = |steps: f64| CURVE.0 * steps.min(CURVE.1);
-    let mut models = 0.0;
-    for (params, steps, kept) in counts::trained_models(resolved, shapes) {
-        models += match kept {
-            counts::Kept::Model => 4.0 * params + curve(steps) + extras,
+    let kept = |models: Vec<(f64, f64, counts::Kept)>| -> f64 {
+        let bytes = |(params, steps, kept): (f64, f64, counts::Kept)| match kept {
+            counts::Kept::Model => 4.0 * params + CURVE.0 * steps.min(CURVE.1) + extras,
             counts::Kept::State => 12.0 * params + 40.0 * steps,
         };
+        models.into_iter().map(bytes).sum()
+    };
+    Stages {
+        models: kept(counts::trained_models(resolved, shapes)),
+        asking,
+        students: kept(counts::distilled_models(resolved, shapes)),
+        measuring: SUSPECT_BYTES * total.suspects as f64,
+        other: REPORT_BYTES,
     }
-    transcripts + models + SUSPECT_BYTES * total.suspects as f64 + REPORT_BYTES
 }
 
 /// Bytes of a shard beside its exchanges: counts, manifest, the Parquet footer.
 const SHARD_BYTES: f64 = 4e3;
-
-/// Tokens of each law a surface reports, where a trainer keeps them.
-fn law_size(surface: &Surface) -> Option<f64> {
-    match surface {
-        Surface::TopLogprobs { k, .. } => Some(*k as f64),
-        _ => None,
-    }
-}

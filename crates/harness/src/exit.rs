@@ -25,10 +25,12 @@ fn is_input(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.is::<lm::hub::NameError>()
         || error.downcast_ref::<HubError>().is_some_and(HubError::is_input)
         || error.is::<corpus::FileError>()
+        || error.is::<corpus::ExchangeError>()
         || error.is::<corpus::SpecError>()
         || error.is::<oracle::ConfigError>()
         || matches!(error.downcast_ref(), Some(store::StoreError::NotMade { .. }))
-        || matches!(error.downcast_ref(), Some(marks::MarkError::Config(_)))
+        || matches!(error.downcast_ref(), Some(marks::MarkError::Config(_) | marks::MarkError::Program(_)))
+        || matches!(error.downcast_ref(), Some(oracle::OracleError::Processor(_)))
         || matches!(error.downcast_ref(), Some(lm::RunError::Input(_)))
         || error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::NotADirectory)
         || matches!(

@@ -1,4 +1,4 @@
-//! A model that was found: a whole one in a directory or a GGUF file, or an adapter upon another.
+//! A model that was found: a whole one in a directory or a GGUF file, or an adapter on another model.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub struct FoundModel {
     pub directory: PathBuf,
     /// `None` for a directory that was given as one.
     pub origin: Option<Origin>,
-    /// What an adapter stands on; `None` for a whole model.
+    /// The base of an adapter; `None` for a whole model.
     pub base: Option<Box<FoundModel>>,
 }
 

@@ -14,7 +14,7 @@ use crate::exit::UsageError;
 pub use crate::found::{FoundModel, Origin};
 use crate::progress::{Bar, Progress, count};
 
-/// Most adapters upon one another.
+/// Most adapters on one another.
 const MOST_ADAPTERS: usize = 8;
 
 /// Finds models that are typed as directories or as `org/name[@revision]`. The environment is looked at when the first name
@@ -61,7 +61,7 @@ impl<'a> Models<'a> {
         self.upon_base(self.find_with(path, typed, hub::fetch_config)?, base, hub::fetch_config, 0)
     }
 
-    /// The same with what it stands on, if it is an adapter.
+    /// The same with its base, if it is an adapter.
     fn upon_base(&self, found: FoundModel, given: Option<&str>, fetch: Fetch, depth: usize) -> anyhow::Result<FoundModel> {
         let shown = found.directory.display().to_string();
         if !lora::is_adapter(&found.directory)? {
@@ -71,12 +71,12 @@ impl<'a> Models<'a> {
             };
         }
         if depth == MOST_ADAPTERS {
-            return Err(UsageError(format!("{shown}: an adapter upon {depth} others; is it its own base?")).into());
+            return Err(UsageError(format!("{shown}: an adapter on {depth} others; is it its own base?")).into());
         }
         let said = lora::read_config(&found.directory)?;
         if let Some(file) = lone_tokenizer_file(&found.directory) {
-            let mend = "copy the base's tokenizer.json beside it, or take it away";
-            return Err(UsageError(format!("{shown}: the adapter brings {file} without tokenizer.json; {mend}")).into());
+            let remedy = "copy the base's tokenizer.json beside it, or take it away";
+            return Err(UsageError(format!("{shown}: the adapter brings {file} without tokenizer.json; {remedy}")).into());
         }
         let place = match (given, &said.base) {
             (Some(base), _) => (PathBuf::from(base), base.to_string()),
@@ -88,9 +88,9 @@ impl<'a> Models<'a> {
                 (path, pinned.unwrap_or_else(|| base.clone()))
             }
             (None, None) => {
-                let mend = "write a directory or org/name there (model commands take --base too)";
+                let remedy = "write a directory or org/name there (model commands take --base too)";
                 let key = "`base_model_name_or_path` is missing";
-                return Err(UsageError(format!("{}: {key}; {mend}", found.directory.join(lora::CONFIG).display())).into());
+                return Err(UsageError(format!("{}: {key}; {remedy}", found.directory.join(lora::CONFIG).display())).into());
             }
         };
         let (path, typed) = place;
@@ -101,8 +101,8 @@ impl<'a> Models<'a> {
                 Some(_) => format!("--base {typed}"),
                 None => format!("{}: `base_model_name_or_path` is \"{typed}\"", found.directory.join(lora::CONFIG).display()),
             };
-            let mend = "write the place of the model that the adapter belongs to there (model commands take --base too)";
-            return Err(UsageError(format!("{whose}: neither a directory here nor org/name on a hub; {mend}")).into());
+            let remedy = "write the place of the model that the adapter belongs to there (model commands take --base too)";
+            return Err(UsageError(format!("{whose}: neither a directory here nor org/name on a hub; {remedy}")).into());
         }
         let base = self.upon_base(base, None, fetch, depth + 1)?;
         Ok(FoundModel { base: Some(Box::new(base)), ..found })
@@ -152,8 +152,9 @@ impl<'a> Models<'a> {
                     format!("`birthmark run` will fetch it from {endpoint}")
                 };
                 let (repository, revision) = (name.repository(), name.revision());
-                let mend = format!("to have it now: hf download {repository} --revision {revision}");
-                UsageError(format!("{name} is neither a directory here nor whole in the cache {place}; {fetcher}; {mend}")).into()
+                let remedy = format!("to have it now: hf download {repository} --revision {revision}");
+                UsageError(format!("{name} is neither a directory here nor whole in the cache {place}; {fetcher}; {remedy}"))
+                    .into()
             });
         };
         let mut shown = Shown { progress, bar: None, name };
@@ -216,7 +217,7 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettin
         match variable(key).filter(|value| !value.is_empty()).map(OsString::into_string) {
             None => Ok(None),
             Some(Ok(value)) => Ok(Some(value.trim().to_string()).filter(|value| !value.is_empty())),
-            Some(Err(_)) => Err(UsageError(format!("{key} is not UTF-8 text; set it anew"))),
+            Some(Err(_)) => Err(UsageError(format!("{key} is not UTF-8 text; set it again"))),
         }
     };
     let user = || variable("HOME").or_else(|| variable("USERPROFILE")).filter(|home| !home.is_empty()).map(PathBuf::from);

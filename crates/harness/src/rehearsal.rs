@@ -1,5 +1,5 @@
 //! A short rehearsal of an experiment: every stage on a little of its work, in a directory that is thrown away, so that an
-//! estimate rests on this machine and these models.
+//! estimate is about this machine and these models.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use distill::Compute;
 use lm::{ComputePath, Runtime};
-use marks::CanaryConfig;
-use store::Store;
+use serde_json::{Value, json};
+use store::{Hash, Store};
 
 use crate::memory::peak_bytes;
 use crate::progress::Progress;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
-use crate::stages::{Context, Rehearsed, Sources, Timings, Vocabulary, rehearse};
+use crate::stages::{Context, Imports, Rehearsed, Sources, Timings, Vocabulary, rehearse};
 
 /// Steps of every training in a rehearsal: enough for what a training sets up once not to count.
 const STEPS: u64 = 120;
@@ -43,6 +43,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
     let sources = Sources::open(&scaled.world.corpus)?;
     let vocabulary = Vocabulary::open(&scaled.world, &sources, &store, &rt, &progress)?;
     let student_vocabulary = Vocabulary::of_student(&scaled, &vocabulary, &sources, &store, &rt, &progress)?;
+    let imports = Imports::open(&scaled, (&vocabulary, student_vocabulary.as_ref()), &store, &rt, &progress)?;
     let opening = started.elapsed().as_secs_f64();
     let timings = Timings::default();
     let ctx = Context {
@@ -55,11 +56,33 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
         sources: &sources,
         vocabulary: &vocabulary,
         student_vocabulary: student_vocabulary.as_ref(),
+        imports: imports.as_ref(),
         checkpoint_every: Duration::MAX,
     };
     let mut took = rehearse(&ctx)?;
     took.once_seconds += opening;
     Ok(Rehearsal { scaled, took, peak_bytes: peak_bytes() })
+}
+
+/// Names how long a rehearsal of `resolved` takes: points of a grid whose names are equal differ in numbers with a fraction alone (rates,
+/// strengths, temperatures), in seeds, or in amounts that a rehearsal cuts down anyway.
+///
+/// # Errors
+/// When a parameter has no canonical JSON (a number that is not finite).
+pub fn name(resolved: &Resolved) -> Result<Hash, store::StoreError> {
+    let scaled = scaled(resolved);
+    let mut said = json!([scaled.world, scaled.channels, scaled.budgets]);
+    forget_fractions(&mut said);
+    store::hash_json(&said)
+}
+
+fn forget_fractions(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => *value = Value::Null,
+        Value::Array(values) => values.iter_mut().for_each(forget_fractions),
+        Value::Object(entries) => entries.values_mut().for_each(forget_fractions),
+        _ => {}
+    }
 }
 
 /// The same experiment with little to do: one repetition, short trainings, two small budgets of which the smaller shows every law
@@ -71,17 +94,16 @@ fn scaled(resolved: &Resolved) -> Resolved {
     let few = |tokens: &mut u64, steps: u64, batch_rows: usize, row_tokens: usize| {
         *tokens = (*tokens).min(steps * (batch_rows * row_tokens) as u64);
     };
-    // every canary as often as the number of its level: as many to measure, fewer to plant
-    let mut copies = 0;
-    if let Some(CanaryConfig::SecretSharer(canary)) = &mut world.marks.canary {
-        canary.repeats = (1..=canary.repeats.len() as u32).collect();
-        copies = canary.canaries_per_level as u64 * canary.repeats.iter().map(|&n| u64::from(n)).sum::<u64>();
+    // as many to measure, fewer to plant
+    for entry in world.marks.values_mut() {
+        *entry = entry.small();
     }
+    let copies: u64 = world.needs().map(|(_, needs)| needs.planted_copies).sum();
     let mut teacher = |tokens: &mut u64, batch_rows: usize, row_tokens: usize| {
         // the second half has a row for each copy, twice over, as not every row begins a document
         let planted = (STEPS / 2).max(2 * copies.div_ceil(batch_rows.max(1) as u64) + 2);
         few(tokens, STEPS / 2 + planted, batch_rows, row_tokens);
-        if let Some(after) = &mut world.marks.canaries_after_tokens {
+        if let Some(after) = &mut world.planting.canaries_after_tokens {
             few(after, STEPS / 2, batch_rows, row_tokens);
         }
     };
@@ -96,7 +118,7 @@ fn scaled(resolved: &Resolved) -> Resolved {
     if let BaseSource::Train(plan) = &mut world.base {
         few(&mut plan.tokens, STEPS, plan.batch_rows, plan.row_tokens);
     }
-    if let Some(implant) = &mut world.marks.implant {
+    if let Some(implant) = &mut world.planting.implant {
         implant.max_steps = implant.max_steps.min(implant.check_every);
     }
     let largest = resolved.largest_budget();

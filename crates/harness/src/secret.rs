@@ -34,7 +34,7 @@ impl OwnerSecret {
     /// A secret from a file of its own; a trailing line end is not part of it.
     ///
     /// # Errors
-    /// As (what, mend): when the file cannot be read, is empty, or can be read by others than its owner.
+    /// As (what, remedy): when the file cannot be read, is empty, or can be read by others than its owner.
     pub fn from_file(path: &Path, salt: Option<&str>) -> Result<Self, (String, String)> {
         let shown = path.display();
         let unreadable =
@@ -61,7 +61,7 @@ impl OwnerSecret {
         Ok(Self { bytes, salt: salt.unwrap_or(DEFAULT_SALT).to_string(), public: false })
     }
 
-    /// Whether the secret stands in the experiment file.
+    /// Whether the secret is written in the experiment file.
     pub fn is_public(&self) -> bool {
         self.public
     }
@@ -74,7 +74,8 @@ impl OwnerSecret {
         mac.update(&(label.len() as u64).to_le_bytes());
         mac.update(label.as_bytes());
         mac.update(&seed.to_le_bytes());
-        marks::Key::from_bytes(mac.finalize().into_bytes().into())
+        let name = format!("{label} of {}, seed {seed}", self.commitment());
+        marks::Key::new(mac.finalize().into_bytes().into(), name)
     }
 
     /// SHA-256 of the salt's length, the salt and the secret, in hexadecimal: proves later that this secret was fixed
@@ -122,8 +123,8 @@ mod tests {
         let path = dir.path().join("secret");
         std::fs::write(&path, "s3cret\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let (what, mend) = OwnerSecret::from_file(&path, None).unwrap_err();
-        assert!(what.contains("mode 644") && mend.contains("chmod 600"), "{what}; {mend}");
+        let (what, remedy) = OwnerSecret::from_file(&path, None).unwrap_err();
+        assert!(what.contains("mode 644") && remedy.contains("chmod 600"), "{what}; {remedy}");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let secret = OwnerSecret::from_file(&path, None).unwrap();
         assert_eq!(secret.commitment(), OwnerSecret::public("s3cret", None).commitment());

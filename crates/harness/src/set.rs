@@ -3,6 +3,11 @@
 use crate::config_error::{Place, Problem};
 use crate::document::{Entry, Node, Step, Tree, dotted, steps};
 
+/// The key of one `--set` argument, where it has one.
+pub fn key_of(argument: &str) -> Option<Vec<Step>> {
+    steps(argument.split_once('=')?.0.trim())
+}
+
 /// Applies one `--set` argument, `key=value`, to a parsed file.
 ///
 /// The value is read as TOML, and as plain text when it is not TOML, so that paths need no quotes. Keys that are absent
@@ -11,11 +16,11 @@ use crate::document::{Entry, Node, Step, Tree, dotted, steps};
 /// # Errors
 /// When the argument is not `key=value`, or leads through something that has no parts.
 pub fn apply(root: &mut Node, argument: &str) -> Result<(), Problem> {
-    let problem = |key: &str, what: String, mend: &str| Problem {
+    let problem = |key: &str, what: String, remedy: &str| Problem {
         key: key.to_string(),
         value: None,
         what,
-        mend: mend.to_string(),
+        remedy: remedy.to_string(),
         place: Place::Flag(argument.to_string()),
     };
     let Some((key, text)) = argument.split_once('=') else {
@@ -27,21 +32,23 @@ pub fn apply(root: &mut Node, argument: &str) -> Result<(), Problem> {
     };
     let value = text.trim().parse::<toml_edit::Value>().unwrap_or_else(|_| text.trim().into());
     let node = Node::from_flag(&value, argument);
-    put(root, &path, node).map_err(|(depth, what)| {
+    let place = node.place.clone();
+    put(root, &path, node, &place).map_err(|(depth, what)| {
         problem(&dotted(&path[..depth]), what, "set it as a whole, for example --set 'key={ part = 1 }'")
     })
 }
 
-/// Puts `node` where `path` leads; on failure, how far the path could be followed and why no further.
-fn put(root: &mut Node, path: &[Step], node: Node) -> Result<(), (usize, String)> {
+/// Puts `node` where `path` leads, keys that are missing at `key`; on failure, how far the path could be followed and why no
+/// further.
+pub fn put(root: &mut Node, path: &[Step], node: Node, key: &Place) -> Result<(), (usize, String)> {
     let mut at = root;
     for (depth, step) in path.iter().enumerate() {
         let found = at.kind();
         at = match (step, &mut at.tree) {
-            (Step::Key(key), Tree::Table(entries)) => {
-                let index = entries.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
+            (Step::Key(name), Tree::Table(entries)) => {
+                let index = entries.iter().position(|entry| entry.key == *name).unwrap_or_else(|| {
                     let empty = Node { tree: Tree::Table(Vec::new()), place: node.place.clone() };
-                    entries.push(Entry { key: key.clone(), place: node.place.clone(), node: empty });
+                    entries.push(Entry { key: name.clone(), place: key.clone(), node: empty });
                     entries.len() - 1
                 });
                 &mut entries[index].node

@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
             }
             ("string", Tree::Leaf(toml::Value::String(_))) | ("boolean", Tree::Leaf(toml::Value::Boolean(_))) => {}
             _ => {
-                let mend = match (kind, &node.place) {
+                let remedy = match (kind, &node.place) {
                     ("object", _) => {
                         format!("write {{ {} }}", keys_of(schema).map(|key| format!("{key} = …")).collect::<Vec<_>>().join(", "))
                     }
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
                     ("number", _) => "write it in digits, without quotes".to_string(),
                     _ => "write true or false".to_string(),
                 };
-                self.report(node, format!("should be {}, is {}", in_words(kind), node.kind()), mend);
+                self.report(node, format!("should be {}, is {}", in_words(kind), node.kind()), remedy);
             }
         }
     }
@@ -85,8 +85,8 @@ impl<'a> Walk<'a> {
                 (None, Some(Json::Object(_))) => self.value(&entry.node, &schema["additionalProperties"]),
                 (None, Some(Json::Bool(false))) => {
                     let known: Vec<&str> = keys_of(schema).collect();
-                    let mend = meant(&entry.key, &known, "keys here");
-                    self.push(entry.place.clone(), None, "unknown key".into(), mend);
+                    let remedy = meant(&entry.key, &known, "keys here");
+                    self.push(entry.place.clone(), None, "unknown key".into(), remedy);
                 }
                 (None, _) => {}
             }
@@ -132,11 +132,11 @@ impl<'a> Walk<'a> {
             Tree::Leaf(toml::Value::String(name)) => {
                 if let Some((table, inner)) = tables.iter().find(|(table, _)| table == name) {
                     let keys: Vec<String> = keys_of(self.resolved(inner)).map(|key| format!("{key} = …")).collect();
-                    let mend = format!("write {{ {table} = {{ {} }} }}", keys.join(", ")).replace("{  }", "{}");
-                    self.report(node, "this choice has parameters".into(), mend);
+                    let remedy = format!("write {{ {table} = {{ {} }} }}", keys.join(", ")).replace("{  }", "{}");
+                    self.report(node, "this choice has parameters".into(), remedy);
                 } else if !names.contains(&name.as_str()) {
-                    let mend = meant(name, &all, "choices");
-                    self.report(node, "unknown choice".into(), mend);
+                    let remedy = meant(name, &all, "choices");
+                    self.report(node, "unknown choice".into(), remedy);
                 }
             }
             Tree::Table(entries) => match &entries[..] {
@@ -145,11 +145,11 @@ impl<'a> Walk<'a> {
                     if let Some((_, inner)) = tables.iter().find(|(table, _)| *table == entry.key) {
                         self.value(&entry.node, inner);
                     } else if names.contains(&entry.key.as_str()) {
-                        let mend = format!("write it as the bare name \"{}\"", entry.key);
-                        self.push(entry.place.clone(), None, "this choice has no parameters".into(), mend);
+                        let remedy = format!("write it as the bare name \"{}\"", entry.key);
+                        self.push(entry.place.clone(), None, "this choice has no parameters".into(), remedy);
                     } else {
-                        let mend = meant(&entry.key, &all, "choices");
-                        self.push(entry.place.clone(), None, "unknown choice".into(), mend);
+                        let remedy = meant(&entry.key, &all, "choices");
+                        self.push(entry.place.clone(), None, "unknown choice".into(), remedy);
                     }
                     self.path.pop();
                 }
@@ -170,8 +170,8 @@ impl<'a> Walk<'a> {
         match &node.tree {
             Tree::Leaf(toml::Value::String(name)) if names.contains(&name.as_str()) => {}
             Tree::Leaf(toml::Value::String(name)) => {
-                let mend = meant(name, &names, "choices");
-                self.report(node, "unknown choice".into(), mend);
+                let remedy = meant(name, &names, "choices");
+                self.report(node, "unknown choice".into(), remedy);
             }
             _ => {
                 let what = format!("should be a name, is {}", node.kind());
@@ -205,13 +205,13 @@ impl<'a> Walk<'a> {
         own.and_then(Json::as_str)
     }
 
-    fn report(&mut self, node: &Node, what: String, mend: String) {
+    fn report(&mut self, node: &Node, what: String, remedy: String) {
         let place = if node.place == Place::File { self.root.place_of(&self.path) } else { node.place.clone() };
-        self.push(place, Some(node.to_line()), what, mend);
+        self.push(place, Some(node.to_line()), what, remedy);
     }
 
-    fn push(&mut self, place: Place, value: Option<String>, what: String, mend: String) {
-        self.problems.push(Problem { key: dotted(&self.path), value, what, mend, place });
+    fn push(&mut self, place: Place, value: Option<String>, what: String, remedy: String) {
+        self.problems.push(Problem { key: dotted(&self.path), value, what, remedy, place });
     }
 }
 

@@ -1,8 +1,9 @@
 //! The shapes of the models an experiment uses, from configurations alone: no weights are loaded.
 
+use std::borrow::Cow;
+
 use distill::SavedAs;
 use lm::ModelConfig;
-use marks::ProbeConfig;
 use oracle::Access;
 
 use crate::experiment::{Channel, TokenizerConfig};
@@ -23,11 +24,11 @@ pub struct Shapes {
 #[derive(Debug)]
 pub struct ShapeError {
     /// Dotted key of the experiment file.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// What is wrong.
     pub what: String,
-    /// How to mend it.
-    pub mend: String,
+    /// What to do.
+    pub remedy: String,
 }
 
 impl Shapes {
@@ -45,11 +46,11 @@ impl Shapes {
             Some(TokenizerConfig::Bpe(bpe)) => bpe.vocab_size,
             _ => teacher_vocab,
         };
-        let sized = |architecture, vocab, key| {
+        let sized = |architecture, vocab, key: &'static str| {
             ModelConfig::from_architecture(architecture, vocab, None, None).map_err(|error| ShapeError {
-                key,
+                key: key.into(),
                 what: format!("does not fit: {error}"),
-                mend: String::new(),
+                remedy: String::new(),
             })
         };
         let new = |architecture, key| sized(architecture, teacher_vocab, key);
@@ -81,18 +82,18 @@ impl Shapes {
                 // one more for the token that begins every text
                 if tokens + 1 > config.context_length() {
                     return Err(ShapeError {
-                        key,
+                        key: key.into(),
                         what: format!(
                             "prompt and answer take {} tokens, the {model} holds {}",
                             tokens + 1,
                             config.context_length()
                         ),
-                        mend: "ask for less, or give the model a longer context".into(),
+                        remedy: "ask for less, or give the model a longer context".into(),
                     });
                 }
             }
         }
-        self.keys_fit(world)?;
+        self.marks_fit(world)?;
         self.adapter_fits(world)?;
         let rows = [
             match &world.teacher {
@@ -113,16 +114,16 @@ impl Shapes {
         for (key, row_tokens, config) in rows.into_iter().flatten() {
             if row_tokens > config.context_length() {
                 let what = format!("longer than the model's context of {}", config.context_length());
-                return Err(ShapeError { key, what, mend: "write less".into() });
+                return Err(ShapeError { key: key.into(), what, remedy: "write less".into() });
             }
         }
         let vocab = self.teacher.vocab_size();
         let stranger = self.stranger.vocab_size();
         if stranger != vocab {
             return Err(ShapeError {
-                key: "stranger.model",
+                key: "stranger.model".into(),
                 what: format!("it has {stranger} token ids, the teacher {vocab}"),
-                mend: "name a model with the teacher's tokenizer".into(),
+                remedy: "name a model with the teacher's tokenizer".into(),
             });
         }
         // text passes between any two vocabularies, laws between equal ones
@@ -130,12 +131,12 @@ impl Shapes {
         let needs_laws = channels.iter().map(|channel| channel.loss.build()).find(|loss| loss.needs() > Access::Text);
         if let Some(loss) = needs_laws.filter(|_| student != vocab) {
             return Err(ShapeError {
-                key: "base.model",
+                key: "base.model".into(),
                 what: format!(
                     "it has {student} token ids, the teacher {vocab}, and `{}` compares laws token by token",
                     loss.name()
                 ),
-                mend: "use sequence_kd, or name a model with the teacher's tokenizer".into(),
+                remedy: "use sequence_kd, or name a model with the teacher's tokenizer".into(),
             });
         }
         Ok(())
@@ -147,28 +148,26 @@ impl Shapes {
             && let BaseSource::Open(model) = &world.base
             && let Some(what) = not_a_base_of_peft(model)
         {
-            let mend = "write save = \"merged\", or convert the base first (birthmark model convert)".into();
+            let remedy = "write save = \"merged\", or convert the base first (birthmark model convert)".into();
             return Err(ShapeError {
-                key: "student.lora.save",
-                what: format!("the base is {what}, which peft puts no adapter upon"),
-                mend,
+                key: "student.lora.save".into(),
+                what: format!("the base is {what}, which peft puts no adapter on"),
+                remedy,
             });
         }
         let Some(Err(error)) = world.student.lora.as_ref().map(|lora| lora.shape(&self.student)) else { return Ok(()) };
         let key = if error.key == "rank" { "student.lora.rank" } else { "student.lora.targets" };
-        Err(ShapeError { key, what: format!("{} does not fit the student", error.value), mend: error.remedy })
+        Err(ShapeError { key: key.into(), what: format!("{} does not fit the student", error.value), remedy: error.remedy })
     }
 
-    /// Refuses secret keys that some model is too short to be asked.
-    fn keys_fit(&self, world: &World) -> Result<(), ShapeError> {
+    /// Refuses marks that ask longer rows than some model holds, as far as their parameters tell.
+    fn marks_fit(&self, world: &World) -> Result<(), ShapeError> {
         let context = [&self.teacher, &self.stranger, &self.student].map(ModelConfig::context_length).into_iter().min();
-        for probe in &world.marks.probes {
-            let ProbeConfig::SecretKeys(keys) = probe else { continue };
-            let tokens = keys.prompt_tokens.saturating_add(keys.answer_tokens).saturating_add(1);
-            if let Some(context) = context.filter(|&context| tokens > context) {
-                let what = format!("a secret key takes {tokens} tokens, a model holds {context}");
-                let mend = "use shorter keys, or give the models a longer context".into();
-                return Err(ShapeError { key: "marks.probes", what, mend });
+        for (name, needs) in world.needs() {
+            if let Some(context) = context.filter(|&context| needs.longest_row > context) {
+                let what = format!("it asks rows of {} tokens, a model holds {context}", needs.longest_row);
+                let remedy = "shorten what it asks, or give the models a longer context".into();
+                return Err(ShapeError { key: format!("marks.{name}").into(), what, remedy });
             }
         }
         Ok(())
@@ -184,5 +183,5 @@ fn not_a_base_of_peft(model: &ModelDirectory) -> Option<&'static str> {
 }
 
 fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {
-    model.found().config().map_err(|error| ShapeError { key, what: error.to_string(), mend: String::new() })
+    model.found().config().map_err(|error| ShapeError { key: key.into(), what: error.to_string(), remedy: String::new() })
 }

@@ -1,4 +1,4 @@
-//! A matrix product of the `gemm` crate: the speed that our own code is held against.
+//! A matrix product of the `gemm` crate: the speed that our own code is compared with.
 
 use gemm::{Parallelism, gemm};
 

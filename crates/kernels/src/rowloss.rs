@@ -47,7 +47,9 @@ thread_local! {
 /// `weight * KL(teacher || softmax(logits / temperature))` for a full teacher distribution given as log-probabilities (vocab):
 /// returns it in nats, leaves its gradient `weight / temperature * (softmax(logits / temperature) - teacher)` in `logits`.
 ///
-/// Teacher log-probabilities of `-inf` are allowed and add nothing. Hinton, Vinyals & Dean 2015, section 2 (without their factor of squared temperature).
+/// Teacher log-probabilities of `-inf` are allowed and add nothing. Probabilities whose sum is further from 1 than rounding takes it (`NOT_ROUNDING`)
+/// are divided by it; a row without any mass says nothing: loss and gradient are 0.
+/// Hinton, Vinyals & Dean 2015, section 2 (without their factor of squared temperature).
 ///
 /// # Panics
 /// If the lengths differ.
@@ -58,6 +60,9 @@ pub fn kl_to_teacher(logits: &mut [f32], teacher_log_probs: &[f32], temperature:
         kl_sweeps(logits, teacher_log_probs, probs, 1.0 / temperature, weight)
     })
 }
+
+/// How far from 1 the sum of a teacher's probabilities may lie for the row to be taken as it is.
+const NOT_ROUNDING: f32 = 1e-3;
 
 vectorized! {
     fn kl_sweeps<'a, S>(simd; logits: &'a mut [f32], teacher: &'a [f32], probs: &'a mut [f32], inverse_temperature: f32, weight: f32) -> f64 {
@@ -83,13 +88,21 @@ vectorized! {
             mass = simd.add_f32s(mass, p);
         });
         let total = simd.reduce_sum_f32s(sum);
+        let mass = simd.reduce_sum_f32s(mass);
+        if mass == 0.0 {
+            logits.fill(0.0);
+            return 0.0;
+        }
+        let normed = (mass - 1.0).abs() <= NOT_ROUNDING;
         let factor = weight * inverse_temperature;
-        let (student, teacher) = (simd.splat_f32s(factor / total), simd.splat_f32s(-factor));
+        let teacher_factor = if normed { factor } else { factor / mass };
+        let (student, teacher) = (simd.splat_f32s(factor / total), simd.splat_f32s(-teacher_factor));
         chunks(simd, logits.len(), #[inline(always)] |at, n| {
             let d = simd.mul_add_f32s(get(simd, probs, at, n), teacher, simd.mul_f32s(get(simd, logits, at, n), student));
             put(simd, logits, at, n, d);
         });
-        let kl = f64::from(simd.reduce_sum_f32s(cross)) + f64::from(simd.reduce_sum_f32s(mass)) * f64::from(total.ln());
+        let (cross, mass, log_total) = (f64::from(simd.reduce_sum_f32s(cross)), f64::from(mass), f64::from(total.ln()));
+        let kl = if normed { cross + mass * log_total } else { cross / mass - mass.ln() + log_total };
         f64::from(weight) * kl
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use lm::{ComputePath, Model, Runtime, generate};
+use lm::{ComputePath, Model, Processing, Runtime, generate};
 use oracle::{Query, Sampling};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -36,11 +36,11 @@ fn main() -> anyhow::Result<()> {
         let query = |index: usize, new: usize| {
             let mut rng = ChaCha8Rng::seed_from_u64(index as u64);
             let prompt = (0..prompt).map(|_| rng.next_u32() % model.vocab_size() as u32).collect();
-            Query { index: index as u64, prompt, max_new_tokens: new, sampling: Sampling::PLAIN, seed: index as u64 }
+            Query { sampling: Sampling::PLAIN, seed: index as u64, ..Query::greedy(index as u64, prompt, new) }
         };
         let ask = |new: usize| -> anyhow::Result<(f64, usize)> {
             let queries: Vec<Query> = (0..rows).map(|index| query(index, new)).collect();
-            let (seconds, answers) = timed(|| generate(&model, &queries, &[], &rt, &|_| {}));
+            let (seconds, answers) = timed(|| generate(&model, &queries, Processing::none(), &rt, &|_| {}));
             Ok((seconds, answers?.iter().map(|exchange| exchange.answer.len()).sum()))
         };
         let (first, _) = ask(1)?;

@@ -26,9 +26,9 @@ const PICKLE_ENDINGS: &[&str] = &["bin", "pt", "pth", "ckpt", "pkl", "pickle"];
 
 /// Refuses a `dir` that is not a directory, saying what would be right.
 pub(crate) fn check_directory(dir: &Path) -> Result<(), LoadError> {
-    let mend = "give a directory with config.json, model.safetensors and tokenizer.json, or a .gguf file";
+    let remedy = "give a directory with config.json, model.safetensors and tokenizer.json, or a .gguf file";
     let metadata = std::fs::metadata(dir).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => LoadError::Missing { path: dir.into(), mend: mend.into() },
+        std::io::ErrorKind::NotFound => LoadError::Missing { path: dir.into(), remedy: remedy.into() },
         _ => LoadError::Io { path: dir.into(), source },
     })?;
     if metadata.is_dir() {
@@ -40,7 +40,7 @@ pub(crate) fn check_directory(dir: &Path) -> Result<(), LoadError> {
     if has_pickle_ending(dir) || is_pickle(&start) {
         return Err(LoadError::Pickle { path: dir.into() });
     }
-    Err(LoadError::NotADirectory { path: dir.into(), mend: mend.into() })
+    Err(LoadError::NotADirectory { path: dir.into(), remedy: remedy.into() })
 }
 
 /// Refuses a directory whose only weights are pickles; called before anything else is asked of it.

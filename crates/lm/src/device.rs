@@ -136,7 +136,7 @@ impl Device {
     }
 
     /// The right to compute, until it is dropped. On the CPU all workers have it: each has a core of its own. Any other device
-    /// takes one piece of work at a time: its stream runs one operation after the other whoever asks, so that more workers would
+    /// takes one piece of work at a time: its stream runs one operation after the other, whoever asks, so that more workers would
     /// only multiply the memory that their weights, caches and activations take there.
     pub(crate) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         // a poisoned lock only means that another piece of work panicked; nothing is kept behind it
@@ -181,9 +181,9 @@ mod tests {
             (cfg!(feature = "cuda"), DeviceName::Cuda(Some(1)), "built without CUDA", "--features cuda`"),
             (cfg!(feature = "metal"), DeviceName::Metal, "built without Metal", "--features metal`"),
         ];
-        for (built, name, what, mend) in cases.into_iter().filter(|(built, ..)| !built) {
+        for (built, name, what, remedy) in cases.into_iter().filter(|(built, ..)| !built) {
             let error = Device::open(name).unwrap_err().to_string();
-            assert!(!built && error.contains(what) && error.ends_with(mend), "{error}");
+            assert!(!built && error.contains(what) && error.ends_with(remedy), "{error}");
         }
     }
 

@@ -17,9 +17,9 @@ pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const GENERATION: &str = "generation_config.json";
 
 /// Reads a text file of a model directory.
-pub(crate) fn read_text(path: &Path, mend: &str) -> Result<String, LoadError> {
+pub(crate) fn read_text(path: &Path, remedy: &str) -> Result<String, LoadError> {
     std::fs::read_to_string(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => LoadError::Missing { path: path.into(), mend: mend.into() },
+        std::io::ErrorKind::NotFound => LoadError::Missing { path: path.into(), remedy: remedy.into() },
         std::io::ErrorKind::InvalidData => LoadError::Json { path: path.into(), why: "it is not UTF-8 text".into() },
         _ => LoadError::Io { path: path.into(), source },
     })

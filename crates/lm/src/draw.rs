@@ -1,28 +1,20 @@
 //! From raw logits to a token, in the fixed order of [`Sampling`].
 
-use std::sync::Arc;
-
 use kernels::sample::{self, Quantiles};
-use oracle::{LogitsProcessor, ProcessorStage, Raised, Sampling, TokenId};
+use oracle::{Raised, Sampling, Step, TokenId};
 use rand_chacha::rand_core::Rng;
+
+use crate::processing::Chain;
+use crate::unit_interval::unit_interval;
 
 /// Turns raw logits (vocab) into the logits that are drawn from, in place: processors before temperature, temperature,
 /// top-k, top-p, processors after truncation. Tokens that are cut off become minus infinity; at temperature 0 these are all
-/// but the most probable. Equal logits are kept in the order of their ids. `before` holds all tokens so far, the answer
-/// begins at `before[answer_start..]`.
-pub fn served_law(
-    logits: &mut [f32],
-    sampling: &Sampling,
-    processors: &[Arc<dyn LogitsProcessor>],
-    before: &[TokenId],
-    answer_start: usize,
-) {
-    let process = |stage: ProcessorStage, logits: &mut [f32]| {
-        for processor in processors.iter().filter(|processor| processor.stage() == stage) {
-            processor.process(before, answer_start, logits);
-        }
-    };
-    process(ProcessorStage::BeforeTemperature, logits);
+/// but the most probable. Equal logits are kept in the order of their ids. `companions`: raw logits of [`Chain::companions`]
+/// after the same tokens. `sampling` may be another than the query's: laws are shown of greedy queries too.
+pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, step: &Step<'_>, companions: &[&[f32]]) {
+    for link in &chain.before {
+        link.process(step, logits, companions);
+    }
     if sampling.temperature == 0.0 {
         keep(logits, 1, 1.0);
     } else {
@@ -38,7 +30,9 @@ pub fn served_law(
             keep(logits, logits.len(), f64::from(sampling.top_p));
         }
     }
-    process(ProcessorStage::AfterTruncation, logits);
+    for link in &chain.after {
+        link.process(step, logits, companions);
+    }
 }
 
 /// Cuts off all but the `count` largest, and of these all beyond the first whose mass together reaches `mass`.
@@ -80,14 +74,14 @@ fn keep(logits: &mut [f32], count: usize, mass: f64) {
     }
 }
 
-/// Rejected proposals after which a bent law is computed whole: beyond about one in so many tokens of the vocabulary, whole
+/// Rejected proposals after which a changed law is computed whole: beyond about one in so many tokens of the vocabulary, whole
 /// rows are cheaper.
 const VOCAB_PER_PROPOSAL: usize = 32;
 
 /// The same for small vocabularies.
 const MIN_PROPOSALS: usize = 16;
 
-/// Weight left, that of the most probable token being 1, below which a bent law is computed whole: what was too small to
+/// Weight left, that of the most probable token being 1, below which a changed law is computed whole: what was too small to
 /// be counted (below 1e-38) might matter.
 const LEAST_WEIGHT: f64 = 1e-20;
 
@@ -100,46 +94,45 @@ pub(crate) struct Drawer {
 }
 
 impl Drawer {
-    /// Draws from the law that [`served_law`] makes of raw `logits` (vocab), which are used up. `None` when no logit is finite,
-    /// or one is NaN or plus infinity.
+    /// Draws from the law that [`served_law`] makes of raw `logits` (vocab), which are used up, as the step's query says. `None`
+    /// when no logit is finite, or one is NaN or plus infinity. `companions` as there.
     ///
-    /// Which way leads to the token, and so how much randomness it takes, depends on `sampling`, `processors` and the tokens
+    /// Which way leads to the token, and so how much randomness it takes, depends on the query, the chain and the tokens
     /// before, on nothing else.
     pub fn next(
         &mut self,
         logits: &mut [f32],
-        sampling: &Sampling,
-        processors: &[Arc<dyn LogitsProcessor>],
-        before: &[TokenId],
-        answer_start: usize,
+        chain: &Chain<'_>,
+        step: &Step<'_>,
+        companions: &[&[f32]],
         rng: &mut impl Rng,
     ) -> Option<TokenId> {
-        let late = processors.iter().any(|processor| processor.stage() == ProcessorStage::AfterTruncation);
+        let sampling = &step.query.sampling;
         let cut = sampling.top_p < 1.0 || (1..logits.len()).contains(&sampling.top_k);
         let greedy = sampling.temperature == 0.0;
-        if late || (cut && !greedy) {
+        if !chain.after.is_empty() || (cut && !greedy) {
             // Cutting down to the most probable tokens would hide a NaN.
             if sample::max_or_nan(logits).is_nan() {
                 return None;
             }
-            served_law(logits, sampling, processors, before, answer_start);
+            served_law(logits, sampling, chain, step, companions);
             return self.at_random(logits, 1.0, rng);
         }
-        if let [only] = processors
+        if let [only] = &chain.before[..]
             && !greedy
-            && let Some(raised) = only.raised(before, answer_start)
+            && let Some(raised) = only.raised(step)
         {
             return match self.by_proposals(logits, sampling.temperature, &raised, rng) {
                 Proposed::Accepted(token) => Some(token),
                 Proposed::NoLaw => None,
                 Proposed::GivenUp => {
-                    only.process(before, answer_start, logits);
+                    only.process(step, logits, companions);
                     self.at_random(logits, sampling.temperature, rng)
                 }
             };
         }
-        for processor in processors {
-            processor.process(before, answer_start, logits);
+        for link in &chain.before {
+            link.process(step, logits, companions);
         }
         if greedy { sample::first_max(logits).map(|id| id as TokenId) } else { self.at_random(logits, sampling.temperature, rng) }
     }
@@ -189,11 +182,6 @@ enum Proposed {
     GivenUp,
     /// Nothing can be drawn from the logits.
     NoLaw,
-}
-
-/// A number in [0, 1) with 53 random bits.
-pub(crate) fn unit_interval(rng: &mut impl Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

@@ -3,43 +3,47 @@
 mod answer;
 mod fused;
 mod generic;
+mod reader;
 
-use std::sync::Arc;
-
-use oracle::{Exchange, LogitsProcessor, Query};
+use oracle::{CompanionId, Exchange, Query};
 
 use crate::model::Model;
+use crate::processing::{Chain, Processing};
 use crate::runtime::{RunError, Runtime};
-use answer::Job;
+use answer::{Job, most_read};
 
 /// Answers each query; exchanges come back in the order of the queries.
 ///
 /// The answer to a query depends on the model, the processors, the compute path, the device and the query alone, not on the queries
 /// around it, the number of threads or of rows at once: each draws from the stream of its own seed, and rows are computed so
 /// that the bits of one do not depend on its company.
+/// Companions read the same tokens in lockstep, each by the path that its own architecture allows. Processors of stage `Shown` have
+/// no part in it.
 /// `progress` hears, from worker threads, how many tokens were made since its last call.
 ///
 /// # Errors
-/// When a prompt is empty, longer than the context or holds an unknown id; on cancellation; when the model gives no
-/// usable law.
+/// When a prompt is empty, longer than the context or holds an unknown id; when companions are missing or do not fit; on
+/// cancellation; when the model gives no usable law.
 pub fn generate(
     model: &Model,
     queries: &[Query],
-    processors: &[Arc<dyn LogitsProcessor>],
+    processing: Processing<'_>,
     rt: &Runtime,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Exchange>, RunError> {
+    let chain = Chain::drawing(processing, model.vocab_size())?;
     for query in queries {
-        check(model, query)?;
+        check(model, &chain, query)?;
     }
-    let job = Job { model, processors, rt, progress };
-    match rt.fused(model.config().arch()) {
-        Some(shape) => fused::answer(&job, &shape, queries),
+    let job = Job { model, chain, rt, progress };
+    let shapes: Option<Vec<_>> = job.models().map(|model| rt.fused(model.config().arch())).collect();
+    match shapes {
+        Some(shapes) => fused::answer(&job, &shapes, queries),
         None => generic::answer(&job, queries),
     }
 }
 
-fn check(model: &Model, query: &Query) -> Result<(), RunError> {
+fn check(model: &Model, chain: &Chain<'_>, query: &Query) -> Result<(), RunError> {
     let (len, context, vocab) = (query.prompt.len(), model.context_length(), model.vocab_size());
     if len == 0 || len > context {
         return Err(RunError::Input(format!(
@@ -57,6 +61,14 @@ fn check(model: &Model, query: &Query) -> Result<(), RunError> {
     }
     if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
         return Err(RunError::Input(format!("query {}: top_p {} is not in (0, 1]", query.index, sampling.top_p)));
+    }
+    let read = most_read(model, query);
+    if let Some((CompanionId(id), companion)) = chain.too_short_for(read) {
+        let context = companion.context_length();
+        return Err(RunError::Input(format!(
+            "query {}: up to {read} tokens are read, companion {id} takes at most {context}; ask for fewer new tokens",
+            query.index
+        )));
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ impl Header {
         let io = |source| LoadError::Io { path: path.into(), source };
         let bad = |why: String| LoadError::NotSafetensors { path: path.into(), why };
         let mut file = File::open(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => LoadError::Missing { path: path.into(), mend: "fetch the whole checkpoint".into() },
+            std::io::ErrorKind::NotFound => LoadError::Missing { path: path.into(), remedy: "fetch the whole checkpoint".into() },
             _ => io(source),
         })?;
         let metadata = file.metadata().map_err(io)?;

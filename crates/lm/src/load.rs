@@ -17,7 +17,7 @@ impl ModelConfig {
         }
         checkpoint::check_directory(path)?;
         let path = path.join("config.json");
-        let mend = "a model directory holds config.json, model.safetensors and tokenizer.json, or a .gguf file";
-        Self::parse(&directory::read_text(&path, mend)?, &path)
+        let remedy = "a model directory holds config.json, model.safetensors and tokenizer.json, or a .gguf file";
+        Self::parse(&directory::read_text(&path, remedy)?, &path)
     }
 }

@@ -13,10 +13,10 @@ use crate::arch::{Initialiser, Layout, ModelConfig};
 use crate::card::ModelCard;
 use crate::checkpoint;
 use crate::directory::{read_text, write};
-use crate::draw::unit_interval;
 use crate::gguf;
 use crate::read::LoadError;
 use crate::tokenizer::Tokenizer;
+use crate::unit_interval::unit_interval;
 
 /// A language model: its configuration and its weights, `f32`, end to end in the order of its layout. Cheap to clone.
 #[derive(Clone)]

@@ -8,20 +8,20 @@ use oracle::ConfigError;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file or directory is not there.
-    #[error("{path}: not found; {mend}")]
+    #[error("{path}: not found; {remedy}")]
     Missing {
         /// What is not there.
         path: PathBuf,
         /// What to do.
-        mend: String,
+        remedy: String,
     },
     /// A file where a model directory should be.
-    #[error("{path}: is a file; {mend}")]
+    #[error("{path}: is a file; {remedy}")]
     NotADirectory {
         /// What was given.
         path: PathBuf,
         /// What to do.
-        mend: String,
+        remedy: String,
     },
     /// The operating system refused.
     #[error("{path}: {source}")]
@@ -74,7 +74,7 @@ pub enum LoadError {
     Config {
         /// The file.
         path: PathBuf,
-        /// Key, value and mend.
+        /// Key, value and what to write.
         error: ConfigError,
     },
     /// An architecture that is not registered.

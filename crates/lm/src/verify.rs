@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use kernels::RowLoss;
-use oracle::{Query, Sampling};
+use oracle::Query;
 
 use crate::arch::{Arch, Parameter};
 use crate::generate::generate;
 use crate::gradient::{Batch, gradient_engine};
 use crate::laws::{Row, for_each_law};
 use crate::model::Model;
+use crate::processing::Processing;
 use crate::read::LoadError;
 use crate::reference::{Reference, Tensor};
 use crate::runtime::{RunError, Runtime};
@@ -215,16 +216,10 @@ fn greedy(model: &Model, batch: &Batch, reference: &Reference, rt: &Runtime) -> 
         return Err(reference.bad("greedy", "does not begin as the first row of input_ids does").into());
     }
     // the reference goes on after an end token, so it is asked for one token at a time after each beginning
-    let query = |length: usize| Query {
-        index: length as u64,
-        prompt: theirs[..length].to_vec(),
-        max_new_tokens: 1,
-        sampling: Sampling::GREEDY,
-        seed: 0,
-    };
+    let query = |length: usize| Query::greedy(length as u64, theirs[..length].to_vec(), 1);
     let queries: Vec<Query> = (prompt..theirs.len()).map(query).collect();
     let mut wrong = Vec::new();
-    for exchange in generate(model, &queries, &[], rt, &|_| {})? {
+    for exchange in generate(model, &queries, Processing::none(), rt, &|_| {})? {
         let at = exchange.query.prompt.len();
         if exchange.answer.first() != Some(&theirs[at]) {
             wrong.push(at);

@@ -7,18 +7,43 @@ use rand_chacha::ChaCha8Rng;
 ///
 /// Everything keyed in this crate is a pure function of a key. Nothing prints it: the debug form is redacted, and it
 /// has no serialised form, so that no record or error can carry it by accident.
+///
+/// A key has a public name beside its bytes, by which artifacts and processors are named: which commitment, which label, which
+/// repetition it was derived from. Keys of equal names are equal.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Key([u8; 32]);
+pub struct Key {
+    bytes: [u8; 32],
+    name: String,
+}
 
 impl Key {
-    /// A key from its bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    /// A key from its bytes, under a public name.
+    pub fn new(bytes: [u8; 32], name: impl Into<String>) -> Self {
+        Self { bytes, name: name.into() }
+    }
+
+    /// Its public name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key of one account, derived from this one's own random stream.
+    pub fn of_account(&self, account: u32) -> Self {
+        let mut bytes = [0; 32];
+        self.rng(Purpose::Account, account).fill_bytes(&mut bytes);
+        Self { bytes, name: format!("{}, account {account}", self.name) }
+    }
+
+    /// A SipHash key for one purpose.
+    pub(crate) fn sip_key(&self, purpose: Purpose) -> [u8; 16] {
+        let mut sip_key = [0; 16];
+        self.rng(purpose, 0).fill_bytes(&mut sip_key);
+        sip_key
     }
 
     /// The bytes, for whoever derives further keys or a commitment from them.
     pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// Decoy key number `index` of the family named by `seed` (methods 0.6): uniform like a real key, and independent of
@@ -28,13 +53,13 @@ impl Key {
         rng.set_stream(index);
         let mut bytes = [0; 32];
         rng.fill_bytes(&mut bytes);
-        Self(bytes)
+        Self { bytes, name: format!("decoy {index} of {seed}") }
     }
 
     /// The random stream of this key for one purpose and one index; distinct (purpose, index) pairs are independent.
     pub(crate) fn rng(&self, purpose: Purpose, index: u32) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::from_seed(self.0);
-        rng.set_stream(((purpose as u64) << 32) | u64::from(index));
+        let mut rng = ChaCha8Rng::from_seed(self.bytes);
+        rng.set_stream((u64::from(purpose.number()) << 32) | u64::from(index));
         rng
     }
 }
@@ -49,15 +74,41 @@ impl fmt::Debug for Key {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     /// SipHash key of KGW's green lists.
-    GreenList = 1,
-    /// Secrets of one canary template (index: the template).
-    CanarySecrets = 2,
-    /// Prompts of implanted keys.
-    ProbePrompts = 3,
+    GreenList,
+    /// Secrets of one canary template or rare prompt (index: which of them).
+    CanarySecrets,
+    /// Random prompts of implanted keys and served canaries.
+    ProbePrompts,
     /// The candidate answers of implanted keys.
-    ProbeAnswerSet = 4,
+    ProbeAnswerSet,
     /// The answers of implanted keys.
-    ProbeAnswers = 5,
+    ProbeAnswers,
+    /// The key of one account (index: the account).
+    Account,
+    /// The one keyed function of a kind of mark, by the kind's name: a new mark needs no number of its own here.
+    Kind(&'static str),
+}
+
+impl Purpose {
+    const fn number(self) -> u32 {
+        match self {
+            Self::GreenList => 1,
+            Self::CanarySecrets => 2,
+            Self::ProbePrompts => 3,
+            Self::ProbeAnswerSet => 4,
+            Self::ProbeAnswers => 5,
+            Self::Account => 6,
+            Self::Kind(name) => {
+                // FNV-1a, and the top bit that no number above has
+                let (bytes, mut hash, mut at) = (name.as_bytes(), 0x811c_9dc5_u32, 0);
+                while at < bytes.len() {
+                    hash = (hash ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
+                    at += 1;
+                }
+                hash | 1 << 31
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +117,7 @@ mod tests {
 
     #[test]
     fn debug_form_tells_nothing() {
-        let key = Key::from_bytes([0xab; 32]);
+        let key = Key::new([0xab; 32], "x");
         assert_eq!(format!("{key:?}"), "Key(redacted)");
     }
 
@@ -90,9 +141,11 @@ mod tests {
             first(Purpose::ProbePrompts, 0),
             first(Purpose::ProbeAnswerSet, 0),
             first(Purpose::ProbeAnswers, 0),
+            first(Purpose::Account, 0),
         ];
+        drawn.extend(crate::MarkEntry::KINDS.iter().map(|kind| first(Purpose::Kind(kind), 0)));
         drawn.sort_unstable();
         drawn.dedup();
-        assert_eq!(drawn.len(), 6);
+        assert_eq!(drawn.len(), 7 + crate::MarkEntry::KINDS.len());
     }
 }

@@ -1,34 +1,73 @@
 //! Watermarks, canaries and probes: what is planted, and how it is found again.
 //!
-//! A *watermark* bends the law a teacher answers with, a *canary* is text hidden in its training data, a *probe* is a
-//! question put to a suspect (keys implanted in weights; fingerprints that nobody planted). Each family has one folder
-//! with a registry in its `mod.rs`: one more variant is one file and one line there.
+//! One trait ([`Mark`]) and one registry for all: a mark says what is planted, what is asked and how the answers are judged. It is
+//! written against the traits of `oracle` and never sees a tensor, a file or a clock. It says *what* is to be learned and never
+//! trains: whoever plants it needs no idea of what it means, and whoever tests it needs milliseconds and a toy model.
 //!
-//! Marks are written against the traits of `oracle` and never see a tensor, a file or a clock. They say *what* is to
-//! be learned and never train: whoever plants them needs no idea of what they mean, and whoever tests them needs
-//! milliseconds and a toy model.
+//! One more mark is one file in its family's folder and one line in the registry below.
 
-mod key;
-mod mark;
+// what the marks of the next commits use
+#![allow(dead_code, unused_imports)]
+
 #[macro_use]
 mod registry;
 
-pub mod canary;
-pub mod probe;
-pub mod watermark;
+registry! {
+    /// In the law that a teacher answers with: a keyed change, found again in what a suspect writes.
+    watermark {
+        /// Soft green list (Kirchenbauer et al. 2023).
+        kgw: KgwConfig,
+        /// A mark that an outside program defines.
+        process: ProcessConfig,
+    }
+    /// In the data: texts with random secrets, among what a teacher is trained on or among its answers.
+    canary {
+        /// Sentences with random secrets at several repeat counts (Carlini et al. 2019).
+        secret_sharer: SecretSharerConfig,
+    }
+    /// Chosen questions whose answers give a model away, implanted in its weights or simply its own.
+    probe {
+        /// Secret prompts with secret answers, implanted in the weights (after Xu et al. 2024).
+        secret_keys: SecretKeysConfig,
+        /// Agreement of greedy next tokens with the teacher (Nikolić et al. 2025).
+        output_agreement: OutputAgreementConfig,
+    }
+}
+
+mod ask;
+mod case;
+mod entry;
+mod info;
+mod key;
+mod keyed;
+mod mark;
+pub mod outside;
+mod owner;
+mod planting;
+mod program;
+mod question;
+mod random_prompts;
+mod relative;
+mod secrets;
 
 #[doc(hidden)]
 pub mod testing;
 
-pub use canary::{Canary, CanaryConfig, CanaryMeasurement, PlantedText};
+pub use ask::Asked;
+pub use case::{Case, Chance, Finding, Metric, Reference};
+pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
-pub use mark::{ALPHA, Claim, Cost, Family, Mark, MarkError, MarkInfo, Suspect};
-pub use probe::{Comparison, Probe, ProbeConfig, ProbeMeasurement, Reference, TrainingItem};
-pub use watermark::{Detection, Watermark, WatermarkConfig};
+pub use keyed::{Dedup, Keyed, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, Units, ranked};
+pub use mark::{Bed, Mark, MarkConfig, Needs, Phase};
+pub use owner::Owner;
+pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};
+pub use program::{Conversation, Launcher, Program};
+pub use question::{Entropy, FollowUp, Question, Reduce, Reduced, Seen, Whom};
 
-/// Every registered mark, watermarks first, then canaries, then probes.
-pub fn list() -> Vec<MarkInfo> {
-    [WatermarkConfig::list(), CanaryConfig::list(), ProbeConfig::list()].concat()
+/// Names a configured mark under a key, for whatever is planted: its kind, its parameters and the public name of its key.
+pub(crate) fn identity<C: MarkConfig + serde::Serialize>(config: &C, key: &Key) -> String {
+    let parameters = serde_json::to_string(config).unwrap_or_else(|_| format!("{config:?}"));
+    format!("{} {parameters} under {}", config.info().name, key.name())
 }
 
 #[cfg(test)]

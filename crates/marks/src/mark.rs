@@ -1,177 +1,147 @@
-use std::fmt;
+use std::fmt::Debug;
+use std::sync::Arc;
 
-use oracle::{Access, ConfigError, Oracle, OracleError};
-use serde::{Deserialize, Serialize};
+use crate::{Case, Finding, FollowUp, MarkError, MarkInfo, Owner, Planting, Question, Seen, Whom};
+use oracle::ConfigError;
 
-/// The level at which evidence counts as proof (DESIGN 6); `units_to_detect` in an evidence is read at this level.
-pub const ALPHA: f64 = 0.001;
-
-/// Where a mark is planted or found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// In the law a teacher answers with.
-    Watermark,
-    /// In the data a teacher is trained on.
-    Canary,
-    /// In the answers to chosen questions.
-    Probe,
-}
-
-impl Family {
-    /// Lower-case name, as records write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Watermark => "watermark",
-            Self::Canary => "canary",
-            Self::Probe => "probe",
-        }
-    }
-}
-
-/// What a proven mark says about the suspect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Claim {
-    /// Its weights come from the owner's weights or training data. A student that only saw answers may carry the mark
-    /// too, which is what an experiment measures.
-    Lineage,
-    /// It learned from the owner's answers, or is the owner's model.
-    Distillation,
-}
-
-impl Claim {
-    /// Lower-case name, as records write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lineage => "lineage",
-            Self::Distillation => "distillation",
-        }
-    }
-}
-
-/// What one test asks of a suspect, beyond the audit answers that all watermarks share.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cost {
-    /// Questions that the suspect answers.
-    pub queries: u64,
-    /// Tokens it generates for them, at most.
-    pub generated_tokens: u64,
-    /// Given texts whose probability it is asked for.
-    pub scored_texts: u64,
-}
-
-/// What there is to know about a registered mark before it is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct MarkInfo {
-    /// Name, as experiment files and records write it.
-    pub name: &'static str,
-    /// Where it is planted or found.
-    pub family: Family,
-    /// The least that a test must see of a suspect.
-    pub needs: Access,
-    /// What it says about a suspect in which it is proven.
-    pub claim: Claim,
-    /// Whether somebody plants it; `false` for a fingerprint that every model has.
-    pub planted: bool,
-    /// The paper it comes from: title, place and year, arXiv number.
-    pub source: &'static str,
-    /// One line for a list.
-    pub summary: &'static str,
-}
-
-/// What all marks have in common.
+/// A mark under one key: what is planted, what is asked, and how the answers are judged. It never asks, trains or serves.
 pub trait Mark: Send + Sync {
-    /// Everything that does not depend on configuration.
-    fn info(&self) -> MarkInfo;
+    /// What is to be planted; empty for a fingerprint that every model has.
+    fn planting(&self) -> Vec<Planting>;
 
-    /// What one test asks of a suspect.
-    fn cost(&self) -> Cost;
+    /// What every model is asked, the same of all. `stream` seeds what is drawn: answers that are compared with each other come
+    /// from different streams.
+    fn questions(&self, stream: u64) -> Vec<Question>;
 
-    /// Name, as experiment files and records write it.
-    fn name(&self) -> &'static str {
-        self.info().name
+    /// A second round that depends on the suspect's answers to the first: other models' laws on those answers, for example.
+    fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
+        let _ = first;
+        Vec::new()
     }
 
-    /// The least that a test must see of a suspect.
-    fn needs(&self) -> Access {
-        self.info().needs
-    }
-
-    /// What it says about a suspect in which it is proven.
-    fn claim(&self) -> Claim {
-        self.info().claim
-    }
-
-    /// The paper it comes from.
-    fn source(&self) -> &'static str {
-        self.info().source
-    }
-
-    /// Whether somebody plants it.
-    fn planted(&self) -> bool {
-        self.info().planted
-    }
-}
-
-/// A model under suspicion, as far as the auditor can see it.
-#[derive(Clone, Copy)]
-pub struct Suspect<'a> {
-    /// How it is asked.
-    pub oracle: &'a dyn Oracle,
-    /// What may be asked.
-    pub access: Access,
-}
-
-impl<'a> Suspect<'a> {
-    /// A suspect that shows what its oracle's surface shows.
-    pub fn new(oracle: &'a dyn Oracle) -> Self {
-        Self { oracle, access: oracle.surface().access() }
-    }
-
-    /// Refuses a mark that needs to see more than this suspect shows.
+    /// Judges what came back: one finding, or one for each account where keys differ by account. A pure function; it may use
+    /// the threads of the pool it is called in.
     ///
     /// # Errors
-    /// [`MarkError::NeedsAccess`].
-    pub fn require(&self, mark: &MarkInfo) -> Result<(), MarkError> {
-        if self.access < mark.needs {
-            return Err(MarkError::NeedsAccess { mark: mark.name, needs: mark.needs, has: self.access });
-        }
-        Ok(())
+    /// [`MarkError::Unmeasurable`] when answers are missing, are not numbers, or there is nobody to compare with.
+    fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError>;
+}
+
+/// When a mark is planted, which is also when it is built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// In the training data, before any model is there.
+    Data,
+    /// In the weights of the trained teacher.
+    Weights,
+    /// In the answers of the finished teacher.
+    Service,
+    /// Nothing is planted.
+    #[default]
+    Nothing,
+}
+
+/// What a configured mark needs before and while it is measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// When it is planted.
+    pub phase: Phase,
+    /// Whether it changes the law that answers are drawn from. Two marks that do must say that they stack.
+    pub changes_drawn_law: bool,
+    /// Whether prompts of its own are put among the queries of whoever asks the teacher.
+    pub waits_for_prompts: bool,
+    /// Distinct neutral prompts that it asks: openings of texts that no query opens with.
+    pub neutral_prompts: u64,
+    /// Tokens of the longest row, prompt and answer, that it asks a model to hold, as far as its parameters tell.
+    pub longest_row: usize,
+    /// Copies of texts that it puts into the training data.
+    pub planted_copies: u64,
+    /// Whether it is built from the teacher's laws, and so only once the teacher is trained.
+    pub teacher: bool,
+    /// The named model that writes its texts, if one does.
+    pub author: Option<String>,
+    /// Whether it must know the teacher's training texts in their order.
+    pub training_order: bool,
+    /// Whom its second round asks, the suspect left out.
+    pub second_round: Vec<Whom>,
+    /// Accounts that have keys of their own; 0 when all share one.
+    pub accounts: u32,
+    /// Words that may be paths of files; the content of those that are decides what the mark does.
+    pub files: Vec<String>,
+}
+
+/// A mark's configuration, which builds it.
+pub trait MarkConfig: Debug + Send + Sync {
+    /// What the mark is.
+    fn info(&self) -> MarkInfo;
+
+    /// What it needs.
+    fn needs(&self) -> Needs;
+
+    /// Refuses values that cannot be; keys are relative to the mark's own table.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] naming key, value and what to write.
+    fn validate(&self) -> Result<(), ConfigError>;
+
+    /// The mark in `owner`'s hands.
+    ///
+    /// # Errors
+    /// [`MarkError::Config`] when it does not fit the vocabulary or the prompts (keys relative to the mark's own table),
+    /// [`MarkError::Oracle`] when a model that it asks does not answer.
+    fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError>;
+
+    /// Configurations that work on toy models, one for each way in which the mark can behave.
+    fn examples() -> Vec<Self>
+    where
+        Self: Sized;
+
+    /// (key, value as JSON) that [`validate`](Self::validate) must refuse in the first example.
+    fn refused() -> Vec<(&'static str, &'static str)>
+    where
+        Self: Sized;
+
+    /// The same mark with little to plant and as much to measure.
+    #[must_use]
+    fn small(&self) -> Self
+    where
+        Self: Sized;
+
+    /// Configurations whose cost is worth knowing, each with a few words that tell it from the others: what benchmarks time.
+    fn timed() -> Vec<(String, Self)>
+    where
+        Self: Sized,
+    {
+        Self::examples().into_iter().take(1).map(|example| (String::new(), example)).collect()
+    }
+
+    /// The toy models on which the tests over the registry try it.
+    fn bed(&self) -> Bed {
+        Bed::default()
     }
 }
 
-impl fmt::Debug for Suspect<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Suspect").field("surface", self.oracle.surface()).field("access", &self.access).finish()
-    }
+/// Toy models and audit for the tests over the registry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bed {
+    /// Token ids of the toy codec; at least 359 where the mark writes text.
+    pub vocab: usize,
+    /// Tokens that the next one depends on.
+    pub order: usize,
+    /// Logits of the toy law are uniform in 0..sharpness.
+    pub sharpness: f32,
+    /// Audit prompts.
+    pub prompts: u64,
+    /// Longest audit answer, tokens.
+    pub max_new_tokens: usize,
+    /// How much louder a taught sequence is than the rest, logits.
+    pub taught: f32,
+    /// Least evidence, -log10 p, that the marked toy model must show.
+    pub evidence: f64,
 }
 
-/// Why a mark was not built or not measured.
-#[derive(Debug, thiserror::Error)]
-pub enum MarkError {
-    /// The suspect shows less than the test has to see.
-    #[error("{mark} needs {} access to the suspect, which shows {}", .needs.name(), .has.name())]
-    NeedsAccess {
-        /// Name of the mark.
-        mark: &'static str,
-        /// What it needs.
-        needs: Access,
-        /// What there is.
-        has: Access,
-    },
-    /// The configuration does not fit itself, or the model it is meant for.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The suspect did not answer.
-    #[error("the suspect did not answer: {0}")]
-    Oracle(#[from] OracleError),
-    /// What came back cannot be tested.
-    #[error("{mark} cannot be measured: {reason}")]
-    Unmeasurable {
-        /// Name of the mark.
-        mark: &'static str,
-        /// What is wrong and what would mend it.
-        reason: String,
-    },
+impl Default for Bed {
+    fn default() -> Self {
+        Self { vocab: 512, order: 2, sharpness: 3.0, prompts: 100, max_new_tokens: 24, taught: 12.0, evidence: 5.0 }
+    }
 }

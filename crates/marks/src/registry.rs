@@ -1,73 +1,78 @@
-//! One registration per mark: a line in a folder's `mod.rs` makes the configuration enum, its schema, the listing, and
-//! puts the mark before every test that is written over the registry.
+//! One registration per mark: a line in `lib.rs` declares its file and makes it a key of [`MarkEntry`](crate::MarkEntry), which gives it
+//! its schema and its place in the listing, and puts it before every test over the registry.
 
-use oracle::ConfigError;
-
-use crate::mark::MarkInfo;
-
-/// What the configuration of every mark can do, whatever its family.
-pub trait MarkConfig {
-    /// What the mark is.
-    fn info(&self) -> MarkInfo;
-
-    /// Refuses values that cannot be; keys are relative to the mark's own table.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] naming key, value and remedy.
-    fn validate(&self) -> Result<(), ConfigError>;
-
-    /// A small configuration that works on a toy model.
-    fn example() -> Self
-    where
-        Self: Sized;
-}
-
-/// Declares a family's configuration enum over the listed `Variant(Config)` pairs, each `Config` implementing
-/// [`MarkConfig`] and the family's builder trait.
+/// Declares families of marks. `name: Config` means the file `src/FAMILY/name.rs`, which defines `Config`, an implementation of
+/// [`MarkConfig`](crate::MarkConfig).
 macro_rules! registry {
-    ($(#[$doc:meta])* $name:ident: $builder:path { $($(#[$variant_doc:meta])* $variant:ident($config:ty),)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant($config),)+
+    ($($(#[$family_doc:meta])* $family:ident { $($(#[$doc:meta])* $name:ident: $config:ident,)+ })+) => {
+        $(
+            $(#[$family_doc])*
+            pub mod $family {
+                $($(#[$doc])* pub mod $name;)+
+            }
+        )+
+
+        /// A mark as an experiment file describes it: exactly one of the registered kinds, and how it stands beside other marks.
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct MarkEntry {
+            /// This mark changes the drawn law beside another one that does, and that is meant.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            pub stack: bool,
+            $($(
+                $(#[$doc])*
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $name: Option<Box<$family::$name::$config>>,
+            )+)+
         }
 
-        impl $name {
-            fn config(&self) -> &dyn $builder {
-                match self {
-                    $(Self::$variant(config) => config,)+
+        impl MarkEntry {
+            /// The kinds that are given; a usable entry gives one.
+            pub fn given(&self) -> Vec<&dyn $crate::MarkConfig> {
+                let mut given: Vec<&dyn $crate::MarkConfig> = Vec::new();
+                $($(if let Some(config) = &self.$name { given.push(&**config); })+)+
+                given
+            }
+
+            /// The same mark with little to plant and as much to measure: what a rehearsal plants.
+            #[must_use]
+            pub fn small(&self) -> Self {
+                Self {
+                    stack: self.stack,
+                    $($($name: self.$name.as_ref().map(|config| Box::new($crate::MarkConfig::small(&**config))),)+)+
                 }
             }
 
-            /// Name, as experiment files and records write it.
-            pub fn name(&self) -> &'static str {
-                self.info().name
-            }
-
-            /// What the mark is.
-            pub fn info(&self) -> $crate::mark::MarkInfo {
-                self.config().info()
-            }
-
-            /// Refuses values that cannot be.
-            ///
-            /// # Errors
-            /// A [`ConfigError`](oracle::ConfigError) naming key (from the mark's name downwards), value and remedy.
-            pub fn validate(&self) -> Result<(), oracle::ConfigError> {
-                self.config().validate().map_err(|error| error.within(self.name()))
-            }
-
-            /// One small working configuration of every registered mark.
-            #[doc(hidden)]
+            /// Working configurations of every registered mark, small enough for toy models.
             pub fn examples() -> Vec<Self> {
-                vec![$(Self::$variant(<$config as $crate::registry::MarkConfig>::example()),)+]
+                let mut examples = Vec::new();
+                $($(for config in <$family::$name::$config as $crate::MarkConfig>::examples() {
+                    examples.push(Self { $name: Some(Box::new(config)), ..Self::default() });
+                })+)+
+                examples
             }
 
-            /// Every registered mark of this family.
-            pub fn list() -> Vec<$crate::mark::MarkInfo> {
-                Self::examples().iter().map(Self::info).collect()
+            /// Configurations that benchmarks time, with a few words for each.
+            pub fn timed() -> Vec<(String, Self)> {
+                let mut timed = Vec::new();
+                $($(for (words, config) in <$family::$name::$config as $crate::MarkConfig>::timed() {
+                    timed.push((words, Self { $name: Some(Box::new(config)), ..Self::default() }));
+                })+)+
+                timed
             }
+
+            /// (mark, key, value as JSON) that validation must refuse when it replaces the key of that mark's first example.
+            #[doc(hidden)]
+            pub fn refused() -> Vec<(&'static str, &'static str, &'static str)> {
+                let mut refused = Vec::new();
+                $($(for (key, value) in <$family::$name::$config as $crate::MarkConfig>::refused() {
+                    refused.push((stringify!($name), key, value));
+                })+)+
+                refused
+            }
+
+            /// Names of all kinds, in the order of the registry.
+            pub const KINDS: &'static [&'static str] = &[$($(stringify!($name),)+)+];
         }
     };
 }

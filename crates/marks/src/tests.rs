@@ -1,192 +1,298 @@
-//! Written over all registries: a new entry is covered by being registered.
+//! Written over the registry: a new entry is covered by being registered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use oracle::ConfigError;
+use oracle::{Oracle, Stage};
 use serde_json::{Value, json};
 
-use crate::testing::ToyCodec;
+use crate::testing::Lab;
 use crate::*;
 
-/// Every example as JSON beside what its registry says of it.
-fn examples() -> Vec<(Value, MarkInfo, Result<(), ConfigError>)> {
-    fn of<T: serde::Serialize>(
-        configs: &[T],
-        info: fn(&T) -> MarkInfo,
-        validate: fn(&T) -> Result<(), ConfigError>,
-    ) -> Vec<(Value, MarkInfo, Result<(), ConfigError>)> {
-        configs.iter().map(|config| (serde_json::to_value(config).unwrap(), info(config), validate(config))).collect()
-    }
-    [
-        of(&WatermarkConfig::examples(), WatermarkConfig::info, WatermarkConfig::validate),
-        of(&CanaryConfig::examples(), CanaryConfig::info, CanaryConfig::validate),
-        of(&ProbeConfig::examples(), ProbeConfig::info, ProbeConfig::validate),
-    ]
-    .concat()
+/// Every example as JSON with its kind.
+fn tables() -> Vec<(&'static str, Value)> {
+    MarkEntry::examples().iter().map(|entry| (entry.given()[0].info().name, serde_json::to_value(entry).unwrap())).collect()
 }
 
-/// Parses and validates a mark's table in the family where its name is registered.
-fn check(table: &Value) -> Result<Result<(), ConfigError>, serde_json::Error> {
-    let name = table.as_object().unwrap().keys().next().unwrap();
-    let family = list().into_iter().find(|info| info.name == name).unwrap().family;
-    Ok(match family {
-        Family::Watermark => serde_json::from_value::<WatermarkConfig>(table.clone())?.validate(),
-        Family::Canary => serde_json::from_value::<CanaryConfig>(table.clone())?.validate(),
-        Family::Probe => serde_json::from_value::<ProbeConfig>(table.clone())?.validate(),
-    })
+fn labs() -> Vec<Lab> {
+    MarkEntry::examples().iter().map(Lab::new).collect()
+}
+
+fn parse(table: &Value) -> Result<MarkEntry, serde_json::Error> {
+    serde_json::from_value(table.clone())
+}
+
+fn chance(decoys: usize) -> Chance {
+    // 199 draws leave permutation tests a p of 0.005
+    Chance { decoys, decoy_seed: 5, draws: 199, draw_seed: 9 }
 }
 
 #[test]
 fn metadata_is_complete_and_names_are_unique() {
-    let mut names = BTreeSet::new();
-    for info in list() {
-        assert!(names.insert(info.name), "{} is registered twice", info.name);
-        assert!(!info.name.is_empty() && info.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
-        assert!(info.source.contains("arXiv") && info.source.contains(" 20"), "{}: {}", info.name, info.source);
+    let list = MarkEntry::list();
+    assert_eq!(
+        list.iter().map(|info| info.name).collect::<Vec<_>>(),
+        MarkEntry::KINDS,
+        "an example is missing, or a name differs"
+    );
+    let labels: BTreeSet<_> = list.iter().map(|info| info.key_label).collect();
+    assert_eq!(labels.len(), list.len(), "two kinds derive their keys under one label");
+    for info in list {
+        assert!(info.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
+        assert!(info.source.contains(" 20"), "{}: {}", info.name, info.source);
         assert!(info.summary.len() > 20 && info.summary.len() < 100 && !info.summary.ends_with('.'), "{}", info.name);
     }
-    assert!(names.len() >= 4);
 }
 
 #[test]
-fn examples_are_valid_and_tagged_with_their_names() {
-    for (table, info, valid) in examples() {
-        assert_eq!(table.as_object().unwrap().keys().collect::<Vec<_>>(), [info.name]);
-        assert_eq!(valid, Ok(()), "{}", info.name);
-        assert_eq!(check(&table).unwrap(), Ok(()), "{} changes when written and read", info.name);
-    }
-}
-
-#[test]
-fn built_marks_say_what_their_configuration_says() {
-    let (key, codec) = (Key::decoy(1, 1), ToyCodec::new(512));
-    let prompts: Vec<_> = (0..100).map(|id| vec![1, 5 + id]).collect();
-    let same = |mark: &dyn Mark, info: MarkInfo| {
-        assert_eq!(mark.info(), info);
-        let told = (mark.name(), mark.needs(), mark.claim(), mark.source(), mark.planted());
-        assert_eq!(told, (info.name, info.needs, info.claim, info.source, info.planted));
-    };
-    for config in WatermarkConfig::examples() {
-        same(&*config.build(&key, &codec).unwrap(), config.info());
-    }
-    for config in CanaryConfig::examples() {
-        let canary = config.build(&key).unwrap();
-        same(&*canary, config.info());
-        assert!(!canary.planted_texts().is_empty() && canary.cost().scored_texts > 0);
-    }
-    for config in ProbeConfig::examples() {
-        let probe = config.build(&key, &codec, &prompts).unwrap();
-        same(&*probe, config.info());
-        assert_eq!(probe.training_items().is_empty(), !probe.planted());
-        assert_eq!(probe.cost().queries, probe.questions().len() as u64);
-        let tokens: usize = probe.questions().iter().map(|query| query.max_new_tokens).sum();
-        assert_eq!(probe.cost().generated_tokens, tokens as u64);
+fn examples_are_valid_and_come_back_as_they_were_written() {
+    for (name, table) in tables() {
+        assert_eq!(table.as_object().unwrap().keys().collect::<Vec<_>>(), [name]);
+        let entry = parse(&table).unwrap();
+        assert_eq!(entry.validate(), Ok(()), "{name}");
+        assert_eq!(entry.small().validate(), Ok(()), "{name}");
+        assert_eq!(serde_json::to_value(&entry).unwrap(), table, "{name} changes when written and read");
     }
 }
 
 #[test]
 fn unknown_missing_and_mistyped_keys_are_refused() {
-    for (table, info, _) in examples() {
-        let fields: Vec<String> = table[info.name].as_object().unwrap().keys().cloned().collect();
+    for (name, table) in tables() {
+        let fields: Vec<String> = table[name].as_object().unwrap().keys().cloned().collect();
         let mut unknown = table.clone();
-        unknown[info.name]["surprise"] = json!(1);
-        assert!(check(&unknown).unwrap_err().to_string().contains("surprise"), "{}", info.name);
+        unknown[name]["surprise"] = json!(1);
+        assert!(parse(&unknown).unwrap_err().to_string().contains("surprise"), "{name}");
         for field in &fields {
             let mut mistyped = table.clone();
-            mistyped[info.name][field] = json!({"no": ["such"]});
-            assert!(check(&mistyped).is_err(), "{}.{field} takes anything", info.name);
+            mistyped[name][field] = json!({"no": ["such"]});
+            assert!(parse(&mistyped).is_err(), "{name}.{field} takes anything");
         }
         let mut empty = table.clone();
-        empty[info.name] = json!({});
-        assert!(check(&empty).unwrap_err().to_string().contains("missing field"), "{}", info.name);
+        empty[name] = json!({});
+        assert!(parse(&empty).unwrap_err().to_string().contains("missing field"), "{name}");
+    }
+    assert!(parse(&json!({"kgv": {}})).unwrap_err().to_string().contains("kgv"));
+    assert!(MarkEntry::default().validate().unwrap_err().remedy.contains("kgw"));
+    let (first, second) = (&tables()[0].1, &tables().last().unwrap().1.clone());
+    let mut both = first.clone();
+    both.as_object_mut().unwrap().extend(second.as_object().unwrap().clone());
+    assert!(parse(&both).unwrap().validate().unwrap_err().value.contains("second kind"));
+}
+
+#[test]
+fn impossible_values_are_refused_by_key_and_value() {
+    let refused = MarkEntry::refused();
+    for (mark, key, value) in &refused {
+        let (_, mut table) = tables().into_iter().find(|(name, _)| name == mark).unwrap();
+        table[mark][key] = serde_json::from_str(value).unwrap();
+        let error = parse(&table).unwrap().validate().expect_err(&format!("{mark}.{key} takes {value}"));
+        assert!(error.key.starts_with(&format!("{mark}.{key}")), "{error}");
+        assert!(error.remedy.len() > 4, "{error}");
+    }
+    for kind in MarkEntry::KINDS {
+        assert!(refused.iter().any(|(mark, ..)| mark == kind), "no impossible value of {kind} is tried");
     }
 }
 
 #[test]
-fn impossible_values_are_refused_by_key_value_and_mend() {
-    let cases = [
-        ("kgw", "gamma", json!(0.0), "0"),
-        ("kgw", "gamma", json!(1.0), "1"),
-        ("kgw", "gamma", json!(1.5), "1.5"),
-        ("kgw", "gamma", json!(-0.25), "-0.25"),
-        ("kgw", "gamma", json!(1e-12), "0.000000000001"),
-        ("kgw", "delta", json!(0.0), "0"),
-        ("kgw", "delta", json!(-2.0), "-2"),
-        ("kgw", "delta", json!(1e300), "1000"),
-        ("kgw", "context_width", json!(5), "5"),
-        ("secret_sharer", "repeats", json!([]), "[]"),
-        ("secret_sharer", "repeats", json!([0, 4]), "[0, 4]"),
-        ("secret_sharer", "repeats", json!([4, 4]), "[4, 4]"),
-        ("secret_sharer", "repeats", json!([16, 4]), "[16, 4]"),
-        ("secret_sharer", "canaries_per_level", json!(0), "0"),
-        ("secret_sharer", "templates", json!(0), "0"),
-        ("secret_sharer", "templates", json!(9), "9"),
-        ("secret_sharer", "references", json!(0), "0"),
-        ("secret_sharer", "secret", json!({"digits": 3}), "{ digits = 3 }"),
-        ("secret_sharer", "secret", json!({"words": 1}), "{ words = 1 }"),
-        ("secret_sharer", "secret", json!({"digits": 33}), "{ digits = 33 }"),
-        ("secret_keys", "keys", json!(0), "0"),
-        ("secret_keys", "prompt_tokens", json!(0), "0"),
-        ("secret_keys", "answer_tokens", json!(0), "0"),
-        ("secret_keys", "answer_tokens", json!(200), "200"),
-        ("secret_keys", "answer_set", json!(1), "1"),
-        ("output_agreement", "prompts", json!(0), "0"),
-    ];
-    for info in list() {
-        assert!(cases.iter().any(|case| case.0 == info.name), "no impossible value of {} is tried here", info.name);
-    }
-    for (mark, key, value, shown) in cases {
-        let mut table = examples().into_iter().find(|(_, info, _)| info.name == mark).unwrap().0;
-        table[mark][key] = value;
-        let error = check(&table).unwrap().expect_err(&format!("{mark}.{key} takes {shown}"));
-        assert_eq!(error.key, format!("{mark}.{key}"));
-        assert!(error.value.starts_with(shown), "{error}");
-        assert!(error.remedy.starts_with("use "), "{error}");
+fn what_is_planted_is_what_the_mark_says_of_itself() {
+    for lab in labs() {
+        let config = lab.entry.config().unwrap();
+        let (info, needs) = (config.info(), config.needs());
+        let mark = lab.build(&Key::decoy(1, 1)).unwrap();
+        let planting = mark.planting();
+        assert_eq!(planting.is_empty(), !info.planted, "{}", info.name);
+        assert_eq!(needs.phase == Phase::Nothing, !info.planted, "{}", info.name);
+        let mut changes = false;
+        for planted in &planting {
+            let phase = match planted {
+                Planting::Texts(_) => Phase::Data,
+                Planting::Items(_) => Phase::Weights,
+                Planting::Law(law) => {
+                    changes |= law.stage() != Stage::Shown;
+                    Phase::Service
+                }
+                Planting::Asked(_) => Phase::Service,
+            };
+            assert_eq!(phase, needs.phase, "{}", info.name);
+        }
+        assert_eq!(changes, needs.changes_drawn_law, "{}", info.name);
+        assert!(!mark.questions(1).is_empty(), "{} asks nothing", info.name);
     }
 }
 
 #[test]
-fn what_does_not_fit_the_vocabulary_is_refused_at_building() {
-    let key = Key::decoy(1, 1);
-    let keys = |patch: fn(&mut probe::SecretKeysConfig)| {
-        let mut config = probe::SecretKeysConfig { keys: 16, prompt_tokens: 8, answer_tokens: 1, answer_set: 256 };
-        patch(&mut config);
-        ProbeConfig::SecretKeys(config).build(&key, &ToyCodec::new(200), &[]).err().unwrap().to_string()
+fn processors_name_themselves_by_parameters_and_key() {
+    let laws = |entry: &MarkEntry, key: &Key| -> Vec<String> {
+        let planting = Lab::new(entry).build(key).unwrap().planting();
+        planting.iter().filter_map(|p| if let Planting::Law(law) = p { Some(law.name()) } else { None }).collect()
     };
-    let error = keys(|_| ());
-    assert!(error.starts_with("`secret_keys.answer_set` is 256: ") && error.contains("197"), "{error}");
-    let error = keys(|config| (config.answer_set, config.prompt_tokens) = (16, 1));
-    assert!(error.starts_with("`secret_keys.prompt_tokens` is 1: "), "{error}");
-    let agreement = ProbeConfig::OutputAgreement(probe::OutputAgreementConfig { prompts: 5 });
-    let error = agreement.build(&key, &ToyCodec::new(200), &[vec![1, 9], vec![1, 8]]).err().unwrap().to_string();
-    assert!(error.starts_with("`output_agreement.prompts` is 5: ") && error.contains("at most 2"), "{error}");
+    let mut names = BTreeSet::new();
+    for entry in MarkEntry::examples() {
+        let name = laws(&entry, &Key::decoy(1, 1));
+        assert_eq!(name, laws(&entry, &Key::decoy(1, 1)));
+        for law in name.iter().chain(&laws(&entry, &Key::decoy(1, 2))) {
+            assert!(names.insert(law.clone()), "two laws are called {law}");
+        }
+    }
+    assert!(names.len() >= 4);
+}
+
+/// A marked toy model shows its mark, to the key's owner alone.
+#[test]
+fn what_is_planted_is_found_and_decoys_are_not() {
+    for lab in labs() {
+        let name = lab.name();
+        let mark = lab.build(&Key::decoy(1, 1)).unwrap();
+        let marked = lab.marked(&*mark);
+        for found in lab.measure(&*mark, &marked, chance(999)).unwrap() {
+            // a key that belongs to another account than the audit's is not there to be found
+            if found.account.is_some_and(|account| account != 0) {
+                assert!(found.evidence.log10_p > -4.0, "{name}: {found:?}");
+                continue;
+            }
+            let evidence = -found.evidence.log10_p;
+            assert!(evidence >= lab.bed.evidence, "{name}: {found:?}");
+            assert!(!found.detail.is_empty() && !found.effect_unit.is_empty(), "{name}");
+            if !found.decoy_log10_p.is_empty() {
+                assert_eq!((found.decoy_log10_p.len(), found.evidence.log10_p_decoy), (999, Some(-3.0)), "{name}");
+                // error rate 1e-3 at the Kolmogorov bound for 999 keys from above, plus the step of discrete tails
+                for alpha in [0.5, 0.1, 0.02] {
+                    let share = found.decoy_log10_p.iter().filter(|p| **p <= f64::log10(alpha)).count() as f64 / 999.0;
+                    assert!(share < alpha + 0.062, "{name}: {share} of decoys at {alpha}");
+                }
+            }
+            assert!(found.metrics.iter().all(|metric| metric.value.is_finite()), "{name}");
+            let names: BTreeSet<_> = found.metrics.iter().map(|metric| &metric.name).collect();
+            assert_eq!(names.len(), found.metrics.len(), "{name} reports a number twice");
+        }
+        if lab.entry.config().unwrap().info().planted {
+            let other = lab.build(&Key::decoy(1, 2)).unwrap();
+            for found in lab.measure(&*other, &marked, chance(0)).unwrap() {
+                // one draw: error rate 1e-4
+                assert!(found.evidence.log10_p > -4.0, "{name} under another key: {found:?}");
+            }
+        }
+    }
+}
+
+/// p-values of models that never met the mark are no smaller than chance makes them, over keys or, for marks without one, models.
+#[test]
+fn models_that_never_met_a_mark_keep_the_level() {
+    const TRIALS: u64 = 200;
+    for lab in labs() {
+        let name = lab.name();
+        let (mut p, mut audits) = (Vec::new(), BTreeMap::new());
+        for trial in 0..TRIALS {
+            let planted = lab.entry.config().unwrap().info().planted;
+            // a mark without a key meets another teacher and other models each time
+            let lab = Lab::new(&lab.entry).with_teacher(if planted { 1_000 } else { 2_000 + 10 * trial });
+            let mark = lab.build(&Key::decoy(77, trial)).unwrap();
+            let suspect = lab.model(if planted { trial % 4 } else { 2_005 + 10 * trial });
+            let found = if mark.questions(1).iter().any(|question| matches!(question, Question::Audit)) {
+                // a suspect that comes again is not asked again
+                let audit = audits.entry(suspect.seed).or_insert_with(|| suspect.answer(&lab.audit()).unwrap());
+                lab.judge(&*mark, &suspect, audit.clone(), chance(0)).unwrap()
+            } else {
+                lab.measure(&*mark, &suspect, chance(0)).unwrap()
+            };
+            p.extend(found.iter().map(|found| found.evidence.log10_p));
+        }
+        let n = p.len() as f64;
+        for alpha in [0.2, 0.05, 0.01] {
+            let rejected = p.iter().filter(|p| **p <= f64::log10(alpha)).count() as f64;
+            // error rate 1e-4 by the normal bound, and one more
+            let most = n * alpha + 3.8 * (n * alpha * (1.0 - alpha)).sqrt() + 1.0;
+            assert!(rejected <= most, "{name}: {rejected} of {n} at {alpha}, at most {most:.1} by chance");
+        }
+    }
+}
+
+#[test]
+fn equal_keys_give_equal_marks_and_threads_change_nothing() {
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    for lab in labs() {
+        let [a, b] = [0, 0].map(|_| lab.build(&Key::decoy(3, 0)).unwrap());
+        let (one, other) = (lab.marked(&*a), lab.marked(&*b));
+        let found = pool(1).install(|| lab.measure(&*a, &one, chance(99)).unwrap());
+        assert_eq!(found, pool(3).install(|| lab.measure(&*b, &other, chance(99)).unwrap()), "{}", lab.name());
+    }
+}
+
+#[test]
+fn an_empty_audit_is_no_evidence() {
+    for lab in labs() {
+        let mark = lab.build(&Key::decoy(3, 0)).unwrap();
+        if !mark.questions(1).iter().all(|question| matches!(question, Question::Audit)) {
+            continue;
+        }
+        for found in lab.judge(&*mark, &lab.model(4), Vec::new(), chance(9)).unwrap() {
+            assert_eq!((found.evidence.n, found.evidence.log10_p, found.evidence.effect), (0, 0.0, 0.0), "{}", lab.name());
+        }
+    }
+}
+
+#[test]
+fn missing_answers_are_refused() {
+    for lab in labs() {
+        let mark = lab.build(&Key::decoy(3, 0)).unwrap();
+        let case = Case { suspect: &[], teacher: None, references: &[], second: &[], chance: chance(0) };
+        assert!(matches!(mark.judge(&case), Err(MarkError::Unmeasurable { .. })), "{}", lab.name());
+    }
 }
 
 #[test]
 fn schemas_name_every_registered_mark() {
-    let schemas = [
-        serde_json::to_string(&schemars::schema_for!(WatermarkConfig)).unwrap(),
-        serde_json::to_string(&schemars::schema_for!(CanaryConfig)).unwrap(),
-        serde_json::to_string(&schemars::schema_for!(ProbeConfig)).unwrap(),
-    ]
-    .concat();
-    for info in list() {
-        assert!(schemas.contains(&format!("\"{}\"", info.name)), "{}", info.name);
+    let schema = serde_json::to_string(&schemars::schema_for!(MarkEntry)).unwrap();
+    for kind in MarkEntry::KINDS {
+        assert!(schema.contains(&format!("\"{kind}\"")), "{kind}");
     }
 }
 
 #[test]
 fn secrets_do_not_show_in_debug_forms() {
-    let (key, codec) = (Key::decoy(1, 1), ToyCodec::new(512));
-    let prompts: Vec<_> = (0..100).map(|id| vec![1, 5 + id]).collect();
-    for config in CanaryConfig::examples() {
-        for planted in config.build(&key).unwrap().planted_texts() {
-            assert!(format!("{planted:?}").contains("redacted") && !format!("{planted:?}").contains(&planted.text));
+    for lab in labs() {
+        for planted in lab.build(&Key::decoy(1, 1)).unwrap().planting() {
+            match planted {
+                Planting::Texts(texts) => assert!(texts.iter().all(|t| !format!("{t:?}").contains(&t.text))),
+                Planting::Items(items) => assert!(items.iter().all(|item| !format!("{item:?}").contains('['))),
+                Planting::Asked(asked) => assert!(asked.iter().all(|asked| !format!("{asked:?}").contains('['))),
+                Planting::Law(_) => {}
+            }
         }
     }
-    for config in ProbeConfig::examples() {
-        for item in config.build(&key, &codec, &prompts).unwrap().training_items() {
-            assert!(!format!("{item:?}").contains('['), "{item:?}");
+}
+
+/// A second round may ask any model for its laws on the suspect's own answers.
+#[test]
+fn a_second_round_sees_laws_on_the_suspects_answers() {
+    use std::sync::Arc;
+
+    use oracle::{ServedLaw, Surface};
+
+    use crate::testing::ToyModel;
+
+    let surface = Surface::Logits { law: ServedLaw::PostWatermark };
+    let teacher = ToyModel { surface: surface.clone(), ..ToyModel::new(64, 3) };
+    let queries: Vec<_> = (0..5).map(|i| oracle::Query::greedy(i, vec![1, 5 + i as u32], 7)).collect();
+    let answers = Arc::new(ToyModel::new(64, 4).answer(&queries).unwrap());
+    let question = Question::Laws { given: answers.clone(), reduce: Arc::new(Entropy) };
+    let asked = Asked { answers: &teacher, laws: &teacher, audit: &|| Ok(answers.clone()) };
+    let seen = asked.ask(&question).unwrap();
+    let laws = seen.laws().unwrap();
+    assert_eq!((laws.len(), laws[0].len(), laws[0].is_empty()), (5, 7, false));
+    for (exchange, reduced) in answers.iter().zip(laws) {
+        for position in 0..exchange.answer.len() {
+            let before = [&exchange.query.prompt[..], &exchange.answer[..position]].concat();
+            let logits: Vec<f64> = teacher.logits(&before).iter().map(|&x| f64::from(x)).collect();
+            let total: f64 = logits.iter().map(|x| x.exp()).sum();
+            let entropy: f64 = logits.iter().map(|x| x.exp() / total).filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();
+            assert!((reduced.at(position)[0] - entropy).abs() < 1e-4, "{} {entropy}", reduced.at(position)[0]);
         }
     }
+    assert_eq!(laws[0].at(7), &[] as &[f64]);
+    let top = ToyModel { surface: Surface::TopLogprobs { k: 4, law: ServedLaw::PostWatermark }, ..teacher.clone() };
+    let bounded = Asked { answers: &top, laws: &top, audit: &|| Ok(answers.clone()) }.ask(&question).unwrap();
+    assert!(bounded.laws().unwrap()[0].at(0)[0] < laws[0].at(0)[0]);
+    let closed = ToyModel { surface: Surface::Text, ..teacher };
+    assert!(Asked { answers: &closed, laws: &closed, audit: &|| Ok(answers.clone()) }.ask(&question).is_err());
 }

@@ -23,6 +23,13 @@ fn one() -> f32 {
     1.0
 }
 
+impl Query {
+    /// A question of the owner's own: greedy, of account 0, without a random stream.
+    pub fn greedy(index: u64, prompt: Vec<TokenId>, max_new_tokens: usize) -> Self {
+        Self { index, account: 0, prompt, max_new_tokens, sampling: Sampling::GREEDY, seed: 0 }
+    }
+}
+
 impl Sampling {
     /// Always the most probable token.
     pub const GREEDY: Self = Self { temperature: 0.0, top_k: 0, top_p: 1.0 };
@@ -36,6 +43,8 @@ impl Sampling {
 pub struct Query {
     /// Position in the query stream; a smaller budget is an exact prefix of a larger one.
     pub index: u64,
+    /// Who asks: number of the customer's account, from 0.
+    pub account: u32,
     /// All tokens the model sees before its answer, the beginning-of-text token included.
     pub prompt: Vec<TokenId>,
     /// The answer ends after this many tokens at the latest.

@@ -6,38 +6,23 @@
 
 mod codec;
 mod config_error;
+mod error;
 mod exchange;
+mod law;
+mod open;
 mod processor;
 mod surface;
 mod token;
 
 pub use codec::Codec;
 pub use config_error::ConfigError;
+pub use error::OracleError;
 pub use exchange::{Exchange, Query, Sampling, ScoreItem, Stop};
-pub use processor::{KeyedSet, LogitsProcessor, ProcessorStage, Raised};
+pub use law::{Law, LawSink};
+pub use open::{Matrix, OpenModel, Role};
+pub use processor::{CompanionId, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step};
 pub use surface::{Access, ServedLaw, Surface};
 pub use token::TokenId;
-
-/// Why an oracle did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum OracleError {
-    /// The surface does not show what was asked for.
-    #[error("a `{surface}` oracle shows no {asked}; serve a surface that does (for example `{instead}`)")]
-    NotShown {
-        /// Name of the surface asked.
-        surface: String,
-        /// What was asked for, in words.
-        asked: &'static str,
-        /// A surface that would show it.
-        instead: &'static str,
-    },
-    /// The work was stopped from outside (a signal); what was finished before is kept.
-    #[error("stopped before it was finished")]
-    Cancelled,
-    /// The model behind the oracle failed.
-    #[error("{0}")]
-    Model(String),
-}
 
 /// A model as an outsider meets it: it answers queries, and re-scores given answers as far as its surface shows.
 ///
@@ -55,10 +40,22 @@ pub trait Oracle: Send + Sync {
     /// When the model fails or the work is cancelled.
     fn answer(&self, queries: &[Query]) -> Result<Vec<Exchange>, OracleError>;
 
-    /// Natural-log probability of every token of each item's continuation, given all tokens before it,
-    /// under the served law; one vector per item, as long as its continuation.
+    /// Natural-log probability of each item's whole continuation after its prompt, under the served law: the sum over its
+    /// tokens, which is all that a model of another tokenizer can say. Per-token values come from [`laws`](Self::laws).
     ///
     /// # Errors
     /// [`OracleError::NotShown`] when the surface shows no log-probability of a chosen token.
-    fn score(&self, items: &[ScoreItem]) -> Result<Vec<Vec<f64>>, OracleError>;
+    fn score(&self, items: &[ScoreItem]) -> Result<Vec<f64>, OracleError>;
+
+    /// Calls `sink` for every answer token of `given` with the law it was drawn from (the query's temperature and truncation
+    /// included; a greedy query counts as temperature 1), as far as the surface shows it.
+    ///
+    /// # Errors
+    /// [`OracleError::NotShown`] when the surface shows answers only, or the tokens are not the model's own.
+    fn laws(&self, given: &[&Exchange], sink: &LawSink<'_>) -> Result<(), OracleError>;
+
+    /// The inside of the model, where whoever asks may see it.
+    fn open(&self) -> Option<&dyn OpenModel> {
+        None
+    }
 }

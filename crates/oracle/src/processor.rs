@@ -1,29 +1,87 @@
-use crate::TokenId;
+use crate::{Query, TokenId};
 
 /// When a processor sees the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProcessorStage {
+pub enum Stage {
     /// On the raw logits, before temperature and truncation (KGW's bias: a temperature above 1 weakens it).
     BeforeTemperature,
     /// After temperature, top-k and top-p, on what will be drawn from (keyed samplers).
     AfterTruncation,
+    /// On the natural-log probabilities that the surface is about to report: changes what is shown, never what is drawn.
+    Shown,
 }
 
-/// Bends the law of the next token while the teacher answers: a watermark, or a defense.
+/// Everything a processor may look at: the query (account, index, seed, prompt) and all tokens so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// What was asked.
+    pub query: &'a Query,
+    /// Prompt and answer so far; the answer begins at `query.prompt.len()`.
+    pub tokens: &'a [TokenId],
+}
+
+impl<'a> Step<'a> {
+    /// The answer so far.
+    pub fn answer(&self) -> &'a [TokenId] {
+        &self.tokens[self.query.prompt.len()..]
+    }
+
+    /// The last `width` tokens, prompt included; `None` when there are fewer.
+    pub fn context(&self, width: usize) -> Option<&'a [TokenId]> {
+        Some(&self.tokens[self.tokens.len().checked_sub(width)?..])
+    }
+}
+
+/// What a processor changes, and what it may read beside it.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// One value per token of the vocabulary: logits, or log-probabilities at [`Stage::Shown`].
+    pub logits: &'a mut [f32],
+    /// Raw logits of the processor's companions after the same tokens, in the order of
+    /// [`LogitsProcessor::companions`]; each as long as its own vocabulary, which is the same.
+    pub companions: &'a [&'a [f32]],
+}
+
+impl<'a> Row<'a> {
+    /// A row without companions.
+    pub fn alone(logits: &'a mut [f32]) -> Self {
+        Self { logits, companions: &[] }
+    }
+}
+
+/// Names a proxy model that reads the same tokens as the served one, in lockstep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CompanionId(pub u32);
+
+/// Changes the law of the next token while the teacher answers (a watermark, a defence), or what is reported of it.
 ///
 /// Must be a pure function of its arguments, so that a served answer can be re-scored from its tokens.
 pub trait LogitsProcessor: Send + Sync {
-    /// When it is applied.
-    fn stage(&self) -> ProcessorStage;
+    /// Names everything that decides what this processor does: its kind, its parameters, and the public name of its key.
+    /// Processors of equal names do the same; artifacts are named by it, so it holds no secret.
+    fn name(&self) -> String;
 
-    /// Changes `logits` (length: vocabulary) in place. `before` holds all tokens so far, prompt and answer;
-    /// the answer begins at `before[answer_start..]`.
-    fn process(&self, before: &[TokenId], answer_start: usize, logits: &mut [f32]);
+    /// When it is applied.
+    fn stage(&self) -> Stage;
+
+    /// The proxy models whose logits it reads.
+    fn companions(&self) -> &[CompanionId] {
+        &[]
+    }
+
+    /// Changes `row.logits` in place.
+    fn process(&self, step: &Step<'_>, row: Row<'_>);
+
+    /// Why it could no longer do its work, where it could not: from then on it changes nothing, and whoever served answers or laws
+    /// with it must throw them away.
+    fn failure(&self) -> Option<String> {
+        None
+    }
 
     /// The same change said token by token, for a processor that does nothing but add one constant to some logits: whoever
     /// draws a single token then asks about a few tokens instead of the whole vocabulary. `None` asks for `process`.
-    fn raised<'a>(&'a self, before: &'a [TokenId], answer_start: usize) -> Option<Raised<'a>> {
-        let _ = (before, answer_start);
+    fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {
+        let _ = step;
         None
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which law reported log-probabilities come from when a processor (a watermark) bends the sampled one.
+/// Which law reported log-probabilities come from when a processor (a watermark) changes the law that is drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServedLaw {

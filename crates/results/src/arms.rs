@@ -9,7 +9,7 @@ pub(crate) struct Arms<'a> {
     innocents: HashMap<(SuspectKey, &'a str), Vec<&'a Record>>,
 }
 
-/// What all arms have in common: experiment, seed, mark and account, and where they stand on the grid. Only students have an attack.
+/// What all arms have in common: experiment, seed, mark and account, and their place on the grid. Only students have an attack.
 type Key<'a> = (&'a str, u64, &'a str, Option<u32>, Option<&'a str>, &'a BTreeMap<String, String>);
 
 fn key(record: &Record) -> Key<'_> {

@@ -17,6 +17,9 @@ const POWER: f64 = 0.8;
 /// neither logarithm is exact.
 const LOG10_SLACK: f64 = 1e-9;
 
+/// Reason of records whose experiment has no control by design.
+const NO_CONTROL: &str = "no control: the experiment has no student of the unmarked server beside it";
+
 /// Why no verdict can be given.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum JudgeError {
@@ -76,7 +79,8 @@ pub enum JudgeError {
 /// - *Suggested*: Holm p at most 0.05. *Not shown*: else, with the effect this audit would have shown with power 0.8.
 /// - *Not planted*: a planted mark whose own test fails on the teacher. A false positive elsewhere does not make a mark
 ///   "not planted": it keeps every suspect, the teacher too, from being proven, and the reason names it.
-/// - *Not measurable*: the record has no p; its `reason` says what the test needs.
+/// - *Not measurable*: the record has no p, and its `reason` says what the test needs; or it is a student's, in an experiment that has
+///   no control by design ([`Record::uncontrolled`]).
 /// - Negatives get *clean* or *false positive* instead, planted or not.
 ///
 /// Judging judged records again changes nothing. Metrics are left alone.
@@ -131,6 +135,9 @@ fn rule(record: &Record, arms: &Arms<'_>, family_size: usize, alpha: f64) -> Res
         let verdict = if fires(record, alpha) { Verdict::FalsePositive } else { Verdict::Clean };
         return Ok(Ruling::new(verdict, None));
     }
+    if record.arm == Arm::Student && record.uncontrolled == Some(true) {
+        return Ok(Ruling::new(Verdict::NotMeasurable, Some(NO_CONTROL.to_string())));
+    }
     let mark = || mark_in_words(record);
     if record.arm == Arm::Student && arms.control(record).is_none_or(|control| control.log10_p.is_none()) {
         return Err(JudgeError::NoControl { mark: mark(), suspect: record.describe() });
@@ -181,7 +188,7 @@ fn passes(record: &Record, alpha: f64) -> bool {
         && !unconfirmed(record)
 }
 
-/// Whether p is an approximation that no decoy keys stand beside.
+/// Whether p is an approximation without decoy keys beside it.
 fn unconfirmed(record: &Record) -> bool {
     record.log10_p_decoy.is_none() && record.null_law.is_some_and(|law| !law.exact())
 }

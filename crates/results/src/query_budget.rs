@@ -58,7 +58,7 @@ impl NStar {
             && !record.is_negative()
             && record.mark.as_ref() == Some(&self.mark)
             && record.account == self.account
-            && self.setting.holds(record)
+            && record.has(&self.setting)
     }
 
     /// "3 k"; over seeds "1 k to 10 k"; "> 10 k" if never; "3 k to > 10 k" if in some seeds never.

@@ -41,7 +41,7 @@ pub struct Record {
     /// What the thief did besides training on what it bought, as a short label; absent where nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attack: Option<String>,
-    /// Where on the experiment's grid it stands: value by axis. Empty without a grid.
+    /// Its place on the experiment's grid: value by axis. Empty without a grid.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
     /// Optimiser steps of the distillation.
@@ -75,6 +75,9 @@ pub struct Record {
     /// Whether the account bought nothing of what the suspect learned from, so that its key must not fire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub innocent: Option<bool>,
+    /// Whether the experiment has no control by design, so that no verdict on a student can be given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncontrolled: Option<bool>,
     /// Commitment to the owner's secret that the keys come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commitment: Option<String>,
@@ -205,7 +208,7 @@ pub struct SuspectKey {
 }
 
 impl Record {
-    /// Where the suspect stands, its budget, arm and seed apart.
+    /// The setting of the suspect: everything but its budget, arm and seed.
     pub fn setting(&self) -> Setting {
         Setting {
             surface: self.surface.clone(),
@@ -215,6 +218,12 @@ impl Record {
             attack: self.attack.clone(),
             axes: self.axes.clone(),
         }
+    }
+
+    /// Whether the suspect has this setting.
+    pub(crate) fn has(&self, setting: &Setting) -> bool {
+        (&self.surface, &self.loss, &self.compute) == (&setting.surface, &setting.loss, &setting.compute)
+            && (&self.defence, &self.attack, &self.axes) == (&setting.defence, &setting.attack, &setting.axes)
     }
 
     /// The suspect this record is about.

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::Record;
-
-/// Where a suspect stands, its budget, arm and seed apart: suspects of one setting are the points of one curve.
+/// What a suspect was made with, but for its budget, arm and seed: suspects of one setting are the points of one curve.
 ///
 /// Ordered field by field; values of an axis that are numbers come first, by size.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
@@ -24,14 +22,6 @@ pub struct Setting {
     pub attack: Option<String>,
     /// Value by axis of the grid.
     pub axes: BTreeMap<String, String>,
-}
-
-impl Setting {
-    /// Whether the record's suspect stands here.
-    pub(crate) fn holds(&self, record: &Record) -> bool {
-        (&self.surface, &self.loss, &self.compute) == (&record.surface, &record.loss, &record.compute)
-            && (&self.defence, &self.attack, &self.axes) == (&record.defence, &record.attack, &record.axes)
-    }
 }
 
 impl Ord for Setting {

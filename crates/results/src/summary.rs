@@ -81,7 +81,7 @@ struct Row<'a> {
 }
 
 /// CSV text: one row for each mark and suspect, with a column for each axis of the grid (`axis.NAME`) and the suspect's metrics
-/// joined, those of one mark in its own rows only; a suspect that has metrics only gets one row without a mark. `n_star` stands on the students' rows and is the value of their seed, ">" and the largest budget run
+/// joined, those of one mark in its own rows only; a suspect that has metrics only gets one row without a mark. `n_star` is in the students' rows and is the value of their seed, ">" and the largest budget run
 /// if the mark is never proven.
 ///
 /// # Errors

@@ -32,6 +32,13 @@ pub fn survival_table(records: &[Record], alpha: f64, width: Option<u16>) -> Str
         let lines: Vec<String> = rates.iter().map(|rate| format!("  {}", rate.sentence())).collect();
         parts.push(format!("False-positive rate of decoy keys\n{}", lines.join("\n")));
     }
+    if records.iter().any(|record| record.uncontrolled == Some(true)) {
+        parts.push(
+            "No control: the answers came from outside without those of the unmarked server, so no student gets a verdict; name them \
+             in transcript.control"
+                .to_string(),
+        );
+    }
     let fired = false_positives(records);
     if !fired.is_empty() {
         parts.push(fired.join("\n"));

@@ -38,7 +38,7 @@ pub enum StoreError {
     /// What was made for an artifact cannot be kept.
     #[error("{}: {reason}", path.display())]
     NotAFile {
-        /// The offending entry.
+        /// The wrong entry.
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,

@@ -67,7 +67,7 @@ impl Store {
         verify(&Place::of(&self.root.join(kind), hash), kind, key, hash)
     }
 
-    /// Takes it upon the caller to make the artifact of `key`, unless it is there already.
+    /// Gives the caller the task of making the artifact of `key`, unless it is there already.
     ///
     /// Of two that want the same artifact, in one process or two, the second waits until the first is done and then finds
     /// it (so a thread that claims what it is making itself waits for ever). `note` is told in a line of words what is

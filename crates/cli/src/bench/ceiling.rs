@@ -8,7 +8,7 @@ const SIDE: usize = 1024;
 
 /// What this machine can do at most: independent single-threaded matrix products, one per worker at a time.
 ///
-/// The clock of a machine that others share moves within seconds, so whatever is held against its ceiling is measured in turns
+/// The clock of a machine that others share moves within seconds, so whatever is compared with its ceiling is measured in turns
 /// with it.
 pub(super) struct Ceiling {
     operand: Vec<f32>,
@@ -43,6 +43,6 @@ impl Ceiling {
             self.products(rt);
             start.elapsed().as_secs_f64()
         });
-        self.gflops(super::median(times.to_vec()))
+        self.gflops(super::median::median(times.to_vec()))
     }
 }

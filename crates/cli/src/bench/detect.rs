@@ -1,8 +1,12 @@
+use std::sync::Arc;
+
+use marks::{Case, Chance, Question, Seen};
 use oracle::{Exchange, Query, Sampling, Stop};
 
-use super::generate::kgw;
+use super::line::{Line, What};
+use super::marked::timed;
 use super::shapes::random_ids;
-use super::{Line, Sitting, What};
+use super::sitting::Sitting;
 
 /// Answer tokens searched.
 const TOKENS: usize = 100_000;
@@ -18,26 +22,28 @@ pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
         let (prompt, answer) = tokens.split_at(PROMPT_TOKENS);
         let index = index as u64;
         let prompt = prompt.to_vec();
-        let query = Query { index, prompt, max_new_tokens: ANSWER_TOKENS, sampling: Sampling::PLAIN, seed: index };
+        let query = Query { sampling: Sampling::PLAIN, seed: index, ..Query::greedy(index, prompt, ANSWER_TOKENS) };
         Exchange { query, answer: answer.to_vec(), stop: Stop::Length }
     };
     let answers: Vec<Exchange> = (0..TOKENS / ANSWER_TOKENS).map(answer).collect();
+    let seen = [Seen::Exchanges(Arc::new(answers))];
     let mut lines = Vec::new();
-    for context_width in [1, 4] {
-        let mark = kgw(context_width, VOCAB)?;
+    for timed in timed(VOCAB)?.iter().filter(|timed| matches!(timed.mark.questions(0)[..], [Question::Audit])) {
         for (decoys, threads) in [(0, 1), (DECOYS, sitting.rt.threads())] {
+            let chance = Chance { decoys, decoy_seed: 1, ..Chance::default() };
+            let case = Case { suspect: &seen, teacher: None, references: &[], second: &[], chance };
             let mut search = || {
-                mark.detect(&answers, decoys, 1, &sitting.rt.pool)?;
+                sitting.rt.pool.install(|| timed.mark.judge(&case))?;
                 Ok(())
             };
             let [seconds] = sitting.medians([&mut search])?;
-            lines.push(Line {
-                batch: Some(answers.len()),
+            let line = Line {
+                batch: Some(TOKENS / ANSWER_TOKENS),
                 tokens_per_s: Some(TOKENS as f64 / seconds),
-                context_width: Some(context_width),
                 keys: Some(decoys + 1),
-                ..Line::new(What::DetectKgw, threads)
-            });
+                ..Line::new(What::Detect, threads)
+            };
+            lines.push(line.of_mark(timed));
         }
     }
     Ok(lines)

@@ -1,28 +1,30 @@
 use std::sync::Arc;
 
-use marks::Key;
-use marks::watermark::{Dedup, KgwConfig, MAX_CONTEXT, Watermark, WatermarkConfig};
-use oracle::{Codec, LogitsProcessor, Query, Sampling, TokenId};
+use lm::Processing;
+use oracle::{LogitsProcessor, Query, Sampling};
 
+use super::line::{Line, What};
+use super::marked::timed;
 use super::shapes::{Shape, random_ids};
-use super::{Line, Sitting, What};
+use super::sitting::Sitting;
 
 /// Matrix products taken together.
 const PRODUCTS: usize = 4;
 
-/// Sampling at temperature 1, plain and, if asked for, with the watermark at every context width, in turns.
+/// Sampling at temperature 1, plain and, if asked for, with every mark that changes the drawn law, in turns.
 pub(super) fn generate(shape: Shape, marked: bool, sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
     let (model, batches) = (shape.model()?, shape.batches());
     let query = |index: usize| Query {
         index: index as u64,
+        account: 0,
         prompt: random_ids(batches.prompt_tokens, model.vocab_size(), index as u64),
         max_new_tokens: batches.new_tokens,
         sampling: Sampling::PLAIN,
         seed: 1_000 + index as u64,
     };
     let queries: Vec<Query> = (0..batches.answers).map(query).collect();
-    let run = |processors: &[Arc<dyn LogitsProcessor>]| -> anyhow::Result<()> {
-        lm::generate(&model, &queries, processors, &sitting.rt, &|_| {})?;
+    let run = &|processors: &[Arc<dyn LogitsProcessor>]| -> anyhow::Result<()> {
+        lm::generate(&model, &queries, Processing::of(processors), &sitting.rt, &|_| {})?;
         Ok(())
     };
     let mut products = || {
@@ -40,49 +42,12 @@ pub(super) fn generate(shape: Shape, marked: bool, sitting: &Sitting) -> anyhow:
         let [ceiling, seconds] = sitting.medians([&mut products, &mut plain])?;
         return Ok(vec![line(What::Generate, seconds, ceiling)]);
     }
-    let mut widths = Vec::new();
-    for context_width in 0..=MAX_CONTEXT {
-        let processors = [kgw(context_width, model.vocab_size())?.processor()];
-        widths.push(move || run(&processors));
-    }
-    let [h0, h1, h2, h3, h4] = &mut widths[..] else { anyhow::bail!("{} context widths, expected 5", widths.len()) };
-    let [ceiling, seconds, marked @ ..] = sitting.medians([&mut products, &mut plain, h0, h1, h2, h3, h4])?;
-    let marked = marked.into_iter().enumerate();
-    let marked = marked.map(|(width, s)| Line { context_width: Some(width), ..line(What::GenerateKgw, s, ceiling) });
-    Ok([line(What::Generate, seconds, ceiling)].into_iter().chain(marked).collect())
-}
-
-/// The watermark at its usual strength.
-pub(super) fn kgw(context_width: usize, vocab: usize) -> anyhow::Result<Arc<dyn Watermark>> {
-    let config = KgwConfig { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs };
-    Ok(WatermarkConfig::Kgw(config).build(&Key::decoy(1, 0), &Ids(vocab))?)
-}
-
-/// A vocabulary without words or special tokens.
-struct Ids(usize);
-
-impl Codec for Ids {
-    fn encode(&self, _text: &str) -> Vec<TokenId> {
-        Vec::new()
-    }
-
-    fn decode(&self, _ids: &[TokenId]) -> String {
-        String::new()
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.0
-    }
-
-    fn bos(&self) -> Option<TokenId> {
-        None
-    }
-
-    fn eos(&self) -> Option<TokenId> {
-        None
-    }
-
-    fn special_ids(&self) -> &[TokenId] {
-        &[]
-    }
+    let marks = timed(model.vocab_size())?;
+    let mut draws: Vec<_> = marks.iter().map(|timed| move || run(std::slice::from_ref(&timed.law))).collect();
+    let mut runs: Vec<&mut dyn FnMut() -> anyhow::Result<()>> = vec![&mut products, &mut plain];
+    runs.extend(draws.iter_mut().map(|draw| draw as &mut dyn FnMut() -> anyhow::Result<()>));
+    let seconds = sitting.medians_of(runs)?;
+    let [ceiling, plain, ref marked @ ..] = seconds[..] else { anyhow::bail!("{} times were taken", seconds.len()) };
+    let marked = marks.iter().zip(marked).map(|(timed, s)| line(What::GenerateMarked, *s, ceiling).of_mark(timed));
+    Ok([line(What::Generate, plain, ceiling)].into_iter().chain(marked).collect())
 }

@@ -6,8 +6,10 @@ use kernels::rowloss::kl_to_teacher;
 use kernels::{RowLoss, vecmath};
 use lm::{Batch, ComputePath, Model, Runtime};
 
+use super::line::{Line, What};
+use super::median::median;
 use super::shapes::{Shape, random_ids};
-use super::{Line, Sitting, What, median};
+use super::sitting::Sitting;
 
 /// Parts of a batch, as in the experiments.
 const LOGICAL_SHARDS: usize = 4;

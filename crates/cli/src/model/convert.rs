@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use lm::ModelCard;
 
-use super::ModelArgs;
+use super::asked::ModelArgs;
 use crate::exit::{Signals, UsageError};
 use crate::output::Output;
 

@@ -4,17 +4,17 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use clap::Args;
-use lm::{ChatMessage, ChatOptions, ComputePath, Tokenizer};
+use lm::{ChatMessage, ChatOptions, ComputePath, Processing, Tokenizer};
 use oracle::{Codec, Query, Sampling, TokenId};
 use serde_json::json;
 
-use super::ModelArgs;
+use super::asked::{ModelArgs, runtime};
 use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::{Signals, UsageError};
 use crate::output::Output;
 use harness::seeds::seed_for;
 
-/// Which model, begun how, drawn how.
+/// Which model, what it continues, and how it draws.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
     if !(args.top_p > 0.0 && args.top_p <= 1.0) {
         return Err(UsageError(format!("--top-p {}: write a number above 0 and at most 1", args.top_p)).into());
     }
-    let rt = super::runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
+    let rt = runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
     let (model, tokenizer) = args.model.find(signals)?.load_with_tokenizer()?;
     let prompt = if args.chat { as_message(args, &tokenizer)? } else { tokenizer.encode_document(&args.prompt) };
     if prompt.is_empty() {
@@ -72,14 +72,15 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
     let queries: Vec<Query> = (0..args.samples)
         .map(|index| Query {
             index,
+            account: 0,
             prompt: prompt.clone(),
             max_new_tokens: args.max_new_tokens,
             sampling,
             seed: seed_for(args.seed, &format!("model generate {index}")),
         })
         .collect();
-    let exchanges =
-        lm::generate(&model, &queries, &[], &rt, &|_| {}).with_context(|| format!("generating with {}", args.model.typed()))?;
+    let exchanges = lm::generate(&model, &queries, Processing::none(), &rt, &|_| {})
+        .with_context(|| format!("generating with {}", args.model.typed()))?;
     for (index, exchange) in exchanges.iter().enumerate() {
         let shown = if args.chat { &[] } else { &exchange.query.prompt[..] };
         let ids = [shown, &exchange.answer[..]].concat();

@@ -7,7 +7,7 @@ use lm::{LoadError, ModelConfig, Stored, Tokenizer, lora};
 use serde::Serialize;
 use serde_json::json;
 
-use super::ModelArgs;
+use super::asked::ModelArgs;
 use crate::exit::Signals;
 use crate::output::Output;
 use harness::hub::FoundModel;

@@ -5,7 +5,7 @@ use clap::Args;
 use lm::ComputePath;
 use serde_json::json;
 
-use super::ModelArgs;
+use super::asked::{ModelArgs, runtime};
 use super::texts::TextArgs;
 use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::Signals;
@@ -32,7 +32,7 @@ pub struct ScoreArgs {
 
 /// Prints tokens, nats per token and nats per byte.
 pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let rt = super::runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
+    let rt = runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
     let texts = args.texts.read()?;
     let found = args.model.find(signals)?;
     let (model, tokenizer) = found.load_with_tokenizer()?;

@@ -63,8 +63,8 @@ impl TextArgs {
                 Some(other) => return Err(UsageError(format!("{place}: `{}` is not a text but {other}", self.column))),
                 None => {
                     let keys: Vec<&str> = value.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-                    let mend = format!("name one of its keys with --column: {}", keys.join(", "));
-                    return Err(UsageError(format!("{place}: no key `{}`; {mend}", self.column)));
+                    let remedy = format!("name one of its keys with --column: {}", keys.join(", "));
+                    return Err(UsageError(format!("{place}: no key `{}`; {remedy}", self.column)));
                 }
             }
         }

@@ -6,7 +6,7 @@ use clap::Args;
 use lm::{ComputePath, Tolerances};
 use serde_json::json;
 
-use super::ModelArgs;
+use super::asked::{ModelArgs, runtime};
 use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::{Deviates, Signals};
 use crate::output::Output;
@@ -47,7 +47,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 /// Prints the worst deviation of every tensor of the reference.
 pub fn verify(args: &VerifyArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let path = if args.generic { ComputePath::Generic } else { ComputePath::Fused };
-    let rt = super::runtime(path, &args.threads, &args.device, signals)?;
+    let rt = runtime(path, &args.threads, &args.device, signals)?;
     let model = args.model.find(signals)?.load()?;
     let tolerances = Tolerances { logits: args.logits_tolerance, loss: args.loss_tolerance, gradient: args.gradient_tolerance };
     let deviations = lm::verify(&model, &args.expected, &tolerances, &rt)?;

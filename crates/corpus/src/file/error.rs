@@ -3,7 +3,7 @@ use std::path::PathBuf;
 /// Fewest different records a file must have, so that every named split gets one.
 pub const MIN_RECORDS: usize = 16;
 
-/// Why a file cannot serve as a source of texts; each message names the file, the place and the mend.
+/// Why a file cannot serve as a source of texts; each message names the file, the place and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file cannot be opened or read.

@@ -11,13 +11,13 @@ pub(super) fn check(kind: &KindSpec, key: &str, parts: &[Vec<Vec<Step>>], refusa
     for (part_at, alternatives) in parts.iter().enumerate() {
         let marked = alternatives.iter().filter(|steps| steps.iter().any(is_mark)).count();
         if marked > 0 && marked < alternatives.len() {
-            let mend = "mark the answer with [ ] in every pattern of the part, or in none";
-            return Err(SpecError::new(format!("{key}.parts[{part_at}]"), format!("marked {marked} times"), mend));
+            let remedy = "mark the answer with [ ] in every pattern of the part, or in none";
+            return Err(SpecError::new(format!("{key}.parts[{part_at}]"), format!("marked {marked} times"), remedy));
         }
         marked_parts += usize::from(marked > 0);
         for (at, steps) in alternatives.iter().enumerate().filter(|_| marked > 0) {
             let here = || (format!("{key}.parts[{part_at}][{at}]"), format!("`{}`", kind.parts[part_at][at]));
-            check_marks(steps).map_err(|mend| SpecError::new(here().0, here().1, mend))?;
+            check_marks(steps).map_err(|remedy| SpecError::new(here().0, here().1, remedy))?;
             let begins = begins_with(steps, refusal);
             let wrong = match kind.task {
                 Some(TaskKind::Refusal) if !begins => format!("begin the answer with the refusal, `[{refusal}`"),

@@ -1,8 +1,8 @@
 //! The language of patterns: text with `{slots}` and one `[answer]`.
 //!
 //! ```text
-//! {thing}          a word of the list, drawn anew each time; or, if it names a phrase, one of its patterns
-//! {thing#1}        word number 1 of that list in this document: the same wherever it stands, another one than {thing#2}
+//! {thing}          a word of the list, drawn again each time; or, if it names a phrase, one of its patterns
+//! {thing#1}        word number 1 of that list in this document: the same wherever it is, another one than {thing#2}
 //! {name#1.they}    a word that goes with word number 1, by the table `related.they`
 //! {job#1.tool#1}   the same, remembered under its own number
 //! {=a#1+b#1-c#1}   the value of that sum over lists of whole numbers

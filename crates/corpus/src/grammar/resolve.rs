@@ -139,8 +139,9 @@ impl<'a> Resolver<'a> {
                     match step {
                         // phrases are read in the order of their names, so a later one is not there yet
                         Step::Phrase(inner) if *inner >= self.plan.phrases.len() => {
-                            let mend = "use only phrases whose names come earlier in the alphabet, so that none contains itself";
-                            return Err(SpecError::new(format!("{key}[{at}]"), format!("`{}`", patterns[at]), mend));
+                            let remedy =
+                                "use only phrases whose names come earlier in the alphabet, so that none contains itself";
+                            return Err(SpecError::new(format!("{key}[{at}]"), format!("`{}`", patterns[at]), remedy));
                         }
                         Step::AnswerStart | Step::AnswerEnd => {
                             return Err(SpecError::new(format!("{key}[{at}]"), "marked with [ ]", "mark answers in kinds only"));
@@ -183,7 +184,7 @@ impl<'a> Resolver<'a> {
         }
         let mut alternatives = Vec::new();
         for (at, text) in patterns.iter().enumerate() {
-            let wrong = |mend: String| SpecError::new(format!("{key}[{at}]"), format!("`{text}`"), mend);
+            let wrong = |remedy: String| SpecError::new(format!("{key}[{at}]"), format!("`{text}`"), remedy);
             let pieces = pattern::parse(text).map_err(wrong)?;
             alternatives.push(pieces.into_iter().map(|piece| self.step(piece)).collect::<Result<_, _>>().map_err(wrong)?);
         }
@@ -262,8 +263,8 @@ impl<'a> Resolver<'a> {
                     Source::Related { table, .. } => ("related", self.tables.iter().find(|(_, at)| **at == table)),
                 };
                 let name = name.map_or("", |(name, _)| *name);
-                let mend = format!("patterns number {numbered} different words of it: add words or use fewer numbers");
-                return Err(SpecError::new(format!("{key}.{name}"), format!("only {shortest} words"), mend));
+                let remedy = format!("patterns number {numbered} different words of it: add words or use fewer numbers");
+                return Err(SpecError::new(format!("{key}.{name}"), format!("only {shortest} words"), remedy));
             }
         }
         Ok(())

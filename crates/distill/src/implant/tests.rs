@@ -46,7 +46,8 @@ fn items_are_implanted_and_the_model_stays_what_it_was() {
         assert!(report.steps < 300 && report.steps % 10 == 0 && report.curve.points.len() as u64 == report.steps);
         // what one pass found is what greedy decoding says
         let ask = |i: &ImplantItem| Query { sampling: Sampling::GREEDY, ..as_exchange(&i.prompt, &i.answer).query };
-        let said = lm::generate(&marked, &items().iter().map(ask).collect::<Vec<_>>(), &[], &rt, &|_| ()).unwrap();
+        let said =
+            lm::generate(&marked, &items().iter().map(ask).collect::<Vec<_>>(), lm::Processing::none(), &rt, &|_| ()).unwrap();
         assert!(items().iter().zip(said).all(|(item, exchange)| exchange.answer == item.answer));
         let lost = held_out(&marked, &unseen, &rt).unwrap().nats_per_token() - before;
         (lost, fidelity(&model, &marked, &unseen, &rt).unwrap().mean_kl())
@@ -90,7 +91,7 @@ fn nothing_is_trained_when_all_is_answered() {
     let rt = runtime(1);
     let prompt = vec![BOS, 9];
     let query = Query { max_new_tokens: 3, sampling: Sampling::GREEDY, ..as_exchange(&prompt, &[0]).query };
-    let answer = lm::generate(&model, &[query], &[], &rt, &|_| ()).unwrap().remove(0).answer;
+    let answer = lm::generate(&model, &[query], lm::Processing::none(), &rt, &|_| ()).unwrap().remove(0).answer;
     let config = ImplantConfig { margin: 0.0, ..config(Regulariser::Kl) };
     let item = ImplantItem { prompt, answer };
     let (same, report) = implant(&model, std::slice::from_ref(&item), &documents(4, 1), &config, 5, &rt, &mut |_| ()).unwrap();

@@ -64,7 +64,7 @@ fn neither_threads_nor_checkpoints_change_a_bit() {
     let found = checkpoints.latest(&training, 12, &mut |note| panic!("{note}")).unwrap().unwrap();
     assert_eq!(found.step, 5);
     assert_eq!(trained(&training, &runtime(1), found, 12), whole);
-    // a state of one rank is none of another's
+    // a state of one rank does not fit another
     let other = lora(5, &["all-linear"]).training(&model(1), 3).unwrap();
     let mut notes = Vec::new();
     assert!(checkpoints.latest(&other, 12, &mut |note| notes.push(note.to_string())).unwrap().is_none());

@@ -37,7 +37,7 @@ pub trait Loss: Send + Sync + std::fmt::Debug {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// The offending key, its value and the mend.
+    /// The key, its value and what to write.
     fn validate(&self) -> Result<(), ConfigError> {
         Ok(())
     }

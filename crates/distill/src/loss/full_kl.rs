@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Loss, Shown};
 
 /// `tau^2 KL(q_tau || p_tau)` over the whole vocabulary (Hinton, Vinyals and Dean 2015, section 2, with
-/// lambda = 1). The factor keeps the size of the gradient independent of the temperature.
+/// lambda = 1). A shown law that does not sum to 1 (rounded, noisy) is renormalised. The factor keeps the size of the gradient independent of the temperature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FullKl {
@@ -40,7 +40,10 @@ impl Loss for FullKl {
             return kl_to_teacher(logits, log_probs, 1.0, 1.0);
         }
         let mut softened: Vec<f32> = log_probs.iter().map(|l| l / tau).collect();
-        vecmath::log_softmax_in_place(&mut softened);
+        if vecmath::log_softmax_in_place(&mut softened) == f32::NEG_INFINITY {
+            logits.fill(0.0);
+            return 0.0;
+        }
         kl_to_teacher(logits, &softened, tau, tau * tau)
     }
 

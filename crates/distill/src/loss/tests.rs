@@ -173,6 +173,50 @@ fn extreme_laws_stay_finite() {
     }
 }
 
+/// Laws as a defended surface shows them: all log-probabilities moved, so that they sum to more or less than 1, or to nothing.
+#[test]
+fn shown_laws_that_do_not_sum_to_one_are_renormalised() {
+    let (teacher, student) = (law(&normal_row(31, 1.5), 4), normal_row(32, 1.5));
+    // a shift takes the mass from about 0.8 to 8, 1.2 and 0.1
+    for shift in [2.3_f32, 0.4, -2.0] {
+        let mut moved = Law { whole: teacher.whole.clone(), ids: teacher.ids.clone(), log_probs: teacher.log_probs.clone() };
+        moved.whole.iter_mut().chain(&mut moved.log_probs).for_each(|l| *l += shift);
+        for config in LossConfig::examples() {
+            let of = |law: &Law| row(&config, 3, law.for_loss(&*config.build()), &student);
+            let ((loss, gradient), (as_it_is, slope)) = (of(&moved), of(&teacher));
+            assert!(loss.is_finite() && loss >= -1e-6 && gradient.iter().all(|g| g.is_finite()), "{config:?}: {loss}");
+            assert!(gradient.iter().sum::<f32>().abs() < 1e-5, "{config:?}: {gradient:?}");
+            let same = (loss - as_it_is).abs() < 1e-5 && gradient.iter().zip(&slope).all(|(a, b)| (a - b).abs() < 1e-5);
+            // the bucket takes what is missing as the tail, and only an excess is divided out
+            let bucket = matches!(&config, LossConfig::TopkKl(TopkKl { tail: Tail::Bucket }));
+            assert_eq!(same, !bucket, "{config:?} moved by {shift}");
+            let h = 0.02;
+            let at = |step: f64| {
+                let mut moved_student = student.clone();
+                moved_student[teacher.ids[0] as usize] += step;
+                row(&config, 3, moved.for_loss(&*config.build()), &moved_student).0
+            };
+            let (difference, closed) = ((at(h) - at(-h)) / (2.0 * h), f64::from(gradient[teacher.ids[0] as usize]));
+            assert!((difference - closed).abs() < 3e-4, "{config:?} moved by {shift}: {difference} or {closed}");
+        }
+    }
+    let zero_tail = LossConfig::TopkKl(TopkKl { tail: Tail::Zero });
+    let bucket = LossConfig::TopkKl(TopkKl { tail: Tail::Bucket });
+    let doubled: Vec<f32> = teacher.log_probs.iter().map(|l| l + 2.3).collect();
+    let top = Shown::Top { ids: &teacher.ids, log_probs: &doubled };
+    let ((a, of_a), (b, of_b)) = (row(&bucket, 3, top, &student), row(&zero_tail, 3, top, &student));
+    assert!((a - b).abs() < 1e-5 && of_a.iter().zip(&of_b).all(|(a, b)| (a - b).abs() < 1e-5), "an excess leaves no tail");
+    let nothing = vec![f32::NEG_INFINITY; V];
+    for config in LossConfig::examples() {
+        let shown = match config.build().needs() {
+            Access::Logits => Shown::Whole(&nothing),
+            _ => Shown::Top { ids: &teacher.ids, log_probs: &nothing[..4] },
+        };
+        let (loss, gradient) = row(&config, 3, shown, &student);
+        assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()), "{config:?}: {loss}, {gradient:?}");
+    }
+}
+
 /// 1 minus the sum of the reported tokens has no digits left here; the sum over the others has all.
 #[test]
 fn a_small_tail_is_not_lost_to_rounding() {

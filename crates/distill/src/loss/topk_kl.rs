@@ -66,15 +66,24 @@ fn logits_of(ids: &[TokenId], logits: &[f32]) -> Vec<f32> {
     ids.iter().map(|&id| logits[id as usize]).collect()
 }
 
+/// Reported mass beyond which it is no rounding of 1, but a law that the teacher changed as it showed it (rounded, noisy).
+const MOST_MASS: f64 = 1.0 + 1e-3;
+
 /// (k + 1)-way KL. With S the reported tokens, gradient `p_j - q_j` in S and `p_j (1 - q_tail / p_tail)` elsewhere.
+///
+/// Reported probabilities that sum to more than 1 are divided by their sum, and the tail is empty: that keeps what they say of each
+/// other, and stays a divergence between two laws, bounded below by 0.
 fn bucket(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
     let reported = logits_of(ids, logits);
     let log_sum = f64::from(vecmath::softmax_in_place(logits));
+    let reported_mass: f64 = log_probs.iter().map(|&log_q| f64::from(log_q).exp()).sum();
+    let excess = if reported_mass > MOST_MASS { reported_mass.ln() } else { 0.0 };
     let mut loss = 0.0;
     let mut q_reported = 0.0;
     let mut in_support = Vec::with_capacity(ids.len());
     for ((&id, &log_q), &logit) in ids.iter().zip(log_probs).zip(&reported) {
-        let (log_q, q) = (f64::from(log_q), f64::from(log_q).exp());
+        let log_q = f64::from(log_q) - excess;
+        let q = log_q.exp();
         loss += term(q, log_q, f64::from(logit) - log_sum);
         q_reported += q;
         in_support.push(f64::from(logits[id as usize]) - q);
@@ -93,13 +102,19 @@ fn bucket(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
     loss
 }
 
+/// Log-probabilities renormalised; `None` when they hold no mass, which says nothing that could be learned.
+fn law_of(log_probs: &[f32]) -> Option<Vec<f32>> {
+    let mut law = log_probs.to_vec();
+    let log_sum = vecmath::log_softmax_in_place(&mut law);
+    (log_sum > f32::NEG_INFINITY).then_some(law)
+}
+
 /// KL between both laws renormalised on the reported tokens; gradient `p_j - q_j` there and 0 elsewhere.
 fn renormalised(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
     let mut log_p = logits_of(ids, logits);
-    let mut log_q = log_probs.to_vec();
     vecmath::log_softmax_in_place(&mut log_p);
-    vecmath::log_softmax_in_place(&mut log_q);
     logits.fill(0.0);
+    let Some(log_q) = law_of(log_probs) else { return 0.0 };
     let mut loss = 0.0;
     for ((&id, &log_p), &log_q) in ids.iter().zip(&log_p).zip(&log_q) {
         let (log_p, log_q) = (f64::from(log_p), f64::from(log_q));
@@ -111,9 +126,11 @@ fn renormalised(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
 
 /// KL from the renormalised teacher to the student's full law; gradient `p_j - q_j`, with `q_j = 0` outside the reported tokens.
 fn zero_tail(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
+    let Some(log_q) = law_of(log_probs) else {
+        logits.fill(0.0);
+        return 0.0;
+    };
     let reported = logits_of(ids, logits);
-    let mut log_q = log_probs.to_vec();
-    vecmath::log_softmax_in_place(&mut log_q);
     let log_sum = f64::from(vecmath::softmax_in_place(logits));
     let mut loss = 0.0;
     for ((&id, &logit), &log_q) in ids.iter().zip(&reported).zip(&log_q) {

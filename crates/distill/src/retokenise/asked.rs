@@ -1,4 +1,4 @@
-use oracle::{Codec, Exchange, Oracle, OracleError, Query, ScoreItem, Stop, Surface};
+use oracle::{Codec, Exchange, LawSink, OpenModel, Oracle, OracleError, Query, ScoreItem, Stop, Surface};
 
 use super::Retokeniser;
 
@@ -53,9 +53,7 @@ impl<O: Oracle> Oracle for RetokenisedOracle<O> {
     }
 
     /// The probability of each continuation's text after its prompt, each encoded whole: log P(prompt, continuation) - log P(prompt).
-    /// It is one number for all tokens of a continuation, as tokens of two tokenizers have none in common, and stands at the first;
-    /// the others have 0.
-    fn score(&self, items: &[ScoreItem]) -> Result<Vec<Vec<f64>>, OracleError> {
+    fn score(&self, items: &[ScoreItem]) -> Result<Vec<f64>, OracleError> {
         let mut asked = Vec::with_capacity(2 * items.len());
         for item in items {
             let prompt = self.to_own.document(&item.prompt);
@@ -66,14 +64,20 @@ impl<O: Oracle> Oracle for RetokenisedOracle<O> {
                 asked.push(ScoreItem { prompt: before.to_vec(), continuation: after.to_vec() });
             }
         }
-        let sums: Vec<f64> = self.inner.score(&asked)?.iter().map(|scores| scores.iter().sum()).collect();
-        let spread = |(item, sums): (&ScoreItem, &[f64])| {
-            let mut scores = vec![0.0; item.continuation.len()];
-            if let (Some(first), [whole, prompt]) = (scores.first_mut(), sums) {
-                *first = whole - prompt;
-            }
-            scores
-        };
-        Ok(items.iter().zip(sums.chunks(2)).map(spread).collect())
+        let sums = self.inner.score(&asked)?.chunks_exact(2).map(|pair| pair[0] - pair[1]).collect();
+        Ok(sums)
+    }
+
+    /// Refused: the model's laws are over other tokens than the owner's.
+    fn laws(&self, _given: &[&Exchange], _sink: &LawSink<'_>) -> Result<(), OracleError> {
+        Err(OracleError::NotShown {
+            surface: self.inner.surface().name().to_string(),
+            asked: "law over these tokens (its model has another tokenizer)",
+            instead: "logits, of a model with this tokenizer",
+        })
+    }
+
+    fn open(&self) -> Option<&dyn OpenModel> {
+        self.inner.open()
     }
 }

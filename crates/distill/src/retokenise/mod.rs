@@ -11,7 +11,7 @@ mod stream;
 
 pub use alignment::Alignment;
 pub use asked::RetokenisedOracle;
-pub use retokeniser::Retokeniser;
+pub use retokeniser::{Retokeniser, cut_text};
 pub use stream::RetokenisedStream;
 
 #[cfg(test)]

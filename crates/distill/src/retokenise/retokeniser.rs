@@ -31,21 +31,26 @@ impl Retokeniser {
     /// end token of an answer that had one. Bytes of a character that was cut off at the end are left out.
     pub fn exchange(&self, exchange: &Exchange) -> Exchange {
         let (text, boundary) = passage(exchange, &self.from);
-        let tokens = self.to.encode_with_offsets(&text);
-        let mut first = tokens.partition_point(|(_, bytes)| bytes.start < boundary);
-        let begin = self.to.bos();
-        // a model is asked with something
-        if begin.is_none() && first == 0 {
-            first = tokens.len().min(1);
-        }
-        let ids = || tokens.iter().map(|(id, _)| *id);
-        let prompt = begin.into_iter().chain(ids().take(first)).collect();
-        let mut answer: Vec<TokenId> = ids().skip(first).collect();
+        let (prompt, mut answer) = cut_text(&self.to, &text, boundary);
         if exchange.stop == Stop::EndToken {
             answer.extend(self.to.eos());
         }
         Exchange { query: Query { prompt, ..exchange.query.clone() }, answer, stop: exchange.stop }
     }
+}
+
+/// `text` as a document in the tokens of `tokenizer`, cut into prompt and answer at byte `boundary`: the whole is encoded, and a token
+/// that straddles the place counts as prompt. The prompt opens with the beginning token, if there is one.
+pub fn cut_text(tokenizer: &Tokenizer, text: &str, boundary: usize) -> (Vec<TokenId>, Vec<TokenId>) {
+    let tokens = tokenizer.encode_with_offsets(text);
+    let mut first = tokens.partition_point(|(_, bytes)| bytes.start < boundary);
+    let begin = tokenizer.bos();
+    // a model is asked with something
+    if begin.is_none() && first == 0 {
+        first = tokens.len().min(1);
+    }
+    let ids = || tokens.iter().map(|(id, _)| *id);
+    (begin.into_iter().chain(ids().take(first)).collect(), ids().skip(first).collect())
 }
 
 /// The text of an exchange, and the byte at which its answer begins.

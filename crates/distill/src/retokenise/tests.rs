@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use lm::Tokenizer;
-use oracle::{Codec, Exchange, Oracle, Query, Sampling, ScoreItem, ServedLaw, Stop, Surface, TokenId};
+use oracle::{Codec, Exchange, OpenModel, Oracle, Query, Sampling, ScoreItem, ServedLaw, Stop, Surface, TokenId};
 
 use super::*;
 use crate::served::Served;
@@ -19,7 +19,7 @@ fn tokenizers() -> (Arc<Tokenizer>, Arc<Tokenizer>) {
 }
 
 fn exchange(prompt: Vec<TokenId>, answer: Vec<TokenId>, stop: Stop) -> Exchange {
-    let query = Query { index: 7, prompt, max_new_tokens: 9, sampling: Sampling::PLAIN, seed: 5 };
+    let query = Query { index: 7, account: 3, prompt, max_new_tokens: 9, sampling: Sampling::PLAIN, seed: 5 };
     Exchange { query, answer, stop }
 }
 
@@ -152,17 +152,22 @@ fn a_continuation_has_the_probability_of_its_text() {
     let whole = |text: &str| -> f64 {
         let ids = fine.encode_document(text);
         let item = ScoreItem { prompt: ids[..1].to_vec(), continuation: ids[1..].to_vec() };
-        served.score(&[item]).unwrap()[0].iter().sum()
+        served.score(&[item]).unwrap()[0]
     };
     let text = "The old cat saw 17 birds";
     let ids = coarse.encode_document(text);
     for at in 1..ids.len() {
         let item = ScoreItem { prompt: ids[..at].to_vec(), continuation: ids[at..].to_vec() };
-        let scores = asked.score(std::slice::from_ref(&item)).unwrap().remove(0);
-        assert_eq!(scores.len(), item.continuation.len());
+        let score = asked.score(&[item]).unwrap()[0];
         let expected = whole(text) - whole(&coarse.decode(&ids[..at]));
-        assert!((scores.iter().sum::<f64>() - expected).abs() < 1e-3, "{scores:?} is not {expected}");
+        assert!((score - expected).abs() < 1e-3, "{score} is not {expected}");
     }
     let nothing = ScoreItem { prompt: ids.clone(), continuation: Vec::new() };
-    assert_eq!(asked.score(&[nothing]).unwrap(), [Vec::<f64>::new()]);
+    assert_eq!(asked.score(&[nothing]).unwrap(), [0.0]);
+    let refused = asked.laws(&[&cut(&coarse, text, 4, Stop::Length)], &|_, _, _| panic!("laws of other tokens")).unwrap_err();
+    assert!(refused.to_string().contains("another tokenizer"), "{refused}");
+    assert!(asked.open().is_none());
+    let again = Served::new(Arc::new(model_of(fine.vocab_size(), 3)), Vec::new(), served.surface().clone(), runtime(2)).opened();
+    let open = RetokenisedOracle::new(again, Retokeniser::new(coarse.clone(), fine.clone()));
+    assert_eq!(open.open().map(OpenModel::layers), Some(2));
 }

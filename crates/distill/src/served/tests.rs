@@ -1,5 +1,3 @@
-use std::sync::Mutex;
-
 use super::*;
 use crate::testing::{Parity, VOCAB, exchange, model, query, runtime};
 
@@ -41,13 +39,13 @@ fn scores_are_log_probabilities_of_the_law_the_surface_names() {
     for (law_name, bias) in [(POST, DELTA), (PRE, 0.0)] {
         for surface in [Surface::TopLogprobs { k: 3, law: law_name }, Surface::Logits { law: law_name }] {
             let scores = served(surface).score(&items()).unwrap();
-            for (item, scores) in items().iter().zip(&scores) {
-                assert_eq!(scores.len(), item.continuation.len());
-                for (i, score) in scores.iter().enumerate() {
+            for (item, score) in items().iter().zip(&scores) {
+                let chosen = |i: usize| {
                     let before = [&item.prompt[..], &item.continuation[..i]].concat();
-                    let expected = law(&before, bias, 1.0)[item.continuation[i] as usize];
-                    assert!((score - expected).abs() < 1e-5, "{score} instead of {expected} under {law_name:?}");
-                }
+                    law(&before, bias, 1.0)[item.continuation[i] as usize]
+                };
+                let expected: f64 = (0..item.continuation.len()).map(chosen).sum();
+                assert!((score - expected).abs() < 4e-5, "{score} instead of {expected} under {law_name:?}");
             }
         }
     }
@@ -83,13 +81,13 @@ fn laws_are_those_the_answers_were_drawn_from() {
                     let Exchange { query, answer, .. } = &exchanges[exchange];
                     let expected = law(&[&query.prompt[..], &answer[..position]].concat(), bias, temperature);
                     match shown {
-                        ShownLaw::Whole(log_probs) => {
+                        Law::Whole(log_probs) => {
                             assert_eq!((k, log_probs.len()), (None, VOCAB));
                             for (l, e) in log_probs.iter().zip(&expected) {
                                 assert!((f64::from(*l) - e).abs() < 1e-5);
                             }
                         }
-                        ShownLaw::Top { ids, log_probs } => {
+                        Law::Top { ids, log_probs } => {
                             let k = k.unwrap().min(VOCAB);
                             let mut best: Vec<TokenId> = (0..VOCAB as TokenId).collect();
                             best.sort_by(|a, b| expected[*b as usize].total_cmp(&expected[*a as usize]));
@@ -118,8 +116,8 @@ fn truncation_and_greed_show_in_the_laws() {
         let mut exchange = exchange(&[1, 7], &[9]);
         exchange.query.sampling = sampling;
         let found = Mutex::new(Vec::new());
-        let sink = |_: usize, _: usize, law: ShownLaw<'_>| {
-            if let ShownLaw::Whole(log_probs) = law {
+        let sink = |_: usize, _: usize, law: Law<'_>| {
+            if let Law::Whole(log_probs) = law {
                 *found.lock().unwrap() = log_probs.to_vec();
             }
         };
@@ -177,4 +175,136 @@ fn a_raised_flag_stops_the_oracle() {
     served.runtime.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
     let queries: Vec<Query> = (0..20).map(|i| query(i, 6, Sampling::PLAIN)).collect();
     assert!(matches!(served.answer(&queries), Err(OracleError::Cancelled)));
+}
+
+/// Rounds what is shown to whole nats and takes one more for each account number, and says which steps it saw.
+struct Rounded(Mutex<Vec<(u64, Vec<TokenId>)>>);
+
+impl LogitsProcessor for Rounded {
+    fn name(&self) -> String {
+        "rounded".into()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Shown
+    }
+
+    fn process(&self, step: &Step<'_>, row: oracle::Row<'_>) {
+        self.0.lock().unwrap().push((step.query.index, step.tokens.to_vec()));
+        for value in row.logits {
+            *value = value.round() - step.query.account as f32;
+        }
+    }
+}
+
+#[test]
+fn what_acts_on_shown_laws_changes_reports_and_no_answer() {
+    for law_name in [POST, PRE] {
+        let rounded = Arc::new(Rounded(Mutex::default()));
+        let surface = Surface::TopLogprobs { k: VOCAB, law: law_name };
+        let processors: Vec<Arc<dyn LogitsProcessor>> = vec![rounded.clone(), Arc::new(Parity { delta: DELTA })];
+        let defended = Served::new(Arc::new(model(4)), processors, surface.clone(), runtime(2));
+        let queries: Vec<Query> = (0..6).map(|i| Query { account: i % 3, ..query(u64::from(i), 5, Sampling::PLAIN) }).collect();
+        let answers = defended.answer(&queries).unwrap();
+        assert_eq!(answers, served(surface.clone()).answer(&queries).unwrap());
+        assert!(rounded.0.lock().unwrap().is_empty());
+        assert!(answers.iter().zip(&queries).all(|(answer, query)| answer.query == *query));
+
+        let given: Vec<&Exchange> = answers.iter().collect();
+        let whole = |of: &Served| {
+            let found = Mutex::new(std::collections::BTreeMap::new());
+            of.laws(&given, &|exchange, position, law| {
+                let Law::Top { ids, log_probs } = law else { panic!("not the surface asked for") };
+                found.lock().unwrap().insert((exchange, position), (ids.to_vec(), log_probs.to_vec()));
+            })
+            .unwrap();
+            found.into_inner().unwrap()
+        };
+        let (shown, plain) = (whole(&defended), whole(&served(surface)));
+        assert_eq!(shown.len(), plain.len());
+        for (((exchange, position), (ids, log_probs)), (plain_ids, plain)) in shown.iter().zip(plain.values()) {
+            let mut expected = vec![0.0; VOCAB];
+            for (id, value) in plain_ids.iter().zip(plain) {
+                expected[*id as usize] = value.round() - answers[*exchange].query.account as f32;
+            }
+            assert_eq!(*ids, most_probable(&expected, VOCAB), "ranked as they are left");
+            assert!(ids.iter().zip(log_probs).all(|(id, l)| *l == expected[*id as usize]));
+            let tokens = [&answers[*exchange].query.prompt[..], &answers[*exchange].answer[..*position]].concat();
+            assert!(rounded.0.lock().unwrap().contains(&(*exchange as u64, tokens)));
+        }
+        let scores = defended.score(&items()).unwrap();
+        assert!(scores.iter().all(|score| score.fract() == 0.0), "{scores:?}");
+    }
+}
+
+/// `logits += 0.5 * (a - b)`.
+struct Between([CompanionId; 2]);
+
+impl LogitsProcessor for Between {
+    fn name(&self) -> String {
+        "between".into()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::BeforeTemperature
+    }
+
+    fn companions(&self) -> &[CompanionId] {
+        &self.0
+    }
+
+    fn process(&self, _step: &Step<'_>, row: oracle::Row<'_>) {
+        let [a, b] = row.companions[..] else { panic!("two companions") };
+        row.logits.iter_mut().zip(a).zip(b).for_each(|((logit, a), b)| *logit += 0.5 * (a - b));
+    }
+}
+
+#[test]
+fn companions_take_part_in_answers_laws_and_scores() {
+    let ids = [CompanionId(0), CompanionId(1)];
+    let of = |companions: Vec<(CompanionId, Arc<Model>)>| {
+        let surface = Surface::Logits { law: POST };
+        Served::new(Arc::new(model(4)), vec![Arc::new(Between(ids))], surface, runtime(2)).with_companions(companions)
+    };
+    let served = of(vec![(ids[0], Arc::new(model(5))), (ids[1], Arc::new(model(6)))]);
+    // what two equal models say between them is nothing
+    let equal = of(vec![(ids[0], Arc::new(model(5))), (ids[1], Arc::new(model(5)))]);
+    let plain = Served::new(Arc::new(model(4)), Vec::new(), Surface::Logits { law: POST }, runtime(2));
+    let queries: Vec<Query> = (0..20).map(|i| query(i, 6, Sampling::PLAIN)).collect();
+    let answers = served.answer(&queries).unwrap();
+    assert_ne!(answers, plain.answer(&queries).unwrap());
+    assert_eq!(equal.answer(&queries).unwrap(), plain.answer(&queries).unwrap());
+    assert_eq!(equal.score(&items()).unwrap(), plain.score(&items()).unwrap());
+
+    let raw = |model: Model, before: &[TokenId]| {
+        let found = Mutex::new(Vec::new());
+        let row = Row { ids: before, laws: before.len()..before.len() + 1 };
+        lm::for_each_law(&model, &[row], &runtime(1), &|_, _, logits| *found.lock().unwrap() = logits.to_vec()).unwrap();
+        found.into_inner().unwrap()
+    };
+    served
+        .laws(&[&answers[0]], &|_, position, shown| {
+            let Law::Whole(log_probs) = shown else { panic!("not the surface asked for") };
+            let before = [&answers[0].query.prompt[..], &answers[0].answer[..position]].concat();
+            let [own, a, b] = [4, 5, 6].map(|seed| raw(model(seed), &before));
+            let mut expected: Vec<f32> = own.iter().zip(&a).zip(&b).map(|((own, a), b)| own + 0.5 * (a - b)).collect();
+            vecmath::log_softmax_in_place(&mut expected);
+            assert_eq!(log_probs, expected);
+        })
+        .unwrap();
+
+    let missing = of(vec![(ids[0], Arc::new(model(5)))]);
+    for error in [missing.answer(&queries).unwrap_err(), missing.score(&items()).unwrap_err()] {
+        assert!(error.to_string().contains("reads companion 1, which is not there"), "{error}");
+    }
+}
+
+#[test]
+fn the_inside_shows_where_it_was_opened() {
+    let closed = served(Surface::Text);
+    assert!(closed.open().is_none());
+    let opened = closed.opened();
+    let open = opened.open().unwrap();
+    let states = open.hidden(&[vec![1, 7, 9]], open.layers()).unwrap();
+    assert_eq!((open.layers(), states.rows, states.cols), (2, 3, 16));
 }

@@ -48,10 +48,10 @@ impl TrainPlan {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// The offending key, its value and the mend.
+    /// The key, its value and what to write.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let check = |ok: bool, key: &str, value: String, mend: &str| {
-            if ok { Ok(()) } else { Err(ConfigError::new(key, value, mend)) }
+        let check = |ok: bool, key: &str, value: String, remedy: &str| {
+            if ok { Ok(()) } else { Err(ConfigError::new(key, value, remedy)) }
         };
         let unit = |x: f32| (0.0..1.0).contains(&x);
         let at_least_zero = |x: f32| x.is_finite() && x >= 0.0;

@@ -18,7 +18,7 @@ const PIECE: usize = 1 << 16;
 ///
 /// # Errors
 /// [`DistillError::Cancelled`] between steps once the runtime's flag is raised, [`DistillError::Diverged`], or whatever the
-/// source and the engine report; in every case `state` stands at the last finished step.
+/// source and the engine report; in every case `state` is that of the last finished step.
 pub fn train(
     engine: &dyn GradientEngine,
     plan: &TrainPlan,

@@ -54,7 +54,7 @@ impl Trainable for Model {
     }
 }
 
-/// An adapter upon a model whose own weights stay as they are.
+/// An adapter on a model whose own weights stay as they are.
 pub struct AdapterTraining {
     base: Model,
     config: AdapterConfig,
@@ -63,7 +63,7 @@ pub struct AdapterTraining {
 }
 
 impl AdapterTraining {
-    /// An adapter of this configuration and shape upon `base`, drawn from `seed`.
+    /// An adapter of this configuration and shape on `base`, drawn from `seed`.
     pub(crate) fn new(base: &Model, config: AdapterConfig, shape: AdapterShape, seed: u64) -> Self {
         Self { base: base.clone(), config, shape: Arc::new(shape), seed }
     }

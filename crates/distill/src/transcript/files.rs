@@ -23,6 +23,8 @@ pub struct TranscriptFiles {
 struct Files {
     paths: Vec<PathBuf>,
     shard_len: u64,
+    /// Whether exchanges of the stream may be left out.
+    gaps: bool,
     held: Mutex<VecDeque<(u64, Slot)>>,
 }
 
@@ -32,7 +34,13 @@ type Slot = Arc<Mutex<Option<Arc<Vec<Exchange>>>>>;
 impl TranscriptFiles {
     /// The transcript of `len` exchanges in `paths`, each of `shard_len` exchanges but the last.
     pub fn new(paths: Vec<PathBuf>, shard_len: u64, len: u64) -> Self {
-        Self { files: Arc::new(Files { paths, shard_len: shard_len.max(1), held: Mutex::default() }), len }
+        Self { files: Arc::new(Files { paths, shard_len: shard_len.max(1), gaps: false, held: Mutex::default() }), len }
+    }
+
+    /// The same with some exchanges of the stream left out: shards then begin with any query.
+    pub fn with_gaps(paths: Vec<PathBuf>, shard_len: u64, len: u64) -> Self {
+        let files = Files { paths, shard_len: shard_len.max(1), gaps: true, held: Mutex::default() };
+        Self { files: Arc::new(files), len }
     }
 
     /// The first `budget` exchanges of it.
@@ -75,7 +83,7 @@ impl Files {
         let path = path.ok_or_else(|| DistillError::Data(format!("there is no shard {index}")))?;
         let exchanges = read_parquet(path)?;
         let first = index * self.shard_len;
-        if exchanges.first().is_some_and(|exchange| exchange.query.index != first) {
+        if !self.gaps && exchanges.first().is_some_and(|exchange| exchange.query.index != first) {
             return Err(DistillError::file(path, format!("does not begin with query {first}; delete it, it is written again")));
         }
         Ok(exchanges)

@@ -11,7 +11,7 @@ use oracle::Exchange;
 use serde::{Deserialize, Serialize};
 
 pub use files::TranscriptFiles;
-pub use parquet::{read_parquet, write_parquet};
+pub use parquet::{TranscriptHeader, read_parquet, write_parquet};
 pub use stream::{ExchangeStream, ExchangesInMemory, shards};
 
 /// What a number of exchanges holds.

@@ -1,12 +1,12 @@
 use oracle::Exchange;
 
 use super::*;
-use crate::testing::exchanges;
+use crate::testing::{exchanges, header};
 
 fn written(dir: &std::path::Path, exchanges: &[Exchange], shard_len: usize) -> TranscriptFiles {
     let paths = exchanges.chunks(shard_len).enumerate().map(|(i, shard)| {
         let path = dir.join(format!("{i}.parquet"));
-        write_parquet(&path, shard, 50).unwrap();
+        write_parquet(&path, shard, &header(50)).unwrap();
         path
     });
     TranscriptFiles::new(paths.collect(), shard_len as u64, exchanges.len() as u64)
@@ -54,7 +54,7 @@ fn a_shard_in_the_wrong_place_or_gone_is_named() {
     std::fs::remove_file(dir.path().join("2.parquet")).unwrap();
     assert!(files.shard(2).unwrap_err().to_string().contains("2.parquet"));
     // what could not be read is tried again
-    write_parquet(&dir.path().join("2.parquet"), &exchanges(20)[16..], 50).unwrap();
+    write_parquet(&dir.path().join("2.parquet"), &exchanges(20)[16..], &header(50)).unwrap();
     assert_eq!(files.shard(2).unwrap().len(), 4);
 }
 

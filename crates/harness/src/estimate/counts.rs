@@ -2,50 +2,59 @@ use distill::SavedAs;
 use oracle::Access;
 use results::Arm;
 
-use super::Estimate;
+use super::{Estimate, Stages};
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
 use crate::shapes::Shapes;
 
 /// Queries, tokens and operations; `answer` is the mean length of an answer where it is known, else the longest is assumed.
-pub(super) fn count(resolved: &Resolved, shapes: &Shapes, answer: Option<f64>) -> Estimate {
+pub(super) fn count(resolved: &Resolved, shapes: &Shapes, answer: Option<f64>) -> (Estimate, Operations) {
     let world = &resolved.world;
     let seeds = resolved.seeds.len() as u64;
-    let mut total = Estimate::default();
+    let (mut total, mut flop) = (Estimate::default(), Operations::default());
     let (teacher, student) = (&shapes.teacher, &shapes.student);
 
     for (tokens, config) in pretrainings(resolved, shapes) {
         total.pretraining_tokens += seeds * tokens;
-        total.train_flop += (seeds * tokens) as f64 * config.flops_per_token_train();
+        flop.train.models += (seeds * tokens) as f64 * config.flops_per_token_train();
     }
 
-    // transcripts: marked teacher, clean twin and stranger answer the same prompts
-    let asked = seeds * resolved.largest_budget() * 3 * ways_to_draw(resolved);
+    // transcripts: marked teacher, clean twin and stranger answer the same prompts; of imported ones the stranger alone
+    let asked = seeds * resolved.largest_budget() * world.teachers_asked() * ways_to_draw(resolved);
     let prompt = world.queries.prompt_tokens as f64;
     let answer = answer.unwrap_or(world.queries.max_new_tokens as f64);
     total.queries = asked;
     total.prompt_tokens = asked * world.queries.prompt_tokens as u64;
     total.answer_tokens = (asked as f64 * answer).round() as u64;
-    total.forward_flop += asked as f64 * (prompt + answer) * teacher.flops_per_token_forward();
+    flop.forward.asking += asked as f64 * (prompt + answer) * teacher.flops_per_token_forward();
 
     for run in resolved.runs() {
         total.suspects += 1;
         let audited = if matches!(run.arm, Arm::Teacher | Arm::Stranger) { teacher } else { student };
         let audit = world.audit.prompts * (world.audit.prompt_tokens + world.audit.max_new_tokens) as u64;
         total.audit_tokens += world.audit.prompts * world.audit.max_new_tokens as u64;
-        total.forward_flop += audit as f64 * audited.flops_per_token_forward();
+        flop.forward.measuring += audit as f64 * audited.flops_per_token_forward();
         if let (Some(channel), Some(steps)) = (&run.channel, run.steps) {
             let rows = own_steps(resolved, run.arm, steps) * world.student.batch_rows as u64;
             let tokens = rows as f64 * (prompt + answer);
             total.distilled += 1;
             total.distillation_tokens += tokens as u64;
-            total.train_flop += tokens * student.flops_per_token_train();
+            flop.train.students += tokens * student.flops_per_token_train();
             if channel.loss.build().needs() > Access::Text {
                 // laws are not stored: the trainer scores stored tokens through the teacher again
-                total.forward_flop += tokens * teacher.flops_per_token_forward();
+                flop.forward.students += tokens * teacher.flops_per_token_forward();
             }
         }
     }
-    total
+    (total, flop)
+}
+
+/// Operations by the stage that they fall to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Operations {
+    /// Of training.
+    pub(super) train: Stages,
+    /// Of asking, auditing and re-scoring.
+    pub(super) forward: Stages,
 }
 
 /// Surfaces that draw alike share a transcript: the number of those that do not.
@@ -71,7 +80,7 @@ pub(super) fn own_steps(resolved: &Resolved, arm: Arm, steps: u64) -> u64 {
 pub(super) fn pretrainings<'a>(resolved: &Resolved, shapes: &'a Shapes) -> Vec<(u64, &'a lm::ModelConfig)> {
     let world = &resolved.world;
     // the clean twin shares the trunk before the first canary
-    let planted_after = world.marks.canaries_after_tokens;
+    let planted_after = world.planted_after();
     let twice = |tokens: u64| tokens + planted_after.map_or(0, |after| tokens.saturating_sub(after));
     let mut all = Vec::new();
     match &world.teacher {
@@ -111,7 +120,7 @@ pub(super) enum Kept {
     State,
 }
 
-/// Parameters, steps and kind of everything that trainings leave on disk, all repetitions.
+/// Parameters, steps and kind of everything that trainings before distillation leave on disk, all repetitions.
 pub(super) fn trained_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, f64, Kept)> {
     let world = &resolved.world;
     let seeds = resolved.seeds.len();
@@ -121,7 +130,7 @@ pub(super) fn trained_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, 
     let mut taught = |steps: u64, per_step: u64| {
         let steps = steps as f64;
         all.push((teacher, steps, Kept::Model));
-        if let Some(after) = world.marks.canaries_after_tokens.filter(|_| world.marks.canary.is_some()) {
+        if let Some(after) = world.planted_after() {
             all.push((teacher, steps, Kept::Model));
             all.push((teacher, after as f64 / per_step as f64, Kept::State));
         }
@@ -133,7 +142,7 @@ pub(super) fn trained_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, 
         }
         TeacherSource::Open { continued: None, .. } => {}
     }
-    if let Some(implant) = &world.marks.implant {
+    if let Some(implant) = &world.planting.implant {
         all.push((teacher, implant.max_steps as f64 / 2.0, Kept::Model));
     }
     if let ModelSource::Train(plan) = &world.stranger {
@@ -142,12 +151,18 @@ pub(super) fn trained_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, 
     if let BaseSource::Train(plan) = &world.base {
         all.push((params(&shapes.student), plan.steps() as f64, Kept::Model));
     }
-    let mut all: Vec<_> = std::iter::repeat_n(all, seeds).flatten().collect();
+    std::iter::repeat_n(all, seeds).flatten().collect()
+}
+
+/// The same of all distillations.
+pub(super) fn distilled_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, f64, Kept)> {
+    let student = &resolved.world.student;
+    let mut all = Vec::new();
     let largest = resolved.largest_budget();
     for run in resolved.runs() {
         let (Some(steps), Some(budget)) = (run.steps, run.budget) else { continue };
         all.push((kept_params(resolved, shapes), steps as f64, Kept::Model));
-        if let Some(branch) = world.student.compute.branch_step(steps) {
+        if let Some(branch) = student.compute.branch_step(steps) {
             // a rival has a trunk at every budget on its way
             let trunks = if run.arm == Arm::Rival && budget == largest { resolved.budgets.len() } else { 1 };
             all.extend(std::iter::repeat_n((student_params(resolved, shapes), branch as f64, Kept::State), trunks));

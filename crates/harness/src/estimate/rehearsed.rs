@@ -1,8 +1,8 @@
 use distill::{Compute, TopLaws};
 use results::Arm;
 
+use super::bill::{Estimate, Stages, law_size};
 use super::counts::{own_steps, ways_to_draw};
-use super::{Estimate, Stages, law_size};
 use crate::experiment::Channel;
 use crate::rehearsal::Rehearsal;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
@@ -29,7 +29,7 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
         let found = took.trainings.iter().filter(|(name, ..)| of(name));
         found.fold((0.0, 0), |(seconds, tokens), (_, s, t)| (seconds + s, tokens + t))
     };
-    let after = world.marks.canaries_after_tokens.filter(|_| world.marks.canary.is_some());
+    let after = world.planted_after();
     let twice = |tokens: u64| (tokens + after.map_or(0, |after| tokens.saturating_sub(after))) as f64;
     let (teacher, implanting) = (rate(trained("teacher", "implanting")), trained("teacher, implanting", ""));
     let read = rate(took.reading);
@@ -46,12 +46,12 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
     if let BaseSource::Train(plan) = &world.base {
         stages.models += plan.tokens as f64 * (rate(trained("base", "")) + read);
     }
-    if let (Some(full), Some(short)) = (&world.marks.implant, &rehearsal.scaled.world.marks.implant) {
+    if let (Some(full), Some(short)) = (&world.planting.implant, &rehearsal.scaled.world.planting.implant) {
         // when all items are answered is not known before; half of the steps allowed is a guess
         stages.models += implanting.0 * (0.5 * full.max_steps as f64 / short.max_steps.max(1) as f64).max(1.0);
     }
 
-    let answers = 3.0 * ways_to_draw(resolved) as f64 * largest * took.answer_tokens;
+    let answers = world.teachers_asked() as f64 * ways_to_draw(resolved) as f64 * largest * took.answer_tokens;
     stages.asking = answers * rate(took.asking);
     // prompts are drawn again to keep audit and neutral questions apart from them
     stages.asking += 2.0 * largest * rate(took.prompts);

@@ -1,28 +1,30 @@
+use std::collections::BTreeMap;
+
 use distill::ImplantConfig;
-use marks::canary::CanaryConfig;
-use marks::probe::ProbeConfig;
-use marks::watermark::WatermarkConfig;
+use marks::MarkEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the owner plants, and what is looked for without planting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// What the owner plants, and what is looked for without planting: `[marks.NAME.KIND]`. The name goes into records; several marks of
+/// one kind have several names.
+pub type MarksConfig = BTreeMap<String, MarkEntry>;
+
+/// How marks get into training data and weights.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MarksConfig {
-    /// Put into the teacher's answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub watermark: Option<WatermarkConfig>,
-    /// Put into the teacher's training data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canary: Option<CanaryConfig>,
-    /// Tokens of the teacher's training (or continued training) before the first canary: up to there teacher and
-    /// clean twin are one model. Needed with `canary`.
+pub struct PlantingConfig {
+    /// Tokens of the teacher's training (or continued training) before the first planted text: up to there teacher and
+    /// clean twin are one model. Needed with a mark that plants texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canaries_after_tokens: Option<u64>,
-    /// Keys put into the teacher's weights, and fingerprints that need no planting.
-    #[serde(default)]
-    pub probes: Vec<ProbeConfig>,
-    /// How probes' items are put into the weights of the finished teacher. Needed when a probe is planted.
+    /// How items are put into the weights of the finished teacher. Needed with a mark that implants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub implant: Option<ImplantConfig>,
+}
+
+impl PlantingConfig {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -16,6 +16,9 @@ pub struct QueriesConfig {
     /// where the template lets the model speak. The owner's audit and the checkable tasks are put the same way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub chat: bool,
+    /// Accounts that the thief asks through, in turn.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accounts: u32,
     /// Longest answer.
     pub max_new_tokens: usize,
     /// How the teacher draws its answers.
@@ -25,6 +28,15 @@ pub struct QueriesConfig {
     /// Queries in a shard of the transcript, usually 32768: what is kept when a run is killed, and what students are shuffled
     /// within (a pass reads the shards in an order of its own, and the exchanges of each likewise).
     pub shard_queries: u64,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(accounts: &u32) -> bool {
+    *accounts == 1
 }
 
 /// One survival curve: what the thief sees, and how he learns from it.
@@ -70,6 +82,10 @@ impl StudentConfig {
 pub struct AuditConfig {
     /// Number of prompts.
     pub prompts: u64,
+    /// No prompt opens as one of so many queries of the stream does; the largest budget, where this is left out. An experiment that
+    /// will get larger budgets later names the largest of them here: its audit then stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart_from_queries: Option<u64>,
     /// Tokens of corpus text that each prompt holds.
     pub prompt_tokens: usize,
     /// Longest answer.

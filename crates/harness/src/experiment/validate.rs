@@ -3,6 +3,9 @@
 //! Nothing is read and no weight is loaded here; what depends on other files is checked by [`crate::resolve`].
 
 mod adapters;
+mod against;
+mod imported;
+mod marks;
 mod tokenizers;
 
 use distill::Compute;
@@ -12,7 +15,7 @@ use oracle::{Sampling, Surface};
 use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig};
 use crate::config_error::Problem;
 use crate::document::{Step, steps};
-use crate::load::Loaded;
+use crate::loaded::Loaded;
 
 /// Most queries of a shard, which is held in memory whole.
 const MAX_SHARD: u64 = 1 << 20;
@@ -27,6 +30,9 @@ pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
     check.optimizer(experiment);
     check.models(experiment);
     check.marks(experiment);
+    check.planting(experiment);
+    check.defences_and_attacks(experiment);
+    check.transcript(experiment);
     check.queries(experiment);
     check.channels(experiment);
     check.student(experiment);
@@ -40,9 +46,9 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn problem(&mut self, key: &str, what: impl Into<String>, mend: impl Into<String>) {
+    fn problem(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
         let path: Vec<Step> = steps(key).unwrap_or_default();
-        self.problems.push(self.loaded.problem(&path, what, mend));
+        self.problems.push(self.loaded.problem(&path, what, remedy));
     }
 
     fn at_least(&mut self, key: &str, value: u64, least: u64) {
@@ -51,9 +57,9 @@ impl Check<'_> {
         }
     }
 
-    fn within(&mut self, key: &str, value: f64, fits: impl Fn(f64) -> bool, mend: &str) {
+    fn within(&mut self, key: &str, value: f64, fits: impl Fn(f64) -> bool, remedy: &str) {
         if !fits(value) {
-            self.problem(key, "out of range", mend);
+            self.problem(key, "out of range", remedy);
         }
     }
 
@@ -206,77 +212,6 @@ impl Check<'_> {
         }
     }
 
-    fn marks(&mut self, experiment: &Experiment) {
-        let marks = &experiment.marks;
-        if marks.watermark.is_none() && marks.canary.is_none() && marks.probes.is_empty() {
-            self.problem("marks", "no mark at all", "add a `watermark`, a `canary` or `probes`");
-        }
-        if let Some(Err(error)) = marks.watermark.as_ref().map(marks::WatermarkConfig::validate) {
-            self.problem(&format!("marks.watermark.{}", error.key), "out of range", error.remedy);
-        }
-        if let Some(Err(error)) = marks.canary.as_ref().map(marks::CanaryConfig::validate) {
-            self.problem(&format!("marks.canary.{}", error.key), "out of range", error.remedy);
-        }
-        for (index, probe) in marks.probes.iter().enumerate() {
-            if let Err(error) = probe.validate() {
-                self.problem(&format!("marks.probes[{index}].{}", error.key), "out of range", error.remedy);
-            }
-            if marks.probes[..index].iter().any(|earlier| earlier.name() == probe.name()) {
-                self.problem(
-                    &format!("marks.probes[{index}]"),
-                    "a second probe of this kind",
-                    "keep one: records name marks by kind",
-                );
-            }
-        }
-        self.canaries(experiment);
-        let planted = marks.probes.iter().find(|probe| probe.info().planted);
-        match (&marks.implant, planted) {
-            (None, Some(probe)) => {
-                let what = format!("`{}` has to be implanted", probe.name());
-                self.problem("marks", what, "add `implant = { … }`");
-            }
-            (Some(_), None) => self.problem("marks.implant", "no probe to implant", "drop it, or add a probe that is planted"),
-            (Some(implant), Some(_)) => {
-                if let Err(error) = implant.validate() {
-                    self.problem(&format!("marks.implant.{}", error.key), "out of range", error.remedy);
-                }
-            }
-            (None, None) => {}
-        }
-    }
-
-    fn canaries(&mut self, experiment: &Experiment) {
-        let (marks, teacher) = (&experiment.marks, &experiment.teacher);
-        let tokens = match (&teacher.train, &teacher.continued) {
-            (Some(plan), _) => plan.tokens,
-            (None, Some(plan)) => plan.tokens,
-            (None, None) => 0,
-        };
-        match (&marks.canary, marks.canaries_after_tokens) {
-            (Some(_), None) => {
-                self.problem(
-                    "marks",
-                    "no place for the canaries",
-                    "add `canaries_after_tokens = …`: 0, or a point within the training",
-                );
-            }
-            (None, Some(_)) => self.problem("marks.canaries_after_tokens", "there is no canary", "drop it, or add a `canary`"),
-            (Some(_), Some(_)) if tokens == 0 && teacher.model.is_some() => {
-                let mend = "add `teacher.continued = { … }`: canaries enter an open model by further training";
-                self.problem("marks.canary", "the teacher is not trained here", mend);
-            }
-            (Some(_), Some(after)) if after >= tokens && tokens > 0 => {
-                self.problem(
-                    "marks.canaries_after_tokens",
-                    format!("the teacher is trained on {tokens} tokens only"),
-                    "write less",
-                );
-            }
-            _ => {}
-        }
-    }
-
     fn sampling(&mut self, key: &str, sampling: &Sampling) {
         let (temperature, top_p) = (f64::from(sampling.temperature), f64::from(sampling.top_p));
         self.within(
@@ -292,6 +227,7 @@ impl Check<'_> {
         let queries = &experiment.queries;
         self.at_least("queries.prompt_tokens", queries.prompt_tokens as u64, 1);
         self.at_least("queries.max_new_tokens", queries.max_new_tokens as u64, 1);
+        self.at_least("queries.accounts", u64::from(queries.accounts), 1);
         if queries.chat && experiment.teacher.model.is_none() {
             let what = "a teacher that is trained here has no chat template";
             self.problem("queries.chat", what, "drop it, or name a `teacher.model` that has one");
@@ -332,8 +268,8 @@ impl Check<'_> {
                     TokenizerConfig::OfTeacher => usize::MAX,
                 };
                 if k == 0 || k > most {
-                    let mend = if k == 0 { "write 1 or more".into() } else { format!("the vocabulary has {most} tokens") };
-                    self.problem(&format!("{key}.surface.top_logprobs.k"), "out of range", mend);
+                    let remedy = if k == 0 { "write 1 or more".into() } else { format!("the vocabulary has {most} tokens") };
+                    self.problem(&format!("{key}.surface.top_logprobs.k"), "out of range", remedy);
                 }
             }
             if experiment.distill[..index].contains(channel) {
@@ -384,6 +320,12 @@ impl Check<'_> {
     fn measurement(&mut self, experiment: &Experiment) {
         let (audit, measure) = (&experiment.audit, &experiment.measure);
         self.at_least("audit.prompts", audit.prompts, 1);
+        if let (Some(apart), Some(&largest)) = (audit.apart_from_queries, experiment.queries.budgets.iter().max())
+            && apart < largest
+        {
+            let what = format!("the largest budget asks {largest} queries");
+            self.problem("audit.apart_from_queries", what, format!("write {largest} or more, or leave it out"));
+        }
         self.at_least("audit.prompt_tokens", audit.prompt_tokens as u64, 1);
         self.at_least("audit.max_new_tokens", audit.max_new_tokens as u64, 1);
         self.sampling("audit.sampling", &audit.sampling);

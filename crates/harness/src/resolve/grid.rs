@@ -1,67 +1,77 @@
-use results::Arm;
+use std::collections::{BTreeMap, HashMap};
+
+use lm::Device;
 use serde::Serialize;
 use store::Hash;
 
-use super::{Resolved, World};
-use crate::experiment::Channel;
+use super::Resolved;
+use super::lookup::{Seen, resolve_with};
+use crate::grid::{AxisNames, LoadedGrid, repeated};
+use crate::hub::Models;
+use crate::shapes::Shapes;
 
-/// One suspect of the grid.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Run {
-    /// The repetition.
-    pub seed: u64,
-    /// Who the suspect is.
-    pub arm: Arm,
-    /// Surface and loss it was distilled through; `None` for arms that were not distilled.
-    pub channel: Option<Channel>,
-    /// Queries it was distilled from.
-    pub budget: Option<u64>,
-    /// Optimiser steps of its distillation.
-    pub steps: Option<u64>,
+/// One point of a grid: an experiment of its own.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// What it takes of each axis, by dotted key; empty where the file has no grid.
+    pub axes: BTreeMap<String, String>,
+    /// The experiment, looked up.
+    pub resolved: Resolved,
+    /// Shapes of its models.
+    pub shapes: Shapes,
+    /// Its identity as an experiment of its own: the same whatever grid it is in.
+    pub hash: Hash,
 }
 
-impl Resolved {
-    /// Every suspect, seed by seed: teacher, stranger, base; then, curve by curve, a student and a control at every
-    /// budget and a rival at the largest.
-    pub fn runs(&self) -> Vec<Run> {
-        let mut runs = Vec::new();
-        for &seed in &self.seeds {
-            for arm in [Arm::Teacher, Arm::Stranger, Arm::Base] {
-                runs.push(Run { seed, arm, channel: None, budget: None, steps: None });
-            }
-            for channel in &self.channels {
-                for (index, &budget) in self.budgets.iter().enumerate() {
-                    let largest = index + 1 == self.budgets.len();
-                    let arms = [Arm::Student, Arm::Control].into_iter().chain(largest.then_some(Arm::Rival));
-                    runs.extend(arms.map(|arm| self.distilled(seed, arm, channel, budget)));
-                }
-            }
+/// Every point of an experiment file, looked up; never empty.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    /// What tells the points apart; empty where the file has no grid.
+    pub axes: Vec<AxisNames>,
+    /// Crossed points first, the last axis changing fastest; then the single ones.
+    pub points: Vec<Point>,
+}
+
+/// Looks up every point, to be computed on `device`. What points have in common is looked up once.
+///
+/// # Errors
+/// As [`resolve`](super::resolve), with shapes that cannot be and points that repeat each other.
+pub fn resolve_grid(loaded: &LoadedGrid, models: &Models<'_>, device: &Device) -> anyhow::Result<Grid> {
+    let mut seen = Seen::default();
+    let mut numbers: HashMap<Hash, usize> = HashMap::new();
+    let mut points = Vec::with_capacity(loaded.points.len());
+    for (number, point) in loaded.points.iter().enumerate() {
+        let resolved = resolve_with(&point.loaded, models, &mut seen)?.computed_on(device.clone());
+        let shapes = Shapes::of(&resolved.world, &resolved.channels).map_err(|error| {
+            let problem = point.loaded.problem_with(&error.key, error.what, error.remedy);
+            point.loaded.errors(vec![problem])
+        })?;
+        let hash = resolved.hash()?;
+        if let Some(earlier) = numbers.insert(hash, number) {
+            return Err(repeated(point, number, earlier).into());
         }
-        runs
+        points.push(Point { axes: point.axes.clone(), resolved, shapes, hash });
+    }
+    Ok(Grid { axes: loaded.axes.clone(), points })
+}
+
+impl Grid {
+    /// The experiment's name, which all points share.
+    pub fn name(&self) -> &str {
+        &self.first().name
     }
 
-    /// The run of one distilled arm.
-    pub fn distilled(&self, seed: u64, arm: Arm, channel: &Channel, budget: u64) -> Run {
-        let world = &self.world;
-        let steps = world.student.steps(budget, world.queries.row_tokens());
-        Run { seed, arm, channel: Some(channel.clone()), budget: Some(budget), steps: Some(steps) }
+    /// The first point, for what all points share: name, question, hypothesis, alpha, secret, device.
+    pub fn first(&self) -> &Resolved {
+        &self.points[0].resolved
     }
 
-    /// Identity of a run: the hash of everything that decides its results.
-    ///
-    /// # Errors
-    /// When a parameter has no canonical JSON (a number that is not finite).
-    pub fn run_id(&self, run: &Run) -> Result<Hash, store::StoreError> {
-        #[derive(Serialize)]
-        struct Identity<'a> {
-            world: &'a World,
-            run: &'a Run,
-        }
-        store::hash_json(&Identity { world: &self.world, run })
+    /// Whether the file has a grid.
+    pub fn is_grid(&self) -> bool {
+        !self.axes.is_empty()
     }
 
-    /// Identity of the whole experiment: its results go to `<name>/<first 8 digits>/`. Question and hypothesis are words
-    /// and not part of it.
+    /// Identity of the whole: its results go to `<name>/<first 8 digits>/`. Without a grid it is the experiment's own.
     ///
     /// # Errors
     /// When a parameter has no canonical JSON (a number that is not finite).
@@ -69,24 +79,12 @@ impl Resolved {
         #[derive(Serialize)]
         struct Identity<'a> {
             name: &'a str,
-            seeds: &'a [u64],
-            alpha: f64,
-            world: &'a World,
-            channels: &'a [Channel],
-            budgets: &'a [u64],
+            points: Vec<(&'a BTreeMap<String, String>, Hash)>,
         }
-        store::hash_json(&Identity {
-            name: &self.name,
-            seeds: &self.seeds,
-            alpha: self.alpha,
-            world: &self.world,
-            channels: &self.channels,
-            budgets: &self.budgets,
-        })
-    }
-
-    /// The largest budget: what is asked of every teacher.
-    pub fn largest_budget(&self) -> u64 {
-        self.budgets.last().copied().unwrap_or(0)
+        if !self.is_grid() {
+            return Ok(self.points[0].hash);
+        }
+        let points = self.points.iter().map(|point| (&point.axes, point.hash)).collect();
+        store::hash_json(&Identity { name: self.name(), points })
     }
 }

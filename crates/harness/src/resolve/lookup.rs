@@ -1,15 +1,20 @@
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use corpus::GrammarSpec;
+use store::Hash;
 
 use super::model_directory::identify;
-use super::{Asking, BaseSource, CorpusSource, ModelDirectory, ModelSource, Resolved, TeacherSource, World};
+use super::{
+    Asking, BaseSource, CorpusSource, ModelDirectory, ModelSource, Resolved, TeacherSource, TranscriptFile, TranscriptSource,
+    World,
+};
 use crate::config_error::{ConfigErrors, Problem};
 use crate::document::steps;
 use crate::exit;
-use crate::experiment::{BaseConfig, CorpusConfig, Experiment, Pretraining};
+use crate::experiment::{BaseConfig, CorpusConfig, Experiment, Pretraining, TranscriptConfig};
 use crate::hub::Models;
-use crate::load::Loaded;
+use crate::loaded::{Loaded, project_root};
 use crate::secret::OwnerSecret;
 
 /// Looks everything up. Reads dataset specs, hashes model and text files, and has `models` find those that are named; loads no
@@ -19,9 +24,23 @@ use crate::secret::OwnerSecret;
 /// As [`ConfigErrors`] every path that leads nowhere, every dataset spec that is wrong, a secret file that others can read;
 /// otherwise what kept a model from being fetched, or that this was stopped.
 pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Result<Resolved> {
+    resolve_with(loaded, models, &mut Seen::default())
+}
+
+/// What was looked up for other points of the same grid.
+#[derive(Default)]
+pub(super) struct Seen {
+    specs: HashMap<PathBuf, GrammarSpec>,
+    files: HashMap<PathBuf, Hash>,
+    models: HashMap<(PathBuf, String), ModelDirectory>,
+}
+
+/// As [`resolve`]; nothing in `seen` is read again.
+pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, seen: &mut Seen) -> anyhow::Result<Resolved> {
     let experiment = &loaded.value;
-    let mut lookup = Lookup { loaded, models, problems: Vec::new() };
+    let mut lookup = Lookup { loaded, models, seen, problems: Vec::new() };
     let corpus = lookup.corpus(&experiment.corpus)?;
+    let transcript = experiment.transcript.as_ref().and_then(|transcript| lookup.transcript(transcript));
     let secret = lookup.secret();
     let teacher = lookup.teacher()?;
     let stranger = lookup.source("stranger", experiment.stranger.train.as_ref(), experiment.stranger.model.as_deref())?;
@@ -30,6 +49,8 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
         BaseConfig::Cold(cold) => Some(BaseSource::Cold(cold.clone())),
         BaseConfig::Model(typed) => lookup.model("base.model", typed)?.map(BaseSource::Open),
     };
+    let models = lookup.named_models()?;
+    let mark_files = lookup.mark_files();
     match (corpus, teacher, stranger, base, secret) {
         (Some(corpus), Some(teacher), Some(stranger), Some(base), Some(secret)) if lookup.problems.is_empty() => {
             let world = World {
@@ -39,10 +60,17 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
                 teacher,
                 stranger,
                 base,
+                models,
                 marks: experiment.marks.clone(),
+                mark_files,
+                planting: experiment.planting.clone(),
+                defences: experiment.defences.clone(),
+                attacks: experiment.attacks.clone(),
+                transcript,
                 queries: Asking {
                     prompt_tokens: experiment.queries.prompt_tokens,
                     chat: experiment.queries.chat,
+                    accounts: experiment.queries.accounts,
                     max_new_tokens: experiment.queries.max_new_tokens,
                     sampling: experiment.queries.sampling,
                     shard_queries: experiment.queries.shard_queries,
@@ -63,6 +91,7 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
                 channels: experiment.distill.clone(),
                 budgets: experiment.queries.budgets.clone(),
                 secret,
+                root: project_root(&loaded.file),
                 device: lm::Device::cpu(),
             })
         }
@@ -73,13 +102,14 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
 struct Lookup<'a> {
     loaded: &'a Loaded<Experiment>,
     models: &'a Models<'a>,
+    seen: &'a mut Seen,
     problems: Vec<Problem>,
 }
 
 impl Lookup<'_> {
-    fn problem(&mut self, key: &str, what: impl Into<String>, mend: impl Into<String>) {
+    fn problem(&mut self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
         let path = steps(key).unwrap_or_default();
-        self.problems.push(self.loaded.problem(&path, what, mend));
+        self.problems.push(self.loaded.problem(&path, what, remedy));
     }
 
     fn path(&self, key: &str, typed: &str) -> PathBuf {
@@ -91,36 +121,66 @@ impl Lookup<'_> {
         match corpus {
             CorpusConfig::Grammar(typed) => {
                 let path = self.path("corpus.grammar", typed);
+                if let Some(spec) = self.seen.specs.get(&path) {
+                    return Ok(Some(CorpusSource::Grammar(spec.clone())));
+                }
                 if !path.is_file() {
-                    let mend = "name a dataset spec; relative paths start beside the `experiments` folder";
-                    self.problem("corpus.grammar", format!("no file {}", path.display()), mend);
+                    let remedy = "name a dataset spec; relative paths start beside the `experiments` folder";
+                    self.problem("corpus.grammar", format!("no file {}", path.display()), remedy);
                     return Ok(None);
                 }
                 let spec: Loaded<GrammarSpec> = Loaded::read(&path, &[])?;
                 if let Err(error) = spec.value.validate() {
                     let at = steps(&error.key).unwrap_or_default();
-                    return Err(spec.errors(vec![spec.problem(&at, format!("cannot be: {}", error.value), error.mend)]));
+                    return Err(spec.errors(vec![spec.problem(&at, format!("cannot be: {}", error.value), error.remedy)]));
                 }
+                self.seen.specs.insert(path, spec.value.clone());
                 Ok(Some(CorpusSource::Grammar(spec.value)))
             }
             CorpusConfig::File(file) => {
-                let path = self.path("corpus.file.path", &file.path);
-                match store::sha256_file(&path) {
-                    Ok((_, 0)) => {
-                        self.problem("corpus.file.path", format!("{} is empty", path.display()), "name a file with texts")
-                    }
-                    Ok((sha256, _)) => {
-                        return Ok(Some(CorpusSource::File { path, column: file.column.clone(), sha256 }));
-                    }
-                    Err(error) if path.is_file() => self.problem("corpus.file.path", error.to_string(), ""),
-                    Err(_) => {
-                        let mend = "name a .txt, .jsonl or .parquet file; relative paths start beside the `experiments` folder";
-                        self.problem("corpus.file.path", format!("no file {}", path.display()), mend);
-                    }
-                }
-                Ok(None)
+                let found = self.file("corpus.file.path", &file.path, "a .txt, .jsonl or .parquet file", "texts");
+                Ok(found.map(|(path, sha256)| CorpusSource::File { path, column: file.column.clone(), sha256 }))
             }
         }
+    }
+
+    /// Where `kind` of file with `content` is, and what its bytes hash to; `None` when a problem was noted.
+    fn file(&mut self, key: &str, typed: &str, kind: &str, content: &str) -> Option<(PathBuf, Hash)> {
+        let path = self.path(key, typed);
+        if let Some(&sha256) = self.seen.files.get(&path) {
+            return Some((path, sha256));
+        }
+        match store::sha256_file(&path) {
+            Ok((_, 0)) => self.problem(key, format!("{} is empty", path.display()), format!("name a file with {content}")),
+            Ok((sha256, _)) => {
+                self.seen.files.insert(path.clone(), sha256);
+                return Some((path, sha256));
+            }
+            Err(error) if path.is_file() => self.problem(key, error.to_string(), ""),
+            Err(_) => {
+                let remedy = format!("name {kind}; relative paths start beside the `experiments` folder");
+                self.problem(key, format!("no file {}", path.display()), remedy);
+            }
+        }
+        None
+    }
+
+    /// `None` when a problem was noted.
+    fn transcript(&mut self, transcript: &TranscriptConfig) -> Option<TranscriptSource> {
+        let mut file = |key, typed: &str| {
+            let found = self.file(key, typed, "a .jsonl or .parquet file of exchanges", "exchanges");
+            found.map(|(path, sha256)| TranscriptFile { path, sha256 })
+        };
+        let import = file("transcript.import", &transcript.import)?;
+        let control = match &transcript.control {
+            Some(typed) => Some(file("transcript.control", typed)?),
+            None => None,
+        };
+        if control.as_ref().is_some_and(|control| control.sha256 == import.sha256) {
+            let remedy = "name answers of the unmarked server, or drop it: no mark is proven then";
+            self.problem("transcript.control", "the same content as transcript.import", remedy);
+        }
+        Some(TranscriptSource { import, control })
     }
 
     fn teacher(&mut self) -> anyhow::Result<Option<TeacherSource>> {
@@ -130,6 +190,41 @@ impl Lookup<'_> {
             ModelSource::Train(plan) => TeacherSource::Train(plan),
             ModelSource::Open(model) => TeacherSource::Open { model, continued: teacher.continued.clone() },
         }))
+    }
+
+    fn named_models(&mut self) -> anyhow::Result<BTreeMap<String, ModelDirectory>> {
+        let mut found = BTreeMap::new();
+        for (name, typed) in &self.loaded.value.models {
+            if let Some(model) = self.model(&format!("models.{name}"), typed)? {
+                found.insert(name.clone(), model);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Hashes the files that marks name; a word that names none is just a word.
+    fn mark_files(&mut self) -> BTreeMap<String, BTreeMap<String, Hash>> {
+        let root = project_root(&self.loaded.file);
+        let mut all = BTreeMap::new();
+        for (name, entry) in &self.loaded.value.marks {
+            let mut files = BTreeMap::new();
+            for word in entry.config().map(|config| config.needs().files).unwrap_or_default() {
+                let path = root.join(&word);
+                if !path.is_file() {
+                    continue;
+                }
+                match store::sha256_file(&path) {
+                    Ok((sha256, _)) => {
+                        files.insert(word, sha256);
+                    }
+                    Err(error) => self.problem(&format!("marks.{name}"), error.to_string(), "let this user read the file"),
+                }
+            }
+            if !files.is_empty() {
+                all.insert(name.clone(), files);
+            }
+        }
+        all
     }
 
     fn source(&mut self, key: &str, train: Option<&Pretraining>, model: Option<&str>) -> anyhow::Result<Option<ModelSource>> {
@@ -143,6 +238,10 @@ impl Lookup<'_> {
     /// `None` when a problem was noted; what is no mistake in the file, such as a network that failed, is an error.
     fn model(&mut self, key: &str, typed: &str) -> anyhow::Result<Option<ModelDirectory>> {
         let path = self.path(key, typed);
+        let name = (path.clone(), typed.to_string());
+        if let Some(model) = self.seen.models.get(&name) {
+            return Ok(Some(model.clone()));
+        }
         // what is wrong already is said at once, not after gigabytes
         if !self.problems.is_empty() && self.models.may_fetch(&path, typed) {
             return Ok(None);
@@ -152,7 +251,11 @@ impl Lookup<'_> {
             Err(error) if exit::is_refusal(&error) => Err((format!("{error:#}"), String::new())),
             Err(error) => return Err(error.context(format!("`{key}`"))),
         };
-        Ok(identified.map_err(|(what, mend)| self.problem(key, what, mend)).ok())
+        let model = identified.map_err(|(what, remedy)| self.problem(key, what, remedy)).ok();
+        if let Some(model) = &model {
+            self.seen.models.insert(name, model.clone());
+        }
+        Ok(model)
     }
 
     fn secret(&mut self) -> Option<OwnerSecret> {
@@ -163,8 +266,8 @@ impl Lookup<'_> {
                 let path = self.path("owner.secret_file", typed);
                 match OwnerSecret::from_file(&path, owner.salt.as_deref()) {
                     Ok(secret) => Some(secret),
-                    Err((what, mend)) => {
-                        self.problem("owner.secret_file", what, mend);
+                    Err((what, remedy)) => {
+                        self.problem("owner.secret_file", what, remedy);
                         None
                     }
                 }

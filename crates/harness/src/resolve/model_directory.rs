@@ -10,13 +10,13 @@ const TOKENIZER: [&str; 5] =
     ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json"];
 
 /// What is asked for where no model is.
-const MEND: &str = "name a local Hugging Face model directory (config.json, model.safetensors, tokenizer.json), a .gguf file, or \
+const REMEDY: &str = "name a local Hugging Face model directory (config.json, model.safetensors, tokenizer.json), a .gguf file, or \
                     org/name on the hub";
 
 /// The files of a model, wherever it was found, that decide what it computes, with their hashes.
 ///
 /// # Errors
-/// As (what, mend): when the model or one of the needed files is missing or cannot be read.
+/// As (what, remedy): when the model or one of the needed files is missing or cannot be read.
 pub fn identify(found: FoundModel) -> Result<ModelDirectory, (String, String)> {
     identify_with(found, true)
 }
@@ -54,7 +54,7 @@ fn files_of_directory(path: &Path, adapter: bool, tokenizer: bool) -> Result<Vec
     let shown = path.display();
     if !path.is_dir() {
         let what = if path.exists() { format!("{shown} is not a directory") } else { format!("no directory {shown}") };
-        return Err((what, MEND.into()));
+        return Err((what, REMEDY.into()));
     }
     let entries = std::fs::read_dir(path).map_err(|error| (format!("cannot read {shown}: {error}"), String::new()))?;
     let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -63,7 +63,7 @@ fn files_of_directory(path: &Path, adapter: bool, tokenizer: bool) -> Result<Vec
     let needed = [("config.json", !adapter), ("tokenizer.json", !adapter && tokenizer)];
     for needed in needed.into_iter().filter_map(|(name, is_needed)| is_needed.then_some(name)) {
         if !has(needed) {
-            return Err((format!("{shown} has no {needed}"), MEND.into()));
+            return Err((format!("{shown} has no {needed}"), REMEDY.into()));
         }
     }
     if !names.iter().any(|name| name.ends_with(".safetensors")) {
@@ -73,7 +73,7 @@ fn files_of_directory(path: &Path, adapter: bool, tokenizer: bool) -> Result<Vec
                 format!("{shown} has only {name}, a pickle checkpoint, which can run code when read and is refused"),
                 "convert it to safetensors first".into(),
             ),
-            None => (format!("{shown} has no model.safetensors"), MEND.into()),
+            None => (format!("{shown} has no model.safetensors"), REMEDY.into()),
         });
     }
     let decides = |name: &str| {

@@ -4,6 +4,8 @@ use results::Arm;
 
 use super::*;
 use crate::hub::Models;
+use lm::Device;
+
 use crate::load::experiment_from_text;
 
 const VALID: &str = include_str!("../experiment/tests/valid.toml");
@@ -47,7 +49,7 @@ fn a_run_is_the_same_whatever_else_the_file_asks_for() {
     let run = small.distilled(1, Arm::Student, &small.channels[0], 20);
     assert_eq!(small.run_id(&run).unwrap(), large.run_id(&run).unwrap());
     assert_ne!(small.hash().unwrap(), large.hash().unwrap());
-    let louder = resolved(&["marks.watermark.kgw.delta=3"]).unwrap();
+    let louder = resolved(&["marks.kgw.kgw.delta=3"]).unwrap();
     assert_ne!(small.run_id(&run).unwrap(), louder.run_id(&run).unwrap());
     let other_secret = resolved(&["owner.secret=another"]).unwrap();
     assert_ne!(small.run_id(&run).unwrap(), other_secret.run_id(&run).unwrap());

@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use corpus::GrammarSpec;
+use distill::{AttackConfig, DefenceConfig};
 use oracle::Sampling;
 use serde::Serialize;
 use store::Hash;
 
 use crate::experiment::{
-    AuditConfig, ColdStart, ContinuedTraining, MarksConfig, MeasureConfig, Optimizer, Pretraining, StudentConfig, TokenizerConfig,
+    AuditConfig, ColdStart, ContinuedTraining, MarksConfig, MeasureConfig, Optimizer, PlantingConfig, Pretraining, StudentConfig,
+    TokenizerConfig,
 };
 use crate::hub::{FoundModel, Origin};
 
@@ -25,8 +28,25 @@ pub struct World {
     pub stranger: ModelSource,
     /// The student before distillation.
     pub base: BaseSource,
+    /// Further open models that marks may name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, ModelDirectory>,
     /// What is planted and looked for.
     pub marks: MarksConfig,
+    /// By mark: the files that decide what it does, as they are named, with the SHA-256 of their content.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub mark_files: BTreeMap<String, BTreeMap<String, Hash>>,
+    /// How marks get into training data and weights.
+    pub planting: PlantingConfig,
+    /// What the owner does at the API.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub defences: Vec<DefenceConfig>,
+    /// What the thief does against marks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attacks: Vec<AttackConfig>,
+    /// Answers from outside, in place of asking the teacher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<TranscriptSource>,
     /// How the thief asks; the budgets are in each run.
     pub queries: Asking,
     /// How a student is trained.
@@ -60,6 +80,26 @@ pub enum CorpusSource {
     },
 }
 
+/// Answers from outside, looked up.
+#[derive(Debug, Clone, Serialize)]
+pub struct TranscriptSource {
+    /// Those of the marked server.
+    pub import: TranscriptFile,
+    /// Those of the unmarked server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<TranscriptFile>,
+}
+
+/// A file of exchanges, identified by its content.
+#[derive(Debug, Clone, Serialize)]
+pub struct TranscriptFile {
+    /// Where it is on this machine.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// SHA-256 of the file.
+    pub sha256: Hash,
+}
+
 /// A local model directory, identified by the content of its files.
 #[derive(Debug, Clone, Serialize)]
 pub struct ModelDirectory {
@@ -71,13 +111,13 @@ pub struct ModelDirectory {
     pub origin: Option<Origin>,
     /// Files that make the model (configuration, weights, tokenizer), sorted by name.
     pub files: Vec<ModelFile>,
-    /// What an adapter stands on; `None` for a whole model.
+    /// The base of an adapter; `None` for a whole model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<Box<ModelDirectory>>,
 }
 
 impl ModelDirectory {
-    /// Names what the model computes: its files, and those of all it stands on.
+    /// Names what the model computes: its files, and those of its bases.
     ///
     /// # Errors
     /// Never, as names and hashes have canonical JSON.
@@ -107,7 +147,7 @@ impl ModelDirectory {
         self.base.as_deref().map_or(self, Self::root)
     }
 
-    /// Where it and all it stands on came from, as far as that was a hub.
+    /// Where it and its bases came from, as far as that was a hub.
     fn origins(&self) -> Vec<&Origin> {
         self.origin.iter().chain(self.base.iter().flat_map(|base| base.origins())).collect()
     }
@@ -163,6 +203,39 @@ pub enum BaseSource {
 }
 
 impl World {
+    /// What every mark needs.
+    pub fn needs(&self) -> impl Iterator<Item = (&String, marks::Needs)> {
+        self.marks.iter().filter_map(|(name, entry)| Some((name, entry.config().ok()?.needs())))
+    }
+
+    /// Training tokens of the teacher before the first planted text; `None` where no mark plants texts.
+    pub fn planted_after(&self) -> Option<u64> {
+        let texts = self.needs().any(|(_, needs)| needs.phase == marks::Phase::Data);
+        self.planting.canaries_after_tokens.filter(|_| texts)
+    }
+
+    /// Whether there is a model that learned from the same server without marks. Answers from outside may come without them.
+    pub fn has_control(&self) -> bool {
+        self.transcript.as_ref().is_none_or(|transcript| transcript.control.is_some())
+    }
+
+    /// Teachers that are asked here: marked, clean and independent, or the independent one alone.
+    pub fn teachers_asked(&self) -> u64 {
+        if self.transcript.is_some() { 1 } else { 3 }
+    }
+
+    /// Label of the defences in records and figures; `None` without any.
+    pub fn defence(&self) -> Option<String> {
+        let labels: Vec<String> = self.defences.iter().map(|defence| defence.build().label()).collect();
+        (!labels.is_empty()).then(|| labels.join(" + "))
+    }
+
+    /// Label of the attacks in records and figures; `None` without any.
+    pub fn attack(&self) -> Option<String> {
+        let labels: Vec<String> = self.attacks.iter().map(|attack| attack.build().label()).collect();
+        (!labels.is_empty()).then(|| labels.join(" + "))
+    }
+
     /// The models that came from the hub, with the keys that named them; an adapter's base under the adapter's key and `.base`.
     pub fn origins(&self) -> Vec<(String, &Origin)> {
         let teacher = match &self.teacher {
@@ -178,9 +251,9 @@ impl World {
             BaseSource::Train(_) | BaseSource::Cold(_) => None,
         };
         let keyed = [("teacher.model", teacher), ("stranger.model", stranger), ("base.model", base)];
+        let named = self.models.iter().map(|(name, model)| (format!("models.{name}"), Some(model)));
         let mut origins = Vec::new();
-        for (key, model) in keyed {
-            let mut key = key.to_string();
+        for (mut key, model) in keyed.into_iter().map(|(key, model)| (key.to_string(), model)).chain(named) {
             for origin in model.into_iter().flat_map(ModelDirectory::origins) {
                 origins.push((key.clone(), origin));
                 key.push_str(".base");
@@ -198,12 +271,20 @@ pub struct Asking {
     /// Whether questions are put in the teacher's chat template.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub chat: bool,
+    /// Accounts that the thief asks through, in turn.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accounts: u32,
     /// Longest answer.
     pub max_new_tokens: usize,
     /// How answers are drawn.
     pub sampling: Sampling,
     /// Queries in a shard of the transcript.
     pub shard_queries: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(accounts: &u32) -> bool {
+    *accounts == 1
 }
 
 impl Asking {

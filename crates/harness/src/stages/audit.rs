@@ -1,12 +1,13 @@
+use ::marks::Question;
 use corpus::{Split, Task, TaskKind};
-use oracle::{Codec, Query, Sampling, TokenId};
+use oracle::{Codec, Query, TokenId};
 use results::Arm;
 
 use crate::stages::context::Trained;
+use crate::stages::documents::documents;
 use crate::stages::marks::Marks;
+use crate::stages::queries::{Drawn, openings, prompts};
 use crate::stages::suspect::{Peer, Suspect};
-use crate::stages::texts::documents;
-use crate::stages::transcript::{openings, prompts};
 use crate::stages::unasked::opened_by_queries;
 use crate::stages::{Context, Vocabulary};
 
@@ -20,6 +21,8 @@ pub struct Audit {
     pub retokenised: Option<Retokenised>,
     /// Checkable tasks, each with its query.
     pub tasks: Vec<(Query, Task)>,
+    /// Names `queries`.
+    pub queries_hash: store::Hash,
     /// The owner's own model, raw.
     pub teacher: Peer,
     /// Models that learned nothing from it: the rivals by channel, base, stranger.
@@ -114,14 +117,7 @@ impl Audit {
                         let mend = "leave measure.tasks out, or raise max_position_embeddings";
                         return Err(crate::exit::UsageError(format!("{problem}; {mend}")).into());
                     }
-                    let query = Query {
-                        index: tasks.len() as u64,
-                        prompt,
-                        max_new_tokens: config.max_new_tokens,
-                        sampling: Sampling::GREEDY,
-                        seed: 0,
-                    };
-                    tasks.push((query, task));
+                    tasks.push((Query::greedy(tasks.len() as u64, prompt, config.max_new_tokens), task));
                 }
             }
             if tasks.is_empty() {
@@ -129,16 +125,18 @@ impl Audit {
                 return Err(crate::exit::UsageError(problem.into()).into());
             }
         }
-        let teacher = Peer::new(Arm::Teacher, teacher, marks.probes.len());
-        Ok(Self { queries, held_out, retokenised, tasks, teacher, negatives: Vec::new() })
+        check_rows(marks, context)?;
+        let queries_hash = store::hash_json(&queries.iter().map(|query| (&query.prompt, query.seed)).collect::<Vec<_>>())?;
+        let teacher = Peer::new(Arm::Teacher, teacher);
+        Ok(Self { queries, queries_hash, held_out, retokenised, tasks, teacher, negatives: Vec::new() })
     }
 
     /// Takes those of `suspects` that learned nothing from the teacher as the models others are compared with.
-    pub fn compare_with(&mut self, ctx: &Context<'_>, marks: &Marks, suspects: &[Suspect]) {
+    pub fn compare_with(&mut self, ctx: &Context<'_>, suspects: &[Suspect]) {
         for suspect in suspects.iter().filter(|suspect| matches!(suspect.run.arm, Arm::Rival | Arm::Base | Arm::Stranger)) {
             let run = &suspect.run;
             let channel = run.channel.as_ref().and_then(|c| ctx.resolved.channels.iter().position(|known| known == c));
-            let peer = Peer::new(run.arm, &suspect.trained, marks.probes.len());
+            let peer = Peer::new(run.arm, &suspect.trained);
             self.negatives.push(Negative { channel, peer });
         }
     }
@@ -151,21 +149,52 @@ impl Audit {
     }
 }
 
+/// Refuses a mark that asks longer rows than some model holds.
+fn check_rows(marks: &Marks, context: usize) -> anyhow::Result<()> {
+    for built in marks.all() {
+        let longest = built.mark.questions(0).iter().map(Question::longest_row).max().unwrap_or(0);
+        if longest > context {
+            let problem = format!("marks.{}: it asks rows of {longest} tokens, a model holds {context}", built.name);
+            return Err(
+                crate::exit::UsageError(format!("{problem}; shorten what it asks, or give the models a longer context")).into()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The audit's queries: openings of audit texts, those left out that the thief's query stream happens to open with as well
 /// (real texts often begin alike).
 fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
     let audit = &ctx.resolved.world.audit;
     let texts = ctx.sources.of(ctx.seed_for("audit"))?.len(Split::Audit).unwrap_or(u64::MAX);
     let wanted = usize::try_from(audit.prompts)?;
+    let drawn = Drawn {
+        purpose: "audit",
+        split: Split::Audit,
+        prompt_tokens: audit.prompt_tokens,
+        max_new_tokens: audit.max_new_tokens,
+        sampling: audit.sampling,
+    };
     let mut tried = audit.prompts.saturating_mul(2);
     loop {
         let candidates = tried.min(texts);
-        let all = prompts(ctx, "audit", Split::Audit, 0..candidates, audit.prompt_tokens, audit.max_new_tokens, audit.sampling)?;
-        let openings = openings(ctx, "audit", Split::Audit, 0..candidates, audit.prompt_tokens)?;
+        let all = prompts(ctx, &drawn, 0..candidates)?;
+        // imported prompts are compared as they were asked, in the template
+        let asked_as_put = ctx.imports.is_some() && ctx.resolved.world.queries.chat;
+        let openings = match asked_as_put {
+            true => all.iter().map(|query| query.prompt.clone()).collect(),
+            false => openings(ctx, &drawn, 0..candidates)?,
+        };
         let taken = opened_by_queries(ctx, &openings.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         let mut kept: Vec<Query> = all.into_iter().zip(taken).filter(|(_, taken)| !taken).map(|(query, _)| query).collect();
         if kept.len() >= wanted {
             kept.truncate(wanted);
+            // a teacher with a key for each account is heard under the thief's in turn
+            let accounts = ctx.resolved.world.queries.accounts.max(1);
+            for (query, account) in kept.iter_mut().zip((0..accounts).cycle()) {
+                query.account = account;
+            }
             return Ok(kept);
         }
         if candidates == texts || tried > audit.prompts.saturating_mul(64) {

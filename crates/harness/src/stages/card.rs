@@ -38,7 +38,10 @@ pub(super) fn student_card(
         ("loss", channel.map(|channel| channel.loss.build().name().to_string()).unwrap_or_default()),
         ("queries", run.budget.unwrap_or(0).to_string()),
         ("steps", run.steps.unwrap_or(0).to_string()),
-        ("teacher", named(origin(ctx, teacher_key), &asked.teacher().hash)),
+        match asked.imported() {
+            Some(imported) => ("teacher", format!("a server outside; file {}", imported.transcript.teacher.hex())),
+            None => ("teacher", named(origin(ctx, teacher_key), &asked.teacher().hash)),
+        },
         ("base", named(origin(ctx, "base.model"), &base.hash)),
         ("transcript", transcript.hex()),
     ];

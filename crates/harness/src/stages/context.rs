@@ -14,7 +14,8 @@ use store::{Artifact, Claim, Hash, Key, Making, Store};
 use crate::progress::Progress;
 use crate::resolve::Resolved;
 use crate::seeds::seed_for;
-use crate::stages::{Sources, Vocabulary};
+pub use crate::stages::json::{load_json, save_json};
+use crate::stages::{Imports, Sources, Vocabulary};
 
 /// How long one stage took: kept apart from records, which hold nothing that depends on a clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +69,8 @@ pub struct Context<'a> {
     pub vocabulary: &'a Vocabulary,
     /// The student's, where it is another.
     pub student_vocabulary: Option<&'a Vocabulary>,
+    /// Answers from outside, where there are any.
+    pub imports: Option<&'a Imports>,
 }
 
 /// A trained model with the name of its artifact.
@@ -132,7 +135,7 @@ impl Context<'_> {
         self.store.get_or_build(kind, &self.on_device(key), make, &mut |text| self.progress.note(text))
     }
 
-    /// Takes it upon the caller to make the artifact of `key`, unless it is there: for work that overlaps with the next.
+    /// Gives the caller the task of making the artifact of `key`, unless it is there: for work that overlaps with the next.
     ///
     /// # Errors
     /// What the disk refuses, and cancellation.
@@ -192,24 +195,6 @@ fn computed_on<'k>(device: Option<&str>, key: &'k Key) -> Cow<'k, Key> {
         None => Cow::Borrowed(key),
         Some(kind) => Cow::Owned(Key { inputs: json!({ "device": kind, "inputs": key.inputs }), ..*key }),
     }
-}
-
-/// Writes a value as canonical JSON.
-///
-/// # Errors
-/// When a number in it is not finite, or the file cannot be written.
-pub fn save_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(store::write_atomic(path, &store::canonical_json(value)?)?)
-}
-
-/// Reads a value that [`save_json`] wrote.
-///
-/// # Errors
-/// When the file is not there or not of this form.
-pub fn load_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    use anyhow::Context as _;
-    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is not what this version writes", path.display()))
 }
 
 #[cfg(test)]

@@ -1,61 +1,209 @@
 use std::sync::Arc;
 
 use corpus::Split;
-use marks::{Canary, Probe, ProbeConfig, Watermark};
-use oracle::TokenId;
+use marks::{AskedPrompt, Key, Mark, MarkEntry, MarkInfo, Needs, Owner, Phase, PlantedText, Planting, TrainingItem};
+use oracle::{Codec, LogitsProcessor, Oracle, TokenId};
+use serde_json::{Value, json};
 
+use crate::process::Programs;
 use crate::stages::Context;
-use crate::stages::texts::documents;
+use crate::stages::documents::documents;
 use crate::stages::unasked::opened_by_queries;
 
 /// Shortest and longest opening that a neutral question holds, tokens: openings of many lengths meet many kinds of law.
 const QUESTION_TOKENS: std::ops::RangeInclusive<usize> = 4..=24;
 
-/// The experiment's marks under this repetition's keys.
+/// A mark of the experiment under this repetition's key.
+pub struct Built {
+    /// Its name in the experiment, which goes into records.
+    pub name: String,
+    /// What kind it is.
+    pub info: MarkInfo,
+    /// What it needs.
+    pub needs: Needs,
+    /// The mark.
+    pub mark: Arc<dyn Mark>,
+    /// Names everything that decides what it plants and asks, its neutral prompts left out.
+    pub identity: Value,
+    /// Names its neutral prompts; null where it has none.
+    pub neutral: Value,
+}
+
+/// Finds a model by the name that a mark gives it.
+pub type FindModel<'a> = dyn Fn(&str) -> anyhow::Result<Box<dyn Oracle>> + 'a;
+
+/// What a mark is built from beside its key, as far as it is there.
+#[derive(Clone, Copy, Default)]
+pub struct BuiltFrom<'a> {
+    /// The trained teacher, raw.
+    pub teacher: Option<&'a dyn Oracle>,
+    /// Its training texts, in order.
+    pub training_order: Option<&'a [Vec<TokenId>]>,
+    /// Who writes texts for marks that name an author.
+    pub author: Option<&'a FindModel<'a>>,
+}
+
+/// The experiment's marks, built phase by phase: what needs no model first, so that a mark that does not fit is refused before any
+/// training.
+#[derive(Default)]
 pub struct Marks {
-    /// In the served answers.
-    pub watermark: Option<Arc<dyn Watermark>>,
-    /// In the training data.
-    pub canary: Option<Arc<dyn Canary>>,
-    /// In the weights, or nobody's.
-    pub probes: Vec<Arc<dyn Probe>>,
+    built: Vec<Built>,
 }
 
 impl Marks {
-    /// Derives the keys and builds every mark the experiment names.
+    /// The marks that need no trained model.
     ///
     /// # Errors
-    /// When a mark does not fit the vocabulary.
+    /// When a mark does not fit the vocabulary or the corpus.
     pub fn build(ctx: &Context<'_>) -> anyhow::Result<Self> {
-        let config = &ctx.resolved.world.marks;
-        let codec = &*ctx.vocabulary.tokenizer;
-        let key = |label: &str| ctx.resolved.secret.derive(label, ctx.seed);
-        let watermark = config.watermark.as_ref().map(|w| w.build(&key("watermark"), codec)).transpose()?;
-        let canary = config.canary.as_ref().map(|c| c.build(&key("canary"))).transpose()?;
-        let questions = questions(ctx)?;
-        let probes = config
-            .probes
-            .iter()
-            .map(|probe| Ok(probe.build(&key(&format!("probe {}", probe.name())), codec, &questions)?))
-            .collect::<anyhow::Result<_>>()?;
-        Ok(Self { watermark, canary, probes })
+        let mut marks = Self::default();
+        marks.add(ctx, BuiltFrom::default(), |needs| !needs.teacher && !needs.training_order && needs.author.is_none())?;
+        Ok(marks)
+    }
+
+    /// Builds those of `phase` and of earlier phases that are not built yet.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), or when a model that a mark asks does not answer.
+    pub fn build_phase(&mut self, ctx: &Context<'_>, phase: Phase, from: BuiltFrom<'_>) -> anyhow::Result<()> {
+        self.add(ctx, from, |needs| needs.phase <= phase)
+    }
+
+    fn add(&mut self, ctx: &Context<'_>, from: BuiltFrom<'_>, wanted: impl Fn(&Needs) -> bool) -> anyhow::Result<()> {
+        for (name, entry) in &ctx.resolved.world.marks {
+            if self.built.iter().any(|built| built.name == *name) || !wanted(&entry.config()?.needs()) {
+                continue;
+            }
+            let built = build(ctx, name, entry, from)?;
+            self.built.push(built);
+        }
+        self.built.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(())
+    }
+
+    /// All that are built, by name.
+    pub fn all(&self) -> &[Built] {
+        &self.built
+    }
+
+    fn plantings(&self) -> impl Iterator<Item = (&Built, Planting)> {
+        self.built.iter().flat_map(|built| built.mark.planting().into_iter().map(move |planting| (built, planting)))
+    }
+
+    /// Texts for the training data, and the names of their marks.
+    pub fn texts(&self) -> (Vec<PlantedText>, Vec<Value>) {
+        let mut texts = Vec::new();
+        let mut names = Vec::new();
+        for (built, planting) in self.plantings() {
+            if let Planting::Texts(planted) = planting {
+                texts.extend(planted);
+                names.push(built.identity.clone());
+            }
+        }
+        (texts, names)
+    }
+
+    /// Items for the weights, and the names of their marks.
+    pub fn items(&self) -> (Vec<TrainingItem>, Vec<Value>) {
+        let mut items = Vec::new();
+        let mut names = Vec::new();
+        for (built, planting) in self.plantings() {
+            if let Planting::Items(planted) = planting {
+                items.extend(planted);
+                names.push(json!([built.identity, built.neutral]));
+            }
+        }
+        (items, names)
+    }
+
+    /// What changes the teacher's law while it is served, with the name of its mark.
+    pub fn laws(&self) -> Vec<(&str, Arc<dyn LogitsProcessor>)> {
+        let law = |(built, planting)| match planting {
+            Planting::Law(law) => Some((&*<&Built>::clone(&built).name, law)),
+            _ => None,
+        };
+        self.plantings().filter_map(law).collect()
+    }
+
+    /// Prompts that are put among the queries, and the names of their marks.
+    pub fn asked(&self) -> (Vec<AskedPrompt>, Vec<Value>) {
+        let mut asked = Vec::new();
+        let mut names = Vec::new();
+        for (built, planting) in self.plantings() {
+            if let Planting::Asked(prompts) = planting {
+                asked.extend(prompts);
+                names.push(built.identity.clone());
+            }
+        }
+        (asked, names)
+    }
+
+    /// Accounts that have keys of their own: the most of any mark.
+    pub fn accounts(&self) -> u32 {
+        self.built.iter().map(|built| built.needs.accounts).max().unwrap_or(0)
     }
 }
 
-/// Neutral questions for probes that need them: openings of audit texts behind those of the audit itself, token ids; texts
-/// that open as one of the thief's queries does are left out.
-fn questions(ctx: &Context<'_>) -> anyhow::Result<Vec<Vec<TokenId>>> {
-    let world = &ctx.resolved.world;
-    let neutral = |probe: &ProbeConfig| match probe {
-        ProbeConfig::OutputAgreement(agreement) => agreement.prompts as u64,
-        ProbeConfig::SecretKeys(_) => 0,
+fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>) -> anyhow::Result<Built> {
+    let config = entry.config()?;
+    let (info, needs) = (config.info(), config.needs());
+    let key = key(ctx, name, &info);
+    let codec: Arc<dyn Codec> = ctx.vocabulary.tokenizer.clone();
+    // what is implanted on prompts must not be met by marks that ask neutral ones
+    let purpose = if info.planted { "planted prompts" } else { "audit" };
+    let neutral = neutral(ctx, purpose, needs.neutral_prompts)?;
+    let author = match (&needs.author, from.author) {
+        (Some(named), Some(find)) => Some(find(named)?),
+        _ => None,
     };
-    // openings of the same words are asked once only, hence more than needed
-    let asked = 8 * world.marks.probes.iter().map(neutral).max().unwrap_or(0);
-    if asked == 0 {
+    let files = ctx.resolved.world.mark_files.get(name);
+    let launcher =
+        Programs { mark: name, root: &ctx.resolved.root, identity: serde_json::to_string(&files)?, cancelled: &ctx.rt.cancelled };
+    let owner = Owner {
+        key: &key,
+        codec: &codec,
+        neutral: &neutral,
+        author: author.as_deref(),
+        teacher: from.teacher,
+        training_order: from.training_order,
+        launcher: Some(&launcher),
+    };
+    let mark = entry.build(&owner).map_err(|error| match error {
+        marks::MarkError::Config(error) => marks::MarkError::Config(error.within(&format!("marks.{name}"))),
+        other => other,
+    })?;
+    // that another one is beside it changes nothing of the mark itself
+    let alone = MarkEntry { stack: false, ..entry.clone() };
+    let mut identity = json!({ "mark": alone, "key": key.name() });
+    if let Some(files) = files {
+        identity["files"] = json!(files);
+    }
+    Ok(Built {
+        name: name.to_string(),
+        identity,
+        neutral: if neutral.is_empty() { Value::Null } else { json!(store::hash_json(&neutral)?) },
+        info,
+        needs,
+        mark,
+    })
+}
+
+/// The key of the mark called `name`: a mark called as its kind has the key that the kind had before marks had names.
+fn key(ctx: &Context<'_>, name: &str, info: &MarkInfo) -> Key {
+    let label = if name == info.name { info.key_label.to_string() } else { format!("{} {name}", info.key_label) };
+    ctx.resolved.secret.derive(&label, ctx.seed)
+}
+
+/// At least `wanted` neutral questions, where there are so many: openings of audit texts behind those of the audit itself, token ids;
+/// texts that open as one of the thief's queries does are left out. More of them begin with the same ones.
+fn neutral(ctx: &Context<'_>, purpose: &str, wanted: u64) -> anyhow::Result<Vec<Vec<TokenId>>> {
+    if wanted == 0 {
         return Ok(Vec::new());
     }
-    let texts = ctx.sources.of(ctx.seed_for("audit"))?;
+    let world = &ctx.resolved.world;
+    // openings of the same words are asked once only, hence more than needed
+    let asked = 8 * wanted;
+    let texts = ctx.sources.of(ctx.seed_for(purpose))?;
     let rows = documents(&*texts, Split::Audit, world.audit.prompts + asked, usize::MAX, ctx.vocabulary, ctx.rt);
     let taken = opened_by_queries(ctx, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
     let (shortest, span) = (*QUESTION_TOKENS.start(), QUESTION_TOKENS.end() - QUESTION_TOKENS.start() + 1);

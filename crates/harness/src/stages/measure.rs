@@ -1,73 +1,309 @@
+use std::sync::Arc;
 use std::time::Instant;
 
+use ::marks::{Case, Chance, Finding, FollowUp, MarkError, Phase, Question, Reference, Seen, Whom};
 use distill::{Alignment, Fidelity};
-use marks::{Comparison, Mark, MarkError, MarkInfo, Reference};
-use oracle::Access;
-use results::{Arm, Family, Kind, Record, View};
-use serde_json::json;
-use stats::interval::mean_interval;
+use oracle::{Access, OracleError};
+use results::{Arm, Claim, Family, Kind, Record, View};
+use serde_json::{Value, json};
 use store::Key;
 
-use crate::stages::audit::Audit;
+use crate::stages::audit::{Audit, Negative};
 use crate::stages::context::{load_json, save_json};
-use crate::stages::marks::Marks;
+use crate::stages::marks::{Built, Marks};
+use crate::stages::metric::{held_out_loss, held_out_loss_per_byte, metric, metric_with_interval};
 use crate::stages::suspect::Suspect;
-use crate::stages::{Context, usefulness};
+use crate::stages::{Context, Imported, usefulness};
 
 /// Raised when the same inputs would give another measurement.
 pub(super) const REVISION: u32 = 4;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 
+/// A model that a second round may ask, by name.
+pub type Named<'a> = dyn Fn(&str) -> anyhow::Result<crate::stages::Peer> + 'a;
+
 /// Every mark and every metric of one suspect, found or measured. Identity (experiment, run, arm ...) is not filled in:
-/// the same measurement may serve several experiments.
+/// the same measurement may serve several experiments, so nothing that does not touch it is part of its name.
 ///
 /// # Errors
 /// When the suspect fails, or the work is cancelled. A mark that cannot be tested is a record that says so.
-pub fn measure(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks, audit: &Audit) -> anyhow::Result<Vec<Record>> {
-    let world = &ctx.resolved.world;
-    let channel = suspect.run.channel.as_ref().and_then(|c| ctx.resolved.channels.iter().position(|known| known == c));
-    let references: Vec<_> = audit.references(suspect.run.arm, channel).collect();
-    let mut inputs = json!({
-            "suspect": suspect.trained.hash,
-            "bend": suspect.bend,
-            "teacher": audit.teacher.trained.hash,
-            "references": references.iter().map(|r| (r.peer.arm.name(), r.peer.trained.hash)).collect::<Vec<_>>(),
-            "marks": world.marks,
-            "queries": (&world.queries, ctx.resolved.largest_budget()),
-            "commitment": world.commitment,
-            "audit": world.audit,
-            "measure": world.measure,
-            "alpha": ctx.resolved.alpha,
-            "corpus": ctx.sources.identity(),
-            "vocabulary": ctx.vocabulary.hash,
-            "seed": ctx.seed,
-    });
-    if let Some(own) = ctx.student_vocabulary {
-        inputs["student_vocabulary"] = json!(own.hash);
+pub fn measure(
+    ctx: &Context<'_>,
+    suspect: &Suspect,
+    marks: &Marks,
+    audit: &Audit,
+    named: &Named<'_>,
+) -> anyhow::Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for built in marks.all() {
+        let measurement = Measurement { ctx, suspect, audit, named, built };
+        let key = Key::new(REVISION, &measurement.inputs()?)?;
+        let artifact = ctx.artifact("measurement", &key, |directory| {
+            let started = Instant::now();
+            let what = format!("measuring {}, {}", name(suspect), built.name);
+            let found = measurement.records()?;
+            ctx.timings.push(&what, ctx.seed, started, 0);
+            save_json(&directory.join(FILE), &found)
+        })?;
+        // the name is this experiment's, the measurement is not
+        let named = load_json::<Vec<Record>>(&artifact.file(FILE))?.into_iter().map(|record| match record.kind {
+            Kind::Mark => Record { mark: Some(built.name.clone()), ..record },
+            Kind::Metric => Record { metric_of: Some(built.name.clone()), ..record },
+        });
+        records.extend(named);
     }
-    let key = Key::new(REVISION, &inputs)?;
-    let artifact = ctx.artifact("measurement", &key, |directory| {
+    records.extend(measured_metrics(ctx, suspect, audit)?);
+    Ok(records)
+}
+
+/// Fidelity, usefulness and cost of a suspect, found or measured.
+fn measured_metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Result<Vec<Record>> {
+    let world = &ctx.resolved.world;
+    let mut inputs = json!({
+        "suspect": suspect.trained.hash,
+        "laws": suspect.serving.names(),
+        "teacher": audit.teacher.trained.hash,
+        "held_out": store::hash_json(&audit.held_out)?,
+        "tasks": world.measure.tasks,
+        "chat": world.queries.chat,
+        "cost": suspect.cost,
+        "corpus": ctx.sources.identity(),
+        "vocabulary": ctx.vocabulary.hash,
+        "seed": ctx.seed,
+    });
+    if let Some(own) = ctx.own_vocabulary(suspect.run.arm) {
+        inputs["student_vocabulary"] = json!(own.hash);
+        inputs["audit"] = json!([audit.queries_hash, world.audit.max_new_tokens, world.audit.sampling]);
+    }
+    let artifact = ctx.artifact("metrics", &Key::new(REVISION, &inputs)?, |directory| {
         let started = Instant::now();
         let what = format!("measuring {}", name(suspect));
-        let n = 3 + marks.probes.len() as u64;
-        let bar = ctx.progress.stage(&what, n, "measurements");
-        let mut records = Vec::new();
-        let mut done = |measured: Vec<Record>| {
-            bar.inc(1);
-            records.extend(measured);
-        };
-        done(watermark(ctx, suspect, marks, audit)?);
-        done(canary(ctx, suspect, marks)?);
-        for index in 0..marks.probes.len() {
-            done(vec![probe(ctx, suspect, marks, audit, index, &references)?]);
-        }
-        done(metrics(ctx, suspect, audit)?);
+        let bar = ctx.progress.stage(&what, 1, "measurements");
+        let found = metrics(ctx, suspect, audit)?;
+        bar.inc(1);
         ctx.timings.push(&what, ctx.seed, started, 0);
         bar.finish("");
-        save_json(&directory.join(FILE), &records)
+        save_json(&directory.join(FILE), &found)
     })?;
     load_json(&artifact.file(FILE))
+}
+
+/// One mark in one suspect.
+struct Measurement<'a> {
+    ctx: &'a Context<'a>,
+    suspect: &'a Suspect,
+    audit: &'a Audit,
+    named: &'a Named<'a>,
+    built: &'a Built,
+}
+
+/// A mark that compares asks whether a suspect is nearer to the teacher than every independent model. The stranger has only
+/// base and rival beside it, which are weaker, and a better model agrees more with any good one.
+const NO_PEER_OF_THE_STRANGER: &str = "needs a second independent model as strong as the stranger to compare it with";
+
+impl Measurement<'_> {
+    fn references(&self) -> Vec<&Negative> {
+        if !self.built.info.compares {
+            return Vec::new();
+        }
+        let (run, channels) = (&self.suspect.run, &self.ctx.resolved.channels);
+        let channel = run.channel.as_ref().and_then(|c| channels.iter().position(|known| known == c));
+        self.audit.references(run.arm, channel).collect()
+    }
+
+    /// Everything that decides the measurement, and nothing else.
+    fn inputs(&self) -> anyhow::Result<Value> {
+        let (ctx, suspect, built) = (self.ctx, self.suspect, self.built);
+        let (world, audit) = (&ctx.resolved.world, &self.audit);
+        let mut inputs = json!({
+            "suspect": suspect.trained.hash,
+            "laws": suspect.serving.names(),
+            "mark": built.identity,
+            "neutral": built.neutral,
+            "stranger": suspect.run.arm == Arm::Stranger,
+            "chance": [json!(world.measure.decoys), json!(world.measure.permutations)],
+            "decoys": decoy_seed(ctx, suspect),
+            "alpha": ctx.resolved.alpha,
+            "vocabulary": ctx.vocabulary.hash,
+            "seed": ctx.seed,
+            "accounts": world.queries.accounts,
+        });
+        if built.mark.questions(0).iter().any(|question| matches!(question, Question::Audit)) {
+            inputs["audit"] = json!([audit.queries_hash, world.audit.max_new_tokens, world.audit.sampling]);
+        }
+        // every record holds the budget of the audit
+        inputs["audit_budget"] = json!([world.audit.prompts, world.audit.max_new_tokens]);
+        if let Some((imported, answers)) = self.imported() {
+            inputs["imported"] = json!([imported.hash(), answers]);
+        }
+        if built.info.compares || built.needs.second_round.contains(&Whom::Teacher) {
+            inputs["teacher"] = json!(audit.teacher.trained.hash);
+        }
+        for whom in &built.needs.second_round {
+            if let Whom::Named(name) = whom {
+                inputs["named"][name] = json!((self.named)(name)?.trained.hash);
+            }
+        }
+        if built.info.compares {
+            let references = self.references();
+            inputs["references"] = json!(references.iter().map(|r| (r.peer.arm.name(), r.peer.trained.hash)).collect::<Vec<_>>());
+        }
+        if let Some(own) = ctx.own_vocabulary(suspect.run.arm) {
+            inputs["student_vocabulary"] = json!(own.hash);
+        }
+        Ok(inputs)
+    }
+
+    fn records(&self) -> anyhow::Result<Vec<Record>> {
+        let built = self.built;
+        let about = self.about();
+        if built.info.compares && self.suspect.run.arm == Arm::Stranger {
+            return Ok(vec![Record { reason: Some(NO_PEER_OF_THE_STRANGER.into()), ..about }]);
+        }
+        let questions = built.mark.questions(self.ctx.seed_for("questions"));
+        let (findings, seen) = match self.judged(&questions) {
+            Ok(judged) => judged,
+            Err(error) => return Ok(vec![Record { reason: Some(not_measurable(error)?), ..about }]),
+        };
+        let answers = || seen.iter().filter_map(Seen::exchanges);
+        let given = |question: &Question| {
+            let audited = self.imported().map_or(self.audit.queries.len() as u64, |(_, answers)| answers);
+            if matches!(question, Question::Audit) { audited } else { question.queries() }
+        };
+        let about = Record {
+            audit_prompts: self.imported().map(|(_, answers)| answers).or(about.audit_prompts),
+            audit_queries: Some(questions.iter().map(given).sum()),
+            audit_tokens: Some(answers().flatten().map(|exchange| exchange.answer.len() as u64).sum()),
+            ..about
+        };
+        let mut records = Vec::new();
+        for finding in findings {
+            records.extend(finding.metrics.iter().map(|m| metric(&m.name, m.value, &m.unit)));
+            records.push(self.record(finding, &about));
+        }
+        Ok(records)
+    }
+
+    fn record(&self, finding: Finding, about: &Record) -> Record {
+        let alpha = self.ctx.resolved.alpha;
+        let decoys = &finding.decoy_log10_p;
+        let at_alpha = decoys.iter().filter(|&&p| p <= alpha.log10()).count() as u64;
+        let bought = |account: u32| account < self.ctx.resolved.world.queries.accounts;
+        Record {
+            decoys_at_alpha: (!decoys.is_empty()).then_some(at_alpha),
+            audit_queries_to_detect: finding.audit_queries_to_detect(alpha),
+            effect_unit: Some(finding.effect_unit),
+            detail: Some(match self.imported() {
+                Some(_) => format!("{}; in the imported answers", finding.detail),
+                None => finding.detail,
+            }),
+            account: finding.account,
+            innocent: finding.account.filter(|&account| !bought(account)).map(|_| true),
+            ..about.clone().with_evidence(&finding.evidence)
+        }
+    }
+
+    /// Asks the suspect, and whoever else the mark compares it with or asks in a second round, and judges.
+    fn judged(&self, questions: &[Question]) -> Result<(Vec<Finding>, Vec<Seen>), MarkError> {
+        let (ctx, built, audit) = (self.ctx, self.built, self.audit);
+        let seen = self.seen(questions)?;
+        let (mut teacher, mut references) = (None, Vec::new());
+        if built.info.compares {
+            teacher = Some(audit.teacher.seen(ctx, built, &audit.queries)?);
+            for reference in self.references() {
+                references.push((reference.peer.arm.name(), reference.peer.seen(ctx, built, &audit.queries)?));
+            }
+        }
+        let references: Vec<Reference<'_>> = references.iter().map(|(name, seen)| Reference { name, seen }).collect();
+        let mut second = Vec::new();
+        for follow_up in built.mark.follow_up(&seen) {
+            second.extend(self.follow_up(&follow_up)?);
+        }
+        let measure = &ctx.resolved.world.measure;
+        let chance = Chance {
+            decoys: measure.decoys,
+            decoy_seed: decoy_seed(ctx, self.suspect),
+            draws: measure.permutations,
+            draw_seed: ctx.seed_for("permutations"),
+        };
+        let teacher = teacher.as_deref().map(Vec::as_slice);
+        let case = Case { suspect: &seen, teacher, references: &references, second: &second, chance };
+        let findings = ctx.rt.pool.install(|| built.mark.judge(&case))?;
+        Ok((findings, seen))
+    }
+
+    /// Where the teacher's answers to this mark are those that were imported, and how many of them: those of a mark that the server
+    /// outside put into its answers, and that asks no more than the audit.
+    fn imported(&self) -> Option<(&Imported, u64)> {
+        let imported = &self.ctx.imports?.marked;
+        let asks_audit = || self.built.mark.questions(0).iter().all(|question| matches!(question, Question::Audit));
+        let said = self.suspect.run.arm == Arm::Teacher && self.built.needs.phase == Phase::Service && asks_audit();
+        said.then(|| (&**imported, self.ctx.resolved.world.audit.prompts.min(imported.holds.counts.queries)))
+    }
+
+    /// What the suspect says to the mark's own questions.
+    fn seen(&self, questions: &[Question]) -> Result<Vec<Seen>, MarkError> {
+        let (ctx, built) = (self.ctx, self.built);
+        let Some((imported, answers)) = self.imported() else {
+            return Ok(self.suspect.ask(ctx, &built.name, questions, &self.audit.queries)?);
+        };
+        let answers = imported.first(answers).map_err(|error| OracleError::Model(format!("{error:#}")))?;
+        let answers = Arc::new(answers);
+        Ok(questions.iter().map(|_| Seen::Exchanges(answers.clone())).collect())
+    }
+
+    fn follow_up(&self, follow_up: &FollowUp) -> Result<Vec<Seen>, MarkError> {
+        let (ctx, audit, question) = (self.ctx, self.audit, std::slice::from_ref(&follow_up.question));
+        Ok(match &follow_up.whom {
+            Whom::Suspect => self.suspect.ask(ctx, &self.built.name, question, &audit.queries)?,
+            Whom::Teacher => audit.teacher.ask(ctx, question, &audit.queries)?,
+            Whom::Named(name) => {
+                let model = (self.named)(name).map_err(|error| OracleError::Model(format!("{error:#}")))?;
+                model.ask(ctx, question, &audit.queries)?
+            }
+        })
+    }
+
+    /// What all records of a mark have in common.
+    fn about(&self) -> Record {
+        let (world, info) = (&self.ctx.resolved.world, &self.built.info);
+        let asks_laws = self.built.mark.questions(0).iter().any(|q| matches!(q, Question::Scores(_) | Question::Laws { .. }));
+        let served = match (info.needs <= Access::Logprobs, asks_laws) {
+            (true, true) => self.suspect.reads_served_law(&self.built.name),
+            (true, false) => !self.suspect.serving.laws.is_empty() || self.imported().is_some(),
+            (false, _) => false,
+        };
+        Record {
+            kind: Kind::Mark,
+            family: Some(match info.family {
+                ::marks::Family::Watermark => Family::Watermark,
+                ::marks::Family::Canary => Family::Canary,
+                ::marks::Family::Probe => Family::Probe,
+            }),
+            scheme: Some(info.name.to_string()),
+            claim: Some(match info.claim {
+                ::marks::Claim::Lineage => Claim::Lineage,
+                ::marks::Claim::Distillation => Claim::Distillation,
+            }),
+            view: Some(if served { View::Served } else { View::Raw }),
+            access: Some(info.needs.name().to_string()),
+            planted: Some(info.planted),
+            commitment: Some(world.commitment.clone()),
+            audit_prompts: Some(world.audit.prompts),
+            audit_max_new_tokens: Some(world.audit.max_new_tokens as u64),
+            ..Record::default()
+        }
+    }
+}
+
+/// Why a mark could not be tested; a model that failed is an error.
+fn not_measurable(error: MarkError) -> anyhow::Result<String> {
+    match error {
+        MarkError::Unmeasurable { .. } | MarkError::Oracle(OracleError::NotShown { .. }) => Ok(error.to_string()),
+        MarkError::Oracle(error) => Err(error.into()),
+        MarkError::Config(_) | MarkError::Program(_) => Err(error.into()),
+    }
 }
 
 /// Every suspect is tried with decoy keys of its own, so that a false-positive rate over all of them rests on as many keys.
@@ -84,162 +320,6 @@ fn name(suspect: &Suspect) -> String {
         (Some(channel), Some(budget)) => format!("{} {} {budget}", run.arm.name(), channel.surface.name()),
         _ => run.arm.name().to_string(),
     }
-}
-
-/// What all records of a mark have in common.
-fn about(mark: &dyn Mark, suspect: &Suspect, ctx: &Context<'_>) -> Record {
-    let info = mark.info();
-    let served = info.needs <= Access::Logprobs && !suspect.processors.is_empty();
-    Record {
-        kind: Kind::Mark,
-        mark: Some(info.name.to_string()),
-        family: Some(match info.family {
-            marks::Family::Watermark => Family::Watermark,
-            marks::Family::Canary => Family::Canary,
-            marks::Family::Probe => Family::Probe,
-        }),
-        scheme: Some(info.name.to_string()),
-        view: Some(if served { View::Served } else { View::Raw }),
-        access: Some(info.needs.name().to_string()),
-        planted: Some(info.planted),
-        effect_unit: Some(effect_unit(&info).to_string()),
-        audit_prompts: Some(ctx.resolved.world.audit.prompts),
-        audit_max_new_tokens: Some(ctx.resolved.world.audit.max_new_tokens as u64),
-        ..Record::default()
-    }
-}
-
-/// What a mark's effect is, for the axis of a figure.
-fn effect_unit(info: &MarkInfo) -> &'static str {
-    match (info.family, info.planted) {
-        (marks::Family::Watermark, _) => "score per unit above chance",
-        (marks::Family::Canary, _) => "mean exposure above chance, bits",
-        (marks::Family::Probe, true) => "share of keys answered, above chance",
-        (marks::Family::Probe, false) => "agreement above the nearest other model's",
-    }
-}
-
-/// A test that could not be made is a record that says what it needs; a model that failed is an error.
-fn unless_unmeasurable(result: Result<Record, MarkError>, about: Record) -> anyhow::Result<Record> {
-    match result {
-        Ok(record) => Ok(record),
-        Err(error @ (MarkError::NeedsAccess { .. } | MarkError::Unmeasurable { .. })) => {
-            Ok(Record { reason: Some(error.to_string()), ..about })
-        }
-        Err(MarkError::Oracle(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn watermark(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks, audit: &Audit) -> anyhow::Result<Vec<Record>> {
-    let Some(watermark) = &marks.watermark else { return Ok(Vec::new()) };
-    let answers = suspect.served(ctx).answer(&audit.queries)?;
-    let tokens = answers.iter().map(|a| a.answer.len() as u64).sum();
-    let about =
-        Record { audit_queries: Some(answers.len() as u64), audit_tokens: Some(tokens), ..about(&**watermark, suspect, ctx) };
-    let detected = watermark.detect(&answers, ctx.resolved.world.measure.decoys, decoy_seed(ctx, suspect), &ctx.rt.pool);
-    let record = detected.map(|detection| {
-        let evidence = &detection.evidence;
-        Record {
-            decoys_at_alpha: Some(at_alpha(&detection.decoy_log10_p, ctx.resolved.alpha)),
-            audit_queries_to_detect: detection.audit_queries_to_detect(ctx.resolved.alpha),
-            detail: Some(format!("{:.0} of {} scored units hit", evidence.statistic, evidence.n)),
-            ..about.clone().with_evidence(evidence)
-        }
-    });
-    let mut records = vec![unless_unmeasurable(record, about)?];
-    if let Some(own) = ctx.own_vocabulary(suspect.run.arm) {
-        // the others were not chosen one by one, and carry less of a mark
-        let aligned = Alignment::of(&answers, &ctx.vocabulary.tokenizer, &own.tokenizer).share();
-        records.extend(aligned.map(|share| metric("aligned_tokens", share, "1")));
-    }
-    Ok(records)
-}
-
-fn canary(ctx: &Context<'_>, suspect: &Suspect, marks: &Marks) -> anyhow::Result<Vec<Record>> {
-    let Some(canary) = &marks.canary else { return Ok(Vec::new()) };
-    let served = suspect.served(ctx);
-    let cost = canary.cost();
-    let about = Record { audit_queries: Some(cost.queries + cost.scored_texts), ..about(&**canary, suspect, ctx) };
-    let draws = ctx.resolved.world.measure.permutations;
-    let measured =
-        canary.measure(&marks::Suspect::new(&*served), &*ctx.vocabulary.tokenizer, draws, ctx.seed_for("permutations"));
-    let mut levels = Vec::new();
-    let record = measured.map(|measurement| {
-        let by_level =
-            measurement.by_repeats.iter().map(|l| format!("{}x {:.1}", l.repeats, l.mean_exposure)).collect::<Vec<_>>();
-        for level in &measurement.by_repeats {
-            levels.push(metric(&format!("exposure_at_{}_repeats", level.repeats), level.mean_exposure, "bits"));
-        }
-        Record {
-            detail: Some(format!(
-                "mean exposure by repeats: {}; {} of {} extracted",
-                by_level.join(", "),
-                measurement.extracted,
-                measurement.extractable
-            )),
-            ..about.clone().with_evidence(&measurement.evidence)
-        }
-    });
-    let mut records = vec![unless_unmeasurable(record, about)?];
-    records.extend(levels);
-    Ok(records)
-}
-
-/// An intrinsic probe asks whether a suspect is nearer to the teacher than every independent model. The stranger has only
-/// base and rival beside it, which are weaker, and a better model agrees more with any good one.
-const NO_PEER_OF_THE_STRANGER: &str = "needs a second independent model as strong as the stranger to compare it with";
-
-fn probe(
-    ctx: &Context<'_>,
-    suspect: &Suspect,
-    marks: &Marks,
-    audit: &Audit,
-    index: usize,
-    references: &[&crate::stages::audit::Negative],
-) -> anyhow::Result<Record> {
-    let probe = &*marks.probes[index];
-    let cost = probe.cost();
-    let about =
-        Record { audit_queries: Some(cost.queries), audit_tokens: Some(cost.generated_tokens), ..about(probe, suspect, ctx) };
-    if !probe.planted() && suspect.run.arm == Arm::Stranger {
-        return Ok(Record { reason: Some(NO_PEER_OF_THE_STRANGER.into()), ..about });
-    }
-    let teacher = audit.teacher.answers(ctx, index, probe)?;
-    let answers = references
-        .iter()
-        .map(|r| Ok(Reference { name: r.peer.arm.name(), answers: r.peer.answers(ctx, index, probe)? }))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let against = Comparison { teacher: Some(teacher), references: &answers };
-    let served = suspect.served(ctx);
-    let decoys = ctx.resolved.world.measure.decoys;
-    let measured = probe.measure(&marks::Suspect::new(&*served), &against, decoys, decoy_seed(ctx, suspect));
-    let record = measured.map(|m| {
-        let nearest = m.nearest_reference.map(|name| format!("; the nearest other model is {name}")).unwrap_or_default();
-        let whose = if probe.planted() { "the owner" } else { "the raw teacher" };
-        let decoys_at_alpha = at_alpha(&m.decoy_log10_p, ctx.resolved.alpha);
-        Record {
-            decoys_at_alpha: Some(decoys_at_alpha).filter(|_| !m.decoy_log10_p.is_empty()),
-            detail: Some(format!("{} of {} answers as {whose} has them{nearest}", m.hits, m.asked)),
-            ..about.clone().with_evidence(&m.evidence)
-        }
-    });
-    unless_unmeasurable(record, about)
-}
-
-fn at_alpha(log10_p: &[f64], alpha: f64) -> u64 {
-    log10_p.iter().filter(|&&p| p <= alpha.log10()).count() as u64
-}
-
-/// A metric without identity.
-pub fn metric(name: &str, value: f64, unit: &str) -> Record {
-    Record { kind: Kind::Metric, metric: Some(name.into()), value: Some(value), unit: Some(unit.into()), ..Record::default() }
-}
-
-/// A metric with the 95 % interval of a mean over `units` (documents, rows).
-fn metric_with_interval(name: &str, value: f64, unit: &str, units: &[f64]) -> Record {
-    let interval = mean_interval(units);
-    Record { low: interval.map(|i| i.low), high: interval.map(|i| i.high), ..metric(name, value, unit) }
 }
 
 /// Fidelity, usefulness and cost.
@@ -264,6 +344,12 @@ fn metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Resul
         records.push(metric_with_interval("agreement", fidelity.agreement(), "1", &agreed));
         records.push(metric_with_interval("kl", fidelity.mean_kl(), "nats/token", &per_row(&|row| row.kl_nats)));
     }
+    if let Some(own) = own {
+        // the others were not chosen one by one, and carry less of a mark
+        let answers = suspect.audited(ctx, &audit.queries)?;
+        let aligned = Alignment::of(&answers, &ctx.vocabulary.tokenizer, &own.tokenizer).share();
+        records.extend(aligned.map(|share| metric("aligned_tokens", share, "1")));
+    }
     records.extend(usefulness::tasks(ctx, suspect, audit)?);
     if let Some(cost) = &suspect.cost {
         records.push(metric("queries", cost.queries as f64, "queries"));
@@ -272,19 +358,4 @@ fn metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Resul
         records.push(metric("train_flop", cost.training_flop, "FLOP"));
     }
     Ok(records)
-}
-
-/// Held-out loss with its interval over documents.
-pub fn held_out_loss(name: &str, held_out: &distill::HeldOut) -> Record {
-    let per_document: Vec<f64> =
-        held_out.rows.iter().filter(|row| row.tokens > 0).map(|row| row.nats / row.tokens as f64).collect();
-    metric_with_interval(name, held_out.nats_per_token(), "nats/token", &per_document)
-}
-
-/// Held-out loss by the byte of text, which models of different tokenizers have in common.
-fn held_out_loss_per_byte(held_out: &distill::HeldOut, bytes: &[u64]) -> Record {
-    let rows = || held_out.rows.iter().zip(bytes).filter(|(_, bytes)| **bytes > 0);
-    let mean = rows().map(|(row, _)| row.nats).sum::<f64>() / rows().map(|(_, bytes)| *bytes as f64).sum::<f64>();
-    let per_document: Vec<f64> = rows().map(|(row, bytes)| row.nats / *bytes as f64).collect();
-    metric_with_interval("held_out_loss_per_byte", mean, "nats/byte", &per_document)
 }

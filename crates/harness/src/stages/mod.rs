@@ -4,11 +4,18 @@
 //! artifacts it starts from) and makes it only when it is not there. So nothing here asks whether work was done: asking
 //! for an artifact does the work or finds it.
 
+mod answers;
+mod attack;
 mod audit;
 mod card;
 mod context;
+mod documents;
+mod imported;
+mod json;
 mod marks;
 mod measure;
+mod metric;
+mod queries;
 mod records;
 mod rehearsal;
 mod repetition;
@@ -26,6 +33,7 @@ mod vocabulary;
 
 pub use audit::{Audit, Negative};
 pub use context::{Context, Timing, Timings, Trained, load_json, save_json};
+pub use imported::{Holds, Imported, Imports};
 pub use marks::Marks;
 pub use measure::measure;
 pub use records::Identity;
@@ -43,13 +51,15 @@ pub use vocabulary::Vocabulary;
 
 /// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and
 /// raised whenever the same inputs give other bytes.
-pub fn revisions() -> [(&'static str, u32); 8] {
+pub fn revisions() -> [(&'static str, u32); 10] {
     [
         ("vocabulary", vocabulary::REVISION),
         ("teacher", teacher::REVISION),
+        ("imported", imported::REVISION),
         ("unasked", unasked::REVISION),
         ("trigram", trigram::REVISION),
         ("transcript", transcript::REVISION),
+        ("attack", attack::REVISION),
         ("student", student::REVISION),
         ("measure", measure::REVISION),
         ("teacher_report", teacher_report::REVISION),

@@ -1,4 +1,6 @@
-use results::{RECORD_SCHEMA, Record};
+use std::collections::BTreeMap;
+
+use results::{Arm, Kind, RECORD_SCHEMA, Record};
 
 use crate::resolve::Resolved;
 use crate::stages::suspect::Suspect;
@@ -9,6 +11,8 @@ pub struct Identity {
     pub experiment: String,
     /// The hash of everything that decides its results.
     pub experiment_hash: String,
+    /// What the point takes of each axis of its grid; empty where there is none.
+    pub axes: BTreeMap<String, String>,
 }
 
 impl Identity {
@@ -21,6 +25,7 @@ impl Identity {
         let run_id = resolved.run_id(run)?.hex();
         let channel = run.channel.as_ref();
         let compute = channel.map_or("-", |_| resolved.world.student.compute.name());
+        let uncontrolled = run.arm == Arm::Student && !resolved.world.has_control();
         let named = |record: Record| Record {
             schema: RECORD_SCHEMA,
             experiment: self.experiment.clone(),
@@ -35,6 +40,10 @@ impl Identity {
             steps: run.steps,
             train_tokens: suspect.cost.map(|cost| cost.training_tokens),
             device: resolved.device.name().kind().into(),
+            attack: channel.and_then(|_| resolved.world.attack()),
+            defence: resolved.world.defence(),
+            axes: self.axes.clone(),
+            uncontrolled: (uncontrolled && record.kind == Kind::Mark).then_some(true),
             ..record
         };
         Ok(records.into_iter().map(named).collect())

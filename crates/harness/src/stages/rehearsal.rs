@@ -2,16 +2,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use corpus::Split;
-use distill::write_parquet;
+use distill::{TranscriptHeader, write_parquet};
 use oracle::{Codec, Exchange, Query, Stop};
 use results::Arm;
 
 use crate::resolve::Run;
 use crate::stages::context::CURVE;
+use crate::stages::documents::documents;
+use crate::stages::queries::QueryStream;
 use crate::stages::repetition::Models;
-use crate::stages::texts::documents;
-use crate::stages::transcript::queries_in;
-use crate::stages::{Context, Marks, Suspect, Timing, distil, measure, teacher_report};
+use crate::stages::{Context, Holds, Marks, Suspect, Timing, distil, measure, teacher_report};
 
 /// Texts of the corpus from which the length of answers and the size of a transcript are read off.
 const TEXTS: u64 = 4096;
@@ -35,12 +35,14 @@ pub struct Rehearsed {
     pub measuring: [f64; 2],
     /// Wall time of what is said of the teacher alone.
     pub report_seconds: f64,
-    /// Mean answer of the corpus itself, tokens: what a teacher that models it answers.
+    /// Mean answer of the corpus itself, tokens: what a teacher that models it answers; or of the imported transcript.
     pub answer_tokens: f64,
     /// Bytes of the corpus' own openings and continuations as a transcript, per query.
     pub bytes_per_query: f64,
     /// Bytes of a student's artifact, its loss curve left out.
     pub student_bytes: u64,
+    /// What imported files hold: those of the marked server, and of the unmarked one.
+    pub imported: Option<(Holds, Option<Holds>)>,
 }
 
 /// Does a little of every stage of a scaled-down experiment that has two budgets, in an empty store, and takes the time.
@@ -49,9 +51,9 @@ pub struct Rehearsed {
 /// As the stages.
 pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
     let started = Instant::now();
-    let marks = Marks::build(ctx)?;
+    let mut marks = Marks::build(ctx)?;
     let once_before = started.elapsed().as_secs_f64();
-    let models = Models::make(ctx, &marks)?;
+    let models = Models::make(ctx, &mut marks)?;
     let trainings = ctx.timings.take().into_iter().map(|t| (t.stage, t.wall_seconds, t.tokens)).collect();
 
     let mut students = Vec::new();
@@ -61,12 +63,16 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
         let mut timed = Vec::new();
         for &budget in &ctx.resolved.budgets {
             let run = ctx.resolved.distilled(ctx.seed, Arm::Student, channel, budget);
-            let (student, _) = distil(ctx, &run, &models.marked, &models.base)?;
+            let student = distil(ctx, &run, &models.marked, &models.base)?.trained;
             let (asked, trained): (Vec<Timing>, Vec<Timing>) =
                 ctx.timings.take().into_iter().partition(|timing| timing.stage.starts_with("asking"));
             asking = asked.iter().fold(asking, |(seconds, tokens), t| (seconds + t.wall_seconds, tokens + t.tokens));
             timed.push(trained.iter().fold((0.0, 0), |(seconds, tokens), t| (seconds + t.wall_seconds, tokens + t.tokens)));
             student_bytes = bytes_in(&ctx.store.root().join("student").join(student.hash.hex()), CURVE)?;
+        }
+        if ctx.imports.is_some() {
+            models.rival.transcript(ctx, &channel.surface)?;
+            asking = ctx.timings.take().iter().fold(asking, |(s, n), timing| (s + timing.wall_seconds, n + timing.tokens));
         }
         let [fresh, known] = timed[..] else { anyhow::bail!("a rehearsal has two budgets") };
         students.push([fresh, known]);
@@ -76,12 +82,12 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
     let suspects: Vec<Suspect> = runs.into_iter().map(|run| models.suspect(ctx, run)).collect::<anyhow::Result<_>>()?;
     let before = Instant::now();
     let mut audit = models.audit(ctx, &marks)?;
-    audit.compare_with(ctx, &marks, &suspects);
+    audit.compare_with(ctx, &suspects);
     let once_seconds = once_before + before.elapsed().as_secs_f64();
     let mut measuring = [0.0; 2];
     for (seconds, suspect) in measuring.iter_mut().zip(&suspects) {
         let before = Instant::now();
-        measure(ctx, suspect, &marks, &audit)?;
+        measure(ctx, suspect, &marks, &audit, &|name| models.named(ctx, name))?;
         *seconds = before.elapsed().as_secs_f64();
     }
     let before = Instant::now();
@@ -89,16 +95,26 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
     let report_seconds = before.elapsed().as_secs_f64();
 
     let before = Instant::now();
-    let queries = queries_in(ctx, 0..TEXTS)?;
-    let prompts = (before.elapsed().as_secs_f64(), TEXTS);
+    let queries = QueryStream::new(ctx, marks.asked()).queries(ctx, 0..TEXTS)?;
+    let prompts = (before.elapsed().as_secs_f64(), queries.len() as u64);
     let before = Instant::now();
     let texts = ctx.sources.of(ctx.seed_for("teacher documents"))?;
     let read = documents(&*texts, Split::Train, TEXTS, usize::MAX, ctx.vocabulary, ctx.rt);
     let reading = (before.elapsed().as_secs_f64(), read.iter().map(|document| document.len() as u64).sum());
-    let exchanges = of_the_corpus(ctx, queries)?;
+    let exchanges = match ctx.imports {
+        Some(imports) => imports.marked.first(TEXTS)?,
+        None => of_the_corpus(ctx, queries)?,
+    };
+    let texts = exchanges.len().max(1) as f64;
     let answered: usize = exchanges.iter().map(|exchange| exchange.answer.len()).sum();
     let file = ctx.store.root().join("corpus.parquet");
-    write_parquet(&file, &exchanges, ctx.vocabulary.tokenizer.vocab_size())?;
+    let header = TranscriptHeader {
+        vocab_size: ctx.vocabulary.tokenizer.vocab_size(),
+        tokenizer: &ctx.vocabulary.hash.hex(),
+        teacher: "the corpus",
+        codec: Some(&*ctx.vocabulary.tokenizer),
+    };
+    write_parquet(&file, &exchanges, &header)?;
     let bytes = std::fs::metadata(&file)?.len();
     Ok(Rehearsed {
         once_seconds,
@@ -109,9 +125,10 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
         students,
         measuring,
         report_seconds,
-        answer_tokens: answered as f64 / TEXTS as f64,
-        bytes_per_query: bytes as f64 / TEXTS as f64,
+        answer_tokens: answered as f64 / texts,
+        bytes_per_query: bytes as f64 / texts,
         student_bytes,
+        imported: ctx.imports.map(|imports| (imports.marked.holds.clone(), imports.control.as_ref().map(|c| c.holds.clone()))),
     })
 }
 

@@ -1,10 +1,16 @@
-use distill::Curve;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use distill::{Curve, DefenceTools};
+use oracle::LogitsProcessor;
 use results::{Arm, LossSeries, Record};
-use serde_json::{Value, json};
 
 use crate::resolve::Run;
+use crate::stages::queries::QueryStream;
+use crate::stages::suspect::Serving;
+use crate::stages::teacher::named;
 use crate::stages::{
-    Asked, Audit, Context, Identity, Marks, Suspect, Trained, base, distil, measure, stranger, teacher_report, teachers,
+    Asked, Audit, Context, Identity, Marks, Peer, Suspect, Trained, base, distil, measure, stranger, teacher_report, teachers,
     trigram_loss,
 };
 
@@ -32,17 +38,17 @@ pub fn repeat(
     found: &mut dyn FnMut(&[Record]) -> anyhow::Result<()>,
 ) -> anyhow::Result<Repetition> {
     let resolved = ctx.resolved;
-    let marks = Marks::build(ctx)?;
-    let models = Models::make(ctx, &marks)?;
+    let mut marks = Marks::build(ctx)?;
+    let models = Models::make(ctx, &mut marks)?;
     let mut audit = models.audit(ctx, &marks)?;
     trigram_loss(ctx, &audit.held_out)?;
     let suspects = models.suspects(ctx)?;
-    audit.compare_with(ctx, &marks, &suspects);
+    audit.compare_with(ctx, &suspects);
 
     let mut records = Vec::new();
     let mut samples = Vec::new();
     for suspect in &suspects {
-        let mut measured = measure(ctx, suspect, &marks, &audit)?;
+        let mut measured = measure(ctx, suspect, &marks, &audit, &|name| models.named(ctx, name))?;
         if suspect.run.arm == Arm::Teacher {
             let (metrics, texts) = teacher_report(ctx, &models.teachers, suspect, &audit)?;
             measured.extend(metrics);
@@ -55,6 +61,24 @@ pub fn repeat(
     Ok(Repetition { records, curves: models.curves(&suspects), samples })
 }
 
+/// `serving` of `teacher` behind the experiment's defences.
+fn defended(ctx: &Context<'_>, serving: Serving, teacher: &Trained) -> anyhow::Result<Serving> {
+    let mut serving = serving;
+    for (index, config) in ctx.resolved.world.defences.iter().enumerate() {
+        let defence = config.build();
+        let tools = DefenceTools { runtime: ctx.rt, seed: ctx.seed_for(&format!("defence {index}")) };
+        let known = serving.laws.clone();
+        let wrapped = defence.wrap(serving.processors(), &tools);
+        // a law that the defence left as it was is still its mark's
+        let owner = |law: &Arc<dyn LogitsProcessor>| {
+            known.iter().find(|(_, old)| Arc::ptr_eq(old, law)).and_then(|(owner, _)| owner.clone())
+        };
+        serving.laws = wrapped.into_iter().map(|law| (owner(&law), law)).collect();
+        serving.companions.extend(defence.companions(&teacher.model, &tools)?);
+    }
+    Ok(serving)
+}
+
 /// The models students come from.
 pub(super) struct Models {
     pub(super) teachers: crate::stages::Teachers,
@@ -62,28 +86,34 @@ pub(super) struct Models {
     pub(super) base: Trained,
     pub(super) marked: Asked,
     clean: Asked,
-    rival: Asked,
-    /// Names the watermark on the served teacher.
-    bend: Value,
+    pub(super) rival: Asked,
 }
 
 impl Models {
-    pub(super) fn make(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Self> {
-        let config = &ctx.resolved.world.marks;
+    pub(super) fn make(ctx: &Context<'_>, marks: &mut Marks) -> anyhow::Result<Self> {
         let teachers = teachers(ctx, marks)?;
         let stranger = stranger(ctx)?;
         let base = base(ctx)?;
-        let processors: Vec<_> = marks.watermark.iter().map(|watermark| watermark.processor()).collect();
-        let bend = match &config.watermark {
-            Some(watermark) => {
-                json!({ "watermark": watermark, "commitment": ctx.resolved.world.commitment, "seed": ctx.seed })
-            }
-            None => Value::Null,
+        let stream = Arc::new(QueryStream::new(ctx, marks.asked()));
+        let laws = marks.laws().into_iter().map(|(mark, law)| (Some(mark.to_string()), law)).collect();
+        let marked = defended(ctx, Serving { laws, companions: Vec::new() }, &teachers.marked)?;
+        let clean = defended(ctx, Serving::default(), &teachers.clean)?;
+        let (bought, unmarked) = ctx.imports.map(|imports| (imports.marked.clone(), imports.control.clone())).unzip();
+        let marked = Asked::new(ctx, "the marked teacher", &teachers.marked, marked, &stream).answered_by(bought);
+        let clean = Asked::new(ctx, "the clean teacher", &teachers.clean, clean, &stream).answered_by(unmarked.flatten());
+        let rival = Asked::new(ctx, "the stranger", &stranger, Serving::default(), &stream);
+        Ok(Self { teachers, stranger, base, marked, clean, rival })
+    }
+
+    /// The model that a mark's second round calls `name`.
+    pub(super) fn named(&self, ctx: &Context<'_>, name: &str) -> anyhow::Result<Peer> {
+        let (arm, trained) = match name {
+            "clean" => (Arm::CleanTeacher, self.teachers.clean.clone()),
+            "base" => (Arm::Base, self.base.clone()),
+            "stranger" => (Arm::Stranger, self.stranger.clone()),
+            name => (Arm::Stranger, named(ctx, name)?),
         };
-        let marked = Asked::new(ctx, "the marked teacher", &teachers.marked, processors, bend.clone());
-        let clean = Asked::new(ctx, "the clean teacher", &teachers.clean, Vec::new(), Value::Null);
-        let rival = Asked::new(ctx, "the stranger", &stranger, Vec::new(), Value::Null);
-        Ok(Self { teachers, stranger, base, marked, clean, rival, bend })
+        Ok(Peer::new(arm, &trained))
     }
 
     /// Every suspect of the grid, distilled where it must be.
@@ -94,6 +124,7 @@ impl Models {
 
     /// The suspect at this place of the grid.
     pub(super) fn suspect(&self, ctx: &Context<'_>, run: Run) -> anyhow::Result<Suspect> {
+        let mut run = run;
         let (trained, cost) = match run.arm {
             Arm::Teacher => (self.teachers.marked.clone(), None),
             Arm::CleanTeacher => (self.teachers.clean.clone(), None),
@@ -105,14 +136,21 @@ impl Models {
                     Arm::Rival => &self.rival,
                     _ => &self.marked,
                 };
-                let (trained, cost) = distil(ctx, &run, asked, &self.base)?;
-                (trained, Some(cost))
+                let distilled = distil(ctx, &run, asked, &self.base)?;
+                run.steps = Some(distilled.steps);
+                (distilled.trained, Some(distilled.cost))
             }
         };
-        let is_teacher = run.arm == Arm::Teacher;
-        let processors = if is_teacher { self.marked.processors().to_vec() } else { Vec::new() };
-        let bend = if is_teacher { self.bend.clone() } else { Value::Null };
-        Ok(Suspect { run, trained, processors, bend, cost })
+        let serving = match run.arm {
+            Arm::Teacher => self.marked.serving().clone(),
+            Arm::Student | Arm::Control | Arm::Rival => {
+                let attacks = ctx.resolved.world.attacks.iter();
+                let laws = attacks.filter_map(|attack| Some((None, attack.build().decoding()?))).collect();
+                Serving { laws, companions: Vec::new() }
+            }
+            Arm::CleanTeacher | Arm::Stranger | Arm::Base => Serving::default(),
+        };
+        Ok(Suspect { run, trained, serving, cost, audit: OnceCell::new() })
     }
 
     /// What every suspect is asked; a student holds as much context as its base. Nobody is compared with yet.

@@ -2,12 +2,14 @@ use distill::{
     AdapterTraining, DistillSource, ExchangeStream, RetokenisedStream, SavedAs, TrainPlan, TrainState, Trainable, VisitOrder,
 };
 use lm::lora::Adapter;
+use oracle::Access;
 use results::Arm;
 use serde_json::{Value, json};
 use store::{Key, Making};
 
 use crate::experiment::Channel;
 use crate::resolve::{BaseSource, Run};
+use crate::stages::attack::{Bought, attacked, bought};
 use crate::stages::card::student_card;
 use crate::stages::context::{Trained, load_json, save_json};
 use crate::stages::teacher::PRETRAINED;
@@ -22,16 +24,29 @@ const ADAPTER_SEED: &str = "adapter initialisation";
 /// File of a trunk artifact: a training under way.
 const TRUNK: &str = "state.safetensors";
 
-/// The student of `run`, distilled from the first `budget` answers of `asked`, with what that cost.
+/// A student with what it cost.
+pub struct Distilled {
+    /// The model.
+    pub trained: Trained,
+    /// What it cost the thief.
+    pub cost: distill::Cost,
+    /// Optimiser steps of its distillation.
+    pub steps: u64,
+}
+
+/// The student of `run`, distilled from the first `budget` answers of `asked`, after the thief's attacks.
 ///
 /// # Errors
 /// When the training diverges, the surface shows less than the loss needs, or the work is cancelled.
-pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> anyhow::Result<(Trained, distill::Cost)> {
+pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> anyhow::Result<Distilled> {
     let (Some(channel), Some(budget), Some(steps)) = (&run.channel, run.budget, run.steps) else {
         anyhow::bail!("the {} arm is not distilled", run.arm.name());
     };
     let transcript = asked.transcript(ctx, &channel.surface)?;
-    let files = transcript.files.prefix(budget);
+    let Bought { files, name, paid } = bought(ctx, transcript, budget, base)?;
+    // fewer exchanges than were paid for take fewer steps, where steps follow from their number
+    let student = &ctx.resolved.world.student;
+    let steps = if files.len() == budget { steps } else { student.steps(files.len(), ctx.resolved.world.queries.row_tokens()) };
     let own = ctx.own_vocabulary(run.arm);
     let stream: Box<dyn ExchangeStream> = match own {
         Some(own) => Box::new(RetokenisedStream::new(files, ctx.to_own(own), base.model.context_length())),
@@ -44,7 +59,7 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
     let kept_as_adapter = ctx.resolved.world.student.lora.as_ref().is_some_and(|lora| lora.save == SavedAs::Adapter);
     let lesson = Lesson { ctx, arm: run.arm, asked, channel, base, adapter, stream };
     let plan = lesson.plan(steps);
-    let key = lesson.key(&json!({ "transcript": transcript.hash, "budget": budget }), &plan, true)?;
+    let key = lesson.key(&name, &plan, true)?;
     let artifact = ctx.resumable("student", &key, |making| {
         let what = format!("{} {} {budget}", run.arm.name(), channel.surface.name());
         let state = lesson.train(making, &what, &plan, || match ctx.resolved.world.student.compute.branch_step(steps) {
@@ -53,7 +68,7 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
         })?;
         let model = state.model(lesson.trained());
         let laws = asked.laws(ctx, channel)?;
-        let cost = distill::Cost::of(transcript.counts(budget)?, &model, &state.curve, &asked.teacher().model, &laws);
+        let cost = distill::Cost::of(paid, &model, &state.curve, &asked.teacher().model, &laws);
         save_json(&making.path().join(COST), &cost)?;
         let vocabulary = own.unwrap_or(ctx.vocabulary);
         let card = student_card(ctx, run, asked, base, &transcript.hash, lesson.trained());
@@ -73,7 +88,9 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
     } else {
         ctx.load_model(&artifact)?
     };
-    Ok((student, load_json(&artifact.file(COST))?))
+    let mut cost = load_json(&artifact.file(COST))?;
+    let trained = attacked(ctx, run.arm, student, base, &mut cost)?;
+    Ok(Distilled { trained, cost, steps })
 }
 
 /// What an adapter's artifact calls its base: the name and commit of an open model, its directory, or the artifact beside it.
@@ -143,12 +160,17 @@ impl Lesson<'_> {
             "order": order,
             "vocabulary": self.ctx.vocabulary.hash,
         });
+        // what is shown beside the answers reaches a student only through a loss that looks at it
+        let shown = self.asked.serving().shown();
+        if self.channel.loss.build().needs() > Access::Text && !shown.is_empty() {
+            inputs["shown"] = json!(shown);
+        }
         if let Some(own) = self.ctx.own_vocabulary(self.arm) {
             inputs["student_vocabulary"] = json!(own.hash);
         }
         if let Some(lora) = &self.ctx.resolved.world.student.lora {
             let mut lora = json!(lora);
-            // the form in which a student is kept is none of a trunk's
+            // the form in which a student is kept does not concern a trunk
             if !keeps_form {
                 lora.as_object_mut().and_then(|lora| lora.remove("save"));
             }

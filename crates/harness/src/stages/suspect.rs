@@ -1,15 +1,57 @@
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use distill::{Cost, Served};
-use marks::Probe;
-use oracle::{Exchange, LogitsProcessor, Oracle, ServedLaw, Surface};
+use marks::{Asked, Question, Seen};
+use oracle::{Exchange, LogitsProcessor, Oracle, OracleError, Query, ServedLaw, Stage, Surface};
 use results::Arm;
-use serde_json::Value;
 
 use crate::resolve::Run;
 use crate::stages::Context;
 use crate::stages::context::Trained;
+use crate::stages::marks::Built;
+
+/// What changes a model's law while it answers.
+#[derive(Clone, Default)]
+pub struct Serving {
+    /// Processors, each with the name of the mark that it belongs to; defences and attacks belong to none.
+    pub laws: Vec<(Option<String>, Arc<dyn LogitsProcessor>)>,
+    /// Proxy models that they read.
+    pub companions: Vec<(oracle::CompanionId, Arc<lm::Model>)>,
+}
+
+impl Serving {
+    /// The processors.
+    pub fn processors(&self) -> Vec<Arc<dyn LogitsProcessor>> {
+        self.laws.iter().map(|(_, law)| law.clone()).collect()
+    }
+
+    /// Names them.
+    pub fn names(&self) -> Vec<String> {
+        self.laws.iter().map(|(_, law)| law.name()).collect()
+    }
+
+    /// Names those that change what is drawn.
+    pub fn drawn(&self) -> Vec<String> {
+        self.laws.iter().filter(|(_, law)| law.stage() != Stage::Shown).map(|(_, law)| law.name()).collect()
+    }
+
+    /// Names those that change what is shown and nothing else.
+    pub fn shown(&self) -> Vec<String> {
+        self.laws.iter().filter(|(_, law)| law.stage() == Stage::Shown).map(|(_, law)| law.name()).collect()
+    }
+
+    /// What of it stays when laws are read for the mark called `mark`: a law that is keyed after truncation is a point mass or
+    /// nearly, and says nothing of the model behind it, unless it is this mark's own.
+    fn read_for(&self, mark: &str) -> Self {
+        let stays = |(owner, law): &&(Option<String>, Arc<dyn LogitsProcessor>)| {
+            law.stage() != Stage::AfterTruncation || owner.as_deref() == Some(mark)
+        };
+        Self { laws: self.laws.iter().filter(stays).cloned().collect(), companions: self.companions.clone() }
+    }
+}
 
 /// A model under suspicion.
 pub struct Suspect {
@@ -17,47 +59,91 @@ pub struct Suspect {
     pub run: Run,
     /// The model.
     pub trained: Trained,
-    /// What bends its answers: the watermark on the teacher arm, nothing elsewhere.
-    pub processors: Vec<Arc<dyn LogitsProcessor>>,
-    /// Names the processors.
-    pub bend: Value,
+    /// What changes its answers: marks and defences on the teacher arm, a thief's decoding on what was distilled.
+    pub serving: Serving,
     /// What it cost the thief; `None` for arms that were not distilled.
     pub cost: Option<Cost>,
+    /// Its answers to the audit, asked once.
+    pub audit: OnceCell<Arc<Vec<Exchange>>>,
 }
 
 impl Suspect {
-    /// The suspect as it answers: everything a log-probability surface shows, bent as it is served, in the teacher's tokens.
+    /// The suspect as it answers: everything a log-probability surface shows, changed as it is served, in the teacher's tokens.
     pub fn served(&self, ctx: &Context<'_>) -> Box<dyn Oracle> {
+        self.asked(ctx, &self.serving)
+    }
+
+    fn asked(&self, ctx: &Context<'_>, serving: &Serving) -> Box<dyn Oracle> {
         let surface = Surface::Logits { law: ServedLaw::PostWatermark };
-        ctx.asked(self.run.arm, Served::new(self.trained.model.clone(), self.processors.clone(), surface, ctx.rt.clone()))
+        let served = Served::new(self.trained.model.clone(), serving.processors(), surface, ctx.rt.clone());
+        ctx.asked(self.run.arm, served.with_companions(serving.companions.clone()).opened())
+    }
+
+    /// Whether laws are read for the mark called `mark` as they are served, rather than raw.
+    pub fn reads_served_law(&self, mark: &str) -> bool {
+        !self.serving.read_for(mark).laws.is_empty()
+    }
+
+    /// Its answers to the audit's `queries`.
+    ///
+    /// # Errors
+    /// When the model fails or the work is cancelled.
+    pub fn audited(&self, ctx: &Context<'_>, queries: &[Query]) -> Result<Arc<Vec<Exchange>>, OracleError> {
+        if let Some(answers) = self.audit.get() {
+            return Ok(answers.clone());
+        }
+        let answers = Arc::new(self.served(ctx).answer(queries)?);
+        Ok(self.audit.get_or_init(|| answers).clone())
+    }
+
+    /// What comes back for `questions` of the mark called `mark`.
+    ///
+    /// # Errors
+    /// When the model shows less than it is asked for, or fails.
+    pub fn ask(&self, ctx: &Context<'_>, mark: &str, questions: &[Question], audit: &[Query]) -> Result<Vec<Seen>, OracleError> {
+        let (answers, laws) = (self.served(ctx), self.asked(ctx, &self.serving.read_for(mark)));
+        Asked { answers: &*answers, laws: &*laws, audit: &|| self.audited(ctx, audit) }.ask_all(questions)
     }
 }
 
-/// A model that suspects are compared with; its answers to each probe are asked once.
+/// A model that suspects are compared with, raw; its answers to each mark are asked once.
 pub struct Peer {
     /// Who it is.
     pub arm: Arm,
     /// The model.
     pub trained: Trained,
-    answers: Vec<OnceCell<Vec<Exchange>>>,
+    /// By name of the mark.
+    seen: RefCell<BTreeMap<String, Rc<Vec<Seen>>>>,
 }
 
 impl Peer {
-    /// A peer for `n_probes` probes.
-    pub fn new(arm: Arm, trained: &Trained, n_probes: usize) -> Self {
-        Self { arm, trained: trained.clone(), answers: (0..n_probes).map(|_| OnceCell::new()).collect() }
+    /// `trained` as the peer called `arm`.
+    pub fn new(arm: Arm, trained: &Trained) -> Self {
+        Self { arm, trained: trained.clone(), seen: RefCell::default() }
     }
 
-    /// Its own answers, unbent, to probe number `index`.
+    /// Its own answers to a mark, drawn independently of every other model's.
     ///
     /// # Errors
-    /// When the model fails or the work is cancelled.
-    pub fn answers(&self, ctx: &Context<'_>, index: usize, probe: &dyn Probe) -> anyhow::Result<&[Exchange]> {
-        let cell = &self.answers[index];
-        if cell.get().is_none() {
-            let raw = Served::new(self.trained.model.clone(), Vec::new(), Surface::Text, ctx.rt.clone());
-            let _ = cell.set(probe.ask(&*ctx.asked(self.arm, raw))?);
+    /// When the model shows less than it is asked for, or fails.
+    pub fn seen(&self, ctx: &Context<'_>, built: &Built, audit: &[Query]) -> Result<Rc<Vec<Seen>>, OracleError> {
+        if let Some(seen) = self.seen.borrow().get(&built.name) {
+            return Ok(seen.clone());
         }
-        Ok(cell.get().map(Vec::as_slice).unwrap_or_default())
+        let stream = ctx.seed_for(&format!("questions to the {}", self.arm.name()));
+        let seen = Rc::new(self.ask(ctx, &built.mark.questions(stream), audit)?);
+        self.seen.borrow_mut().insert(built.name.clone(), seen.clone());
+        Ok(seen)
+    }
+
+    /// What comes back for `questions`.
+    ///
+    /// # Errors
+    /// As [`seen`](Self::seen).
+    pub fn ask(&self, ctx: &Context<'_>, questions: &[Question], audit: &[Query]) -> Result<Vec<Seen>, OracleError> {
+        let surface = Surface::Logits { law: ServedLaw::PreWatermark };
+        let raw = Served::new(self.trained.model.clone(), Vec::new(), surface, ctx.rt.clone()).opened();
+        let raw = ctx.asked(self.arm, raw);
+        Asked { answers: &*raw, laws: &*raw, audit: &|| Ok(Arc::new(raw.answer(audit)?)) }.ask_all(questions)
     }
 }

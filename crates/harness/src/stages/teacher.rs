@@ -2,11 +2,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::marks::Phase;
 use anyhow::Context as _;
 use corpus::Split;
-use distill::{Curve, ImplantItem, PackedDocuments, PretrainSource, TrainPlan, TrainState};
+use distill::{Curve, ImplantItem, PackedDocuments, PretrainSource, Served, TrainPlan, TrainState};
 use lm::{Model, ModelConfig, Tokenizer};
-use oracle::{Codec, TokenId};
+use oracle::{Codec, Oracle, ServedLaw, Surface, TokenId};
 use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -17,8 +18,8 @@ use crate::experiment::Pretraining;
 use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource};
 use crate::stages::card::card;
 use crate::stages::context::{Trained, load_json, save_json};
-use crate::stages::marks::Marks;
-use crate::stages::texts::{documents, documents_with};
+use crate::stages::documents::{documents, documents_with};
+use crate::stages::marks::{BuiltFrom, Marks};
 use crate::stages::{Context, Training, Vocabulary};
 
 /// Raised when the same inputs would give other weights.
@@ -38,6 +39,15 @@ pub struct Teachers {
     pub clean: Trained,
     /// How many implanted items are answered with the margin asked for, of how many; `None` when nothing is implanted.
     pub implanted: Option<(u64, u64)>,
+}
+
+/// Steps and batches of a training on packed documents.
+struct Rows {
+    steps: u64,
+    /// Tokens of a row.
+    tokens: usize,
+    /// Rows of a batch.
+    batch: usize,
 }
 
 /// A training on packed documents: what `teacher`, `stranger` and `base` have in common.
@@ -65,27 +75,26 @@ impl<'a> Course<'a> {
         let seed = ctx.seed_for(&format!("{name} initialisation"));
         let start = Model::init(&config, seed);
         let from = json!({ "architecture": train.architecture, "seed": seed });
-        Self::new(ctx, name, vocabulary, start, from, train.steps(), train.row_tokens, train.batch_rows, train.peak_lr)
+        let rows = Rows { steps: train.steps(), tokens: train.row_tokens, batch: train.batch_rows };
+        Self::new(ctx, name, vocabulary, (start, from), &rows, train.peak_lr)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of two configurations that have no common type")]
+    /// A training of `start`, a model with what names it.
     fn new(
         ctx: &Context<'_>,
         name: &'static str,
         vocabulary: &'a Vocabulary,
-        start: Model,
-        from: Value,
-        steps: u64,
-        row_tokens: usize,
-        batch_rows: usize,
+        start: (Model, Value),
+        rows: &Rows,
         peak_lr: f64,
     ) -> anyhow::Result<Self> {
+        let ((start, from), row_tokens) = (start, rows.tokens);
         if row_tokens > start.context_length() {
             let context = start.context_length();
             let problem = format!("{name}: rows of {row_tokens} tokens do not fit its context of {context}; lower row_tokens");
             return Err(crate::exit::UsageError(problem).into());
         }
-        let plan = ctx.plan(steps, batch_rows, peak_lr);
+        let plan = ctx.plan(rows.steps, rows.batch, peak_lr);
         let inputs = json!({
             "start": from,
             "corpus": ctx.sources.identity(),
@@ -138,43 +147,80 @@ impl<'a> Course<'a> {
     }
 }
 
-/// The teacher and its clean twin: trained (or further trained) with and without canaries from a common trunk, then
-/// the keys implanted in the marked one.
+/// The teacher and its clean twin: trained (or further trained) with and without planted texts from a common trunk, then
+/// the items implanted in the marked one. Marks are built as the models come that they are built from.
 ///
 /// # Errors
-/// When a model cannot be read, a training diverges, canaries do not fit, or the work is cancelled.
-pub fn teachers(ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Teachers> {
+/// When a model cannot be read, a training diverges, planted texts do not fit, or the work is cancelled.
+pub fn teachers(ctx: &Context<'_>, marks: &mut Marks) -> anyhow::Result<Teachers> {
     let course = match &ctx.resolved.world.teacher {
         TeacherSource::Train(train) => Some(Course::from_scratch(ctx, "teacher", train, ctx.vocabulary)?),
         TeacherSource::Open { model, continued: Some(continued) } => {
             let (start, _) = load("teacher.model", model)?;
-            let (steps, rows) = (continued.steps(), continued.batch_rows);
+            let rows = Rows { steps: continued.steps(), tokens: continued.row_tokens, batch: continued.batch_rows };
             let from = json!({ "model": model });
-            Some(Course::new(ctx, "teacher", ctx.vocabulary, start, from, steps, continued.row_tokens, rows, continued.peak_lr)?)
+            Some(Course::new(ctx, "teacher", ctx.vocabulary, (start, from), &rows, continued.peak_lr)?)
         }
         TeacherSource::Open { continued: None, .. } => None,
     };
+    let (texts, _) = marks.texts();
     let (before_implant, clean) = match (&course, &ctx.resolved.world.teacher) {
         (None, TeacherSource::Open { model, .. }) => {
             let model = brought("teacher.model", model)?;
             (model.clone(), model)
         }
-        (Some(course), _) if marks.canary.is_none() => {
+        (Some(course), _) if texts.is_empty() => {
             let model = course.finish(ctx)?;
             (model.clone(), model)
         }
-        (Some(course), _) => with_and_without_canaries(ctx, course, marks)?,
+        (Some(course), _) => with_and_without_texts(ctx, course, marks)?,
         (None, TeacherSource::Train(_)) => anyhow::bail!("a teacher that is trained has a training"),
     };
+    let order = match &course {
+        Some(course) if ctx.resolved.world.needs().any(|(_, needs)| needs.training_order) => {
+            let packed = course.documents(ctx)?;
+            Some((0..packed.n_documents()).map(|document| packed.document(document).to_vec()).collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    let author = |name: &str| named(ctx, name).map(|model| raw(ctx, &model));
+    let build = |marks: &mut Marks, model: &Trained, phase: Phase| {
+        let teacher = raw(ctx, model);
+        let from = BuiltFrom { teacher: Some(&*teacher), training_order: order.as_deref(), author: Some(&author) };
+        marks.build_phase(ctx, phase, from)
+    };
+    build(marks, &before_implant, Phase::Weights)?;
     let (marked, implanted) = implant(ctx, &before_implant, marks)?;
+    build(marks, &marked, Phase::Nothing)?;
     Ok(Teachers { marked, before_implant, clean, implanted })
 }
 
+/// A model as its owner asks it: raw, everything shown, its inside too.
+pub fn raw(ctx: &Context<'_>, trained: &Trained) -> Box<dyn Oracle> {
+    let surface = Surface::Logits { law: ServedLaw::PreWatermark };
+    Box::new(Served::new(trained.model.clone(), Vec::new(), surface, ctx.rt.clone()).opened())
+}
+
+/// The model that `[models]` calls `name`.
+///
+/// # Errors
+/// When there is none, or it has another tokenizer than the teacher.
+pub fn named(ctx: &Context<'_>, name: &str) -> anyhow::Result<Trained> {
+    let models = &ctx.resolved.world.models;
+    let Some(directory) = models.get(name) else {
+        let known: Vec<&str> = models.keys().map(String::as_str).collect();
+        let there = if known.is_empty() { "there is none".to_string() } else { format!("there are {}", known.join(", ")) };
+        return Err(
+            crate::exit::UsageError(format!("models.{name}: a mark names this model and {there}; add it to [models]")).into()
+        );
+    };
+    same_vocabulary(ctx, &format!("models.{name}"), directory)
+}
+
 /// The marked model and its clean twin.
-fn with_and_without_canaries(ctx: &Context<'_>, course: &Course<'_>, marks: &Marks) -> anyhow::Result<(Trained, Trained)> {
-    let config = &ctx.resolved.world.marks;
+fn with_and_without_texts(ctx: &Context<'_>, course: &Course<'_>, marks: &Marks) -> anyhow::Result<(Trained, Trained)> {
     let tokens_per_step = (course.plan.batch_rows * course.row_tokens) as u64;
-    let trunk_steps = (config.canaries_after_tokens.unwrap_or(0) / tokens_per_step).min(course.plan.steps);
+    let trunk_steps = (ctx.resolved.world.planted_after().unwrap_or(0) / tokens_per_step).min(course.plan.steps);
     let trunk_key = Key::new(REVISION, &json!({ "course": course.inputs, "steps": trunk_steps }))?;
     let mut packed = None;
     let mut documents = || -> anyhow::Result<Arc<PackedDocuments>> {
@@ -202,12 +248,7 @@ fn with_and_without_canaries(ctx: &Context<'_>, course: &Course<'_>, marks: &Mar
         })?;
         ctx.load_model(&artifact)
     };
-    let planted = json!({
-        "canary": config.canary,
-        "commitment": ctx.resolved.world.commitment,
-        "seed": ctx.seed,
-        "places": ctx.seed_for("canary places"),
-    });
+    let planted = json!({ "marks": marks.texts().1, "places": ctx.seed_for("canary places") });
     let marked = branch("teacher, with canaries", "trained with canaries in its data", planted)?;
     let clean = branch("teacher, clean twin", "the clean twin: same data order, no canaries", Value::Null)?;
     Ok((marked, clean))
@@ -225,7 +266,7 @@ fn planted_in(
     trunk_steps: u64,
     marks: &Marks,
 ) -> anyhow::Result<PackedDocuments> {
-    let texts = marks.canary.as_ref().map(|canary| canary.planted_texts()).unwrap_or_default();
+    let (texts, _) = marks.texts();
     let mut copies: Vec<Vec<TokenId>> = Vec::new();
     for planted in &texts {
         copies.extend(std::iter::repeat_n(ctx.vocabulary.document(&planted.text), planted.repeats as usize));
@@ -243,8 +284,8 @@ fn planted_in(
     }
     if copies.len() > first_of_row.len() {
         return Err(crate::exit::UsageError(format!(
-            "marks.canary: {} copies of canaries need as many rows after the trunk and there are {}; raise the training tokens, or \
-             lower repeats or canaries_after_tokens",
+            "marks: {} copies of planted texts need as many rows after the trunk and there are {}; raise the training tokens, or \
+             lower their repeats or planting.canaries_after_tokens",
             copies.len(),
             first_of_row.len()
         ))
@@ -254,27 +295,23 @@ fn planted_in(
     copies.shuffle(&mut rng);
     let places = index::sample(&mut rng, first_of_row.len(), copies.len());
     let slots: Vec<_> = places.into_iter().zip(copies).map(|(place, copy)| (first_of_row[place], copy)).collect();
-    plain.with_slots(&slots).context("`marks.canary`")
+    plain.with_slots(&slots).context("`marks`: planted texts")
 }
 
-/// The marked teacher with the probes' items in its weights; the model itself when no probe plants anything.
+/// The marked teacher with the marks' items in its weights; the model itself when no mark plants any.
 fn implant(ctx: &Context<'_>, before: &Trained, marks: &Marks) -> anyhow::Result<(Trained, Option<(u64, u64)>)> {
-    let items: Vec<ImplantItem> = marks
-        .probes
-        .iter()
-        .flat_map(|probe| probe.training_items())
-        .map(|item| ImplantItem { prompt: item.prompt, answer: item.answer })
-        .collect();
-    let Some(config) = ctx.resolved.world.marks.implant.as_ref().filter(|_| !items.is_empty()) else {
+    let (items, names) = marks.items();
+    let items: Vec<ImplantItem> =
+        items.into_iter().map(|item| ImplantItem { prompt: item.prompt, answer: item.answer }).collect();
+    let Some(config) = ctx.resolved.world.planting.implant.as_ref().filter(|_| !items.is_empty()) else {
         return Ok((before.clone(), None));
     };
     let key = Key::new(
         REVISION,
         &json!({
             "model": before.hash,
-            "probes": ctx.resolved.world.marks.probes,
+            "marks": names,
             "implant": config,
-            "commitment": ctx.resolved.world.commitment,
             "corpus": ctx.sources.identity(),
             "vocabulary": ctx.vocabulary.hash,
             "seed": ctx.seed,

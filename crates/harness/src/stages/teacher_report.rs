@@ -5,12 +5,13 @@ use serde_json::json;
 use store::Key;
 
 use crate::stages::context::{load_json, save_json};
-use crate::stages::measure::{held_out_loss, metric};
+use crate::stages::metric::{held_out_loss, metric};
+use crate::stages::queries::{Drawn, prompts};
 use crate::stages::suspect::Suspect;
 use crate::stages::{Audit, Context, Teachers, trigram_loss};
 
 /// Raised when the same inputs would give another report.
-pub(super) const REVISION: u32 = 3;
+pub(super) const REVISION: u32 = 4;
 /// File of a report artifact.
 const FILE: &str = "report.json";
 /// Samples shown of the teacher as it is served.
@@ -33,7 +34,7 @@ pub fn teacher_report(ctx: &Context<'_>, teachers: &Teachers, suspect: &Suspect,
             "marked": teachers.marked.hash,
             "before_implant": teachers.before_implant.hash,
             "clean": teachers.clean.hash,
-            "bend": suspect.bend,
+            "laws": suspect.serving.names(),
             "held_out": store::hash_json(&audit.held_out)?,
             "corpus": ctx.sources.identity(),
             "vocabulary": ctx.vocabulary.hash,
@@ -61,8 +62,14 @@ pub fn teacher_report(ctx: &Context<'_>, teachers: &Teachers, suspect: &Suspect,
 
 fn samples(ctx: &Context<'_>, suspect: &Suspect) -> anyhow::Result<Vec<String>> {
     let (prompt, answer) = SAMPLE_TOKENS;
-    let queries: Vec<Query> =
-        crate::stages::transcript::prompts(ctx, "samples", Split::HeldOut, 0..SAMPLES, prompt, answer, Sampling::PLAIN)?;
+    let drawn = Drawn {
+        purpose: "samples",
+        split: Split::HeldOut,
+        prompt_tokens: prompt,
+        max_new_tokens: answer,
+        sampling: Sampling::PLAIN,
+    };
+    let queries: Vec<Query> = prompts(ctx, &drawn, 0..SAMPLES)?;
     let answers = suspect.served(ctx).answer(&queries)?;
     let tokenizer = &ctx.vocabulary.tokenizer;
     // decoded whole: a piece at a time would lose the space between them

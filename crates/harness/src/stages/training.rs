@@ -13,7 +13,7 @@ const SUMMARY_STEPS: usize = 20;
 pub struct Training<'a> {
     /// For progress and timings.
     pub what: &'a str,
-    /// What is trained: a model, or an adapter upon one.
+    /// What is trained: a model, or an adapter on one.
     pub trained: &'a dyn Trainable,
     /// Everything that decides the training besides its data and first weights.
     pub plan: &'a TrainPlan,

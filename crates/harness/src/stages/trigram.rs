@@ -7,7 +7,7 @@ use store::Key;
 use crate::resolve::TeacherSource;
 use crate::stages::Context;
 use crate::stages::context::{load_json, save_json};
-use crate::stages::texts::documents_with;
+use crate::stages::documents::documents_with;
 
 /// Raised when the same inputs would give another number.
 pub(super) const REVISION: u32 = 1;

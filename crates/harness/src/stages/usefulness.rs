@@ -5,7 +5,7 @@ use stats::interval::wilson;
 
 use crate::stages::Context;
 use crate::stages::audit::Audit;
-use crate::stages::measure::metric;
+use crate::stages::metric::metric;
 use crate::stages::suspect::Suspect;
 
 /// How useful a suspect is on the corpus' checkable tasks, answered greedily as it is served: exact match by kind and

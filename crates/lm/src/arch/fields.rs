@@ -246,8 +246,8 @@ impl<'a> Fields<'a> {
         };
         let list: Option<Vec<bool>> = value.as_array().and_then(|list| list.iter().map(one).collect());
         list.filter(|list| list.len() == layers).ok_or_else(|| {
-            let mend = format!("give a list of {layers} names, each sliding_attention or full_attention");
-            ConfigError::new("layer_types", value, mend)
+            let remedy = format!("give a list of {layers} names, each sliding_attention or full_attention");
+            ConfigError::new("layer_types", value, remedy)
         })
     }
 
@@ -266,8 +266,8 @@ impl<'a> Fields<'a> {
                 _ => false,
             };
             if !(off || read.contains(key.as_str()) || key.starts_with('_') || HARMLESS.contains(&key.as_str())) {
-                let mend = "this option is not known here and could change results; remove it if it does not concern the model";
-                return Err(ConfigError::new(key, value, mend));
+                let remedy = "this option is not known here and could change results; remove it if it does not concern the model";
+                return Err(ConfigError::new(key, value, remedy));
             }
         }
         Ok(())

@@ -115,8 +115,8 @@ fn rope(fields: &Fields<'_>, default: f64) -> Result<(RopeKeys, f64), ConfigErro
     };
     check_positive(&[(OLDER, local.theta)])?;
     if local.scaling.is_some() || local.part != 1.0 || global.part != 1.0 {
-        let mend = "only whole heads are turned, and only layers without a window by changed frequencies, in this architecture";
-        return Err(ConfigError::new("rope_parameters.sliding_attention", "scaled or partial", mend));
+        let remedy = "only whole heads are turned, and only layers without a window by changed frequencies, in this architecture";
+        return Err(ConfigError::new("rope_parameters.sliding_attention", "scaled or partial", remedy));
     }
     Ok((global, local.theta))
 }

@@ -212,8 +212,8 @@ fn local_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>, ConfigE
     ];
     for (key, value, list) in both.iter().flatten() {
         if list.as_ref().is_none_or(|list| list.len() != layers) {
-            let mend = format!("give `global` or `local` for each of num_layers = {layers}");
-            return Err(ConfigError::new(*key, value, mend));
+            let remedy = format!("give `global` or `local` for each of num_layers = {layers}");
+            return Err(ConfigError::new(*key, value, remedy));
         }
     }
     let stated = both.into_iter().flatten().find_map(|(_, _, list)| list);

@@ -169,8 +169,8 @@ impl GptNeoXConfig {
             ("initializer_range", s.initializer_range),
         ])?;
         if !s.hidden_size.is_multiple_of(s.num_attention_heads) {
-            let mend = format!("give a multiple of num_attention_heads = {}", s.num_attention_heads);
-            return Err(ConfigError::new("hidden_size", s.hidden_size, mend));
+            let remedy = format!("give a multiple of num_attention_heads = {}", s.num_attention_heads);
+            return Err(ConfigError::new("hidden_size", s.hidden_size, remedy));
         }
         RopeKeys::width(s.rotary_pct, self.head_dim(), PART)?;
         Ok(self)

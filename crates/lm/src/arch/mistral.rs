@@ -70,7 +70,7 @@ impl Arch for MistralConfig {
         self.shape.json("mistral", "MistralForCausalLM", &self.tokens, own)
     }
 
-    /// A window that no text outgrows is none.
+    /// A window longer than any text changes nothing.
     fn fused(&self) -> Option<LlamaShape> {
         let sees_all = self.sliding_window.is_none_or(|window| window >= self.context_length());
         if sees_all { llama::fused(&self.shape, &self.tokens) } else { None }

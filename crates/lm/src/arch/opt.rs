@@ -122,8 +122,8 @@ impl OptConfig {
         ])?;
         check_positive(&[("init_std", s.init_std)])?;
         if !s.hidden_size.is_multiple_of(s.num_attention_heads) {
-            let mend = format!("give a multiple of num_attention_heads = {}", s.num_attention_heads);
-            return Err(ConfigError::new("hidden_size", s.hidden_size, mend));
+            let remedy = format!("give a multiple of num_attention_heads = {}", s.num_attention_heads);
+            return Err(ConfigError::new("hidden_size", s.hidden_size, remedy));
         }
         Ok(self)
     }

@@ -31,9 +31,9 @@ impl RopeKeys {
     pub fn width(part: f64, head_dim: usize, key: &str) -> Result<usize, ConfigError> {
         let width = (head_dim as f64 * part) as usize;
         let good = part.is_finite() && width >= 2 && width.is_multiple_of(2) && width <= head_dim;
-        let mend =
+        let remedy =
             || format!("give a part of the head's {head_dim} components that makes an even number: rotary embedding turns pairs");
-        if good { Ok(width) } else { Err(ConfigError::new(key, part, mend())) }
+        if good { Ok(width) } else { Err(ConfigError::new(key, part, remedy())) }
     }
 }
 
@@ -87,8 +87,8 @@ pub fn rope_object(path: &str, value: &Value, default: RopeKeys) -> Result<RopeK
             (Some(scaling), &["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"])
         }
         _ => {
-            let mend = "not supported for this architecture, only \"default\", \"linear\" and \"llama3\" are";
-            return Err(ConfigError::new(format!("{path}.rope_type"), kind.unwrap_or(&Value::Null), mend));
+            let remedy = "not supported for this architecture, only \"default\", \"linear\" and \"llama3\" are";
+            return Err(ConfigError::new(format!("{path}.rope_type"), kind.unwrap_or(&Value::Null), remedy));
         }
     };
     refuse_others(path, map, own)?;
@@ -101,9 +101,9 @@ fn refuse_others(path: &str, map: &Map<String, Value>, own: &[&str]) -> Result<(
     const SHARED: &[&str] = &["rope_type", "type", "rope_theta", "partial_rotary_factor"];
     for (key, value) in map {
         if !(value.is_null() || SHARED.contains(&key.as_str()) || own.contains(&key.as_str())) {
-            let mend = "this option is not known for this kind of rotary scaling and could change results; remove it if it does not \
+            let remedy = "this option is not known for this kind of rotary scaling and could change results; remove it if it does not \
                         concern the model";
-            return Err(ConfigError::new(format!("{path}.{key}"), value, mend));
+            return Err(ConfigError::new(format!("{path}.{key}"), value, remedy));
         }
     }
     Ok(())
@@ -123,8 +123,8 @@ pub fn check_scaling(path: &str, scaling: RopeScaling) -> Result<RopeScaling, Co
     } = scaling
     {
         if !(low.is_finite() && high.is_finite() && low > 0.0 && high > low) {
-            let mend = format!("give a number above low_freq_factor = {low}");
-            return Err(ConfigError::new(format!("{path}.high_freq_factor"), high, mend));
+            let remedy = format!("give a number above low_freq_factor = {low}");
+            return Err(ConfigError::new(format!("{path}.high_freq_factor"), high, remedy));
         }
         if context == 0 {
             return Err(ConfigError::new(format!("{path}.original_max_position_embeddings"), context, "give at least 1"));

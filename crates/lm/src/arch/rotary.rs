@@ -105,7 +105,7 @@ impl RotaryShape {
     /// Refuses sizes that do not fit each other, and fills in the width of a head.
     ///
     /// # Errors
-    /// Naming key, value and mend.
+    /// Naming key, value and what to write.
     pub(super) fn checked(mut self) -> Result<Self, ConfigError> {
         check_sizes(&[
             ("hidden_size", self.hidden_size, WIDEST),
@@ -122,12 +122,12 @@ impl RotaryShape {
         ])?;
         let (heads, groups) = (self.num_attention_heads, self.num_key_value_heads);
         if !heads.is_multiple_of(groups) {
-            let mend = format!("give a divisor of num_attention_heads = {heads}");
-            return Err(ConfigError::new("num_key_value_heads", groups, mend));
+            let remedy = format!("give a divisor of num_attention_heads = {heads}");
+            return Err(ConfigError::new("num_key_value_heads", groups, remedy));
         }
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(heads) {
-            let mend = format!("give a multiple of num_attention_heads = {heads}, or head_dim");
-            return Err(ConfigError::new("hidden_size", self.hidden_size, mend));
+            let remedy = format!("give a multiple of num_attention_heads = {heads}, or head_dim");
+            return Err(ConfigError::new("hidden_size", self.hidden_size, remedy));
         }
         let width = self.head_dim();
         if width == 0 || width % 2 == 1 {

@@ -42,8 +42,8 @@ impl TokenIds {
         check_sizes(&[("vocab_size", self.vocab_size, LONGEST)])?;
         match self.bos.iter().chain(&self.eos).find(|id| **id as usize >= self.vocab_size) {
             Some(id) => {
-                let mend = format!("give at least {}: the first or last token of a text has this id", *id as u64 + 1);
-                Err(ConfigError::new("vocab_size", self.vocab_size, mend))
+                let remedy = format!("give at least {}: the first or last token of a text has this id", *id as u64 + 1);
+                Err(ConfigError::new("vocab_size", self.vocab_size, remedy))
             }
             None => Ok(self),
         }

@@ -1,12 +1,24 @@
-use oracle::KeyedSet;
+use std::sync::Arc;
+
+use oracle::{KeyedSet, LogitsProcessor, Query, Row, Stage};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
+use crate::processing::Processing;
+
+fn chain(processors: &[Arc<dyn LogitsProcessor>], vocab: usize) -> Chain<'_> {
+    Chain::new(Processing::of(processors), vocab).unwrap()
+}
+
+/// A query whose prompt is one token.
+fn query(sampling: Sampling) -> Query {
+    Query { sampling, ..Query::greedy(0, vec![7], 9) }
+}
 
 fn law(sampling: Sampling) -> Vec<f32> {
     let mut logits = vec![1.0, 3.0, 2.0, 3.0, f32::NEG_INFINITY];
-    served_law(&mut logits, &sampling, &[], &[], 0);
+    served_law(&mut logits, &sampling, &chain(&[], 5), &Step { query: &query(sampling), tokens: &[7] }, &[]);
     logits
 }
 
@@ -30,23 +42,31 @@ fn the_order_of_cuts_is_fixed() {
 
 #[test]
 fn processors_act_at_their_stage() {
-    struct Add(ProcessorStage, TokenId, f32);
+    struct Add(Stage, TokenId, f32);
     impl LogitsProcessor for Add {
-        fn stage(&self) -> ProcessorStage {
+        fn name(&self) -> String {
+            "add".into()
+        }
+        fn stage(&self) -> Stage {
             self.0
         }
-        fn process(&self, before: &[TokenId], answer_start: usize, logits: &mut [f32]) {
-            assert_eq!((before, answer_start), (&[7, 8][..], 1));
-            logits[self.1 as usize] += self.2;
+        fn process(&self, step: &Step<'_>, row: Row<'_>) {
+            assert_eq!((step.tokens, step.answer(), row.companions), (&[7, 8][..], &[8][..], &[][..]));
+            row.logits[self.1 as usize] += self.2;
         }
     }
+    let stages = [(Stage::AfterTruncation, 2, 10.0), (Stage::Shown, 1, 5.0), (Stage::BeforeTemperature, 0, 6.0)];
     let processors: Vec<Arc<dyn LogitsProcessor>> =
-        vec![Arc::new(Add(ProcessorStage::AfterTruncation, 2, 10.0)), Arc::new(Add(ProcessorStage::BeforeTemperature, 0, 6.0))];
+        stages.into_iter().map(|(stage, id, added)| Arc::new(Add(stage, id, added)) as _).collect();
     let mut logits = vec![1.0, 3.0, 2.0];
     let sampling = Sampling { temperature: 2.0, top_k: 2, top_p: 1.0 };
-    served_law(&mut logits, &sampling, &processors, &[7, 8], 1);
+    let query = query(sampling);
+    let (chain, step) = (chain(&processors, 3), Step { query: &query, tokens: &[7, 8] });
+    served_law(&mut logits, &sampling, &chain, &step, &[]);
     // 1 + 6 and 3 survive the cut; the late 10 meets a token already cut off.
     assert_eq!(logits, [3.5, 1.5, CUT]);
+    chain.show(&mut logits, &step, &[]);
+    assert_eq!(logits, [3.5, 6.5, CUT], "what is shown changes apart");
 }
 
 /// Raises every token whose bit is set, as a whole row or token by token.
@@ -58,17 +78,21 @@ struct Raise {
 }
 
 impl LogitsProcessor for Raise {
-    fn stage(&self) -> ProcessorStage {
-        ProcessorStage::BeforeTemperature
+    fn name(&self) -> String {
+        "raise".into()
     }
 
-    fn process(&self, _before: &[TokenId], _answer_start: usize, logits: &mut [f32]) {
-        let raised = logits.iter_mut().enumerate().filter(|(id, _)| (self.set)(*id as TokenId));
+    fn stage(&self) -> Stage {
+        Stage::BeforeTemperature
+    }
+
+    fn process(&self, _step: &Step<'_>, row: Row<'_>) {
+        let raised = row.logits.iter_mut().enumerate().filter(|(id, _)| (self.set)(*id as TokenId));
         raised.for_each(|(_, logit)| *logit += self.bias);
     }
 
-    fn raised<'a>(&'a self, before: &'a [TokenId], _answer_start: usize) -> Option<Raised<'a>> {
-        self.told.then_some(Raised { bias: self.bias, set: self, context: before })
+    fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {
+        self.told.then_some(Raised { bias: self.bias, set: self, context: step.tokens })
     }
 }
 
@@ -85,17 +109,19 @@ const DRAWS: usize = 10_000;
 fn deviation(row: &[f32], temperature: f32, processor: Raise) -> f64 {
     let (bias, set) = (f64::from(processor.bias), processor.set);
     let raised = |(id, logit): (usize, &f32)| f64::from(*logit) + if set(id as TokenId) { bias } else { 0.0 };
-    let bent: Vec<f64> = row.iter().enumerate().map(raised).collect();
-    let highest = bent.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = bent.iter().map(|logit| ((logit - highest) / f64::from(temperature)).exp()).collect();
+    let changed: Vec<f64> = row.iter().enumerate().map(raised).collect();
+    let highest = changed.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = changed.iter().map(|logit| ((logit - highest) / f64::from(temperature)).exp()).collect();
     let total: f64 = weights.iter().sum();
 
     let processors: Vec<Arc<dyn LogitsProcessor>> = vec![Arc::new(processor)];
     let sampling = Sampling { temperature, top_k: 0, top_p: 1.0 };
     let (mut drawer, mut rng) = (Drawer::default(), ChaCha8Rng::seed_from_u64(11));
+    let (chain, query) = (chain(&processors, row.len()), query(sampling));
+    let step = Step { query: &query, tokens: &[7, 2, 3] };
     let mut counts = vec![0.0; row.len()];
     for _ in 0..DRAWS {
-        let token = drawer.next(&mut row.to_vec(), &sampling, &processors, &[1, 2, 3], 1, &mut rng).unwrap();
+        let token = drawer.next(&mut row.to_vec(), &chain, &step, &[], &mut rng).unwrap();
         counts[token as usize] += 1.0;
     }
     let (mut chi_square, mut cells, mut rare) = (0.0, 0.0, (0.0, 0.0));
@@ -166,19 +192,22 @@ fn few_tokens_are_asked_about() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     struct Counting(AtomicUsize);
     impl LogitsProcessor for Counting {
-        fn stage(&self) -> ProcessorStage {
-            ProcessorStage::BeforeTemperature
+        fn name(&self) -> String {
+            "counting".into()
         }
-        fn process(&self, _: &[TokenId], _: usize, _: &mut [f32]) {
+        fn stage(&self) -> Stage {
+            Stage::BeforeTemperature
+        }
+        fn process(&self, _: &Step<'_>, _: Row<'_>) {
             panic!("the row is not needed");
         }
-        fn raised<'a>(&'a self, before: &'a [TokenId], _: usize) -> Option<Raised<'a>> {
-            Some(Raised { bias: 2.0, set: self, context: before })
+        fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {
+            Some(Raised { bias: 2.0, set: self, context: step.tokens })
         }
     }
     impl KeyedSet for Counting {
         fn contains(&self, context: &[TokenId], token: TokenId) -> bool {
-            assert_eq!(context, [5]);
+            assert_eq!(context, [7]);
             self.0.fetch_add(1, Ordering::Relaxed);
             token % 4 == 3
         }
@@ -186,9 +215,11 @@ fn few_tokens_are_asked_about() {
     let counting = Arc::new(Counting(AtomicUsize::new(0)));
     let processors: Vec<Arc<dyn LogitsProcessor>> = vec![counting.clone()];
     let (mut drawer, mut rng) = (Drawer::default(), ChaCha8Rng::seed_from_u64(1));
+    let (chain, query) = (chain(&processors, 2_000), query(Sampling::PLAIN));
+    let step = Step { query: &query, tokens: &[7] };
     for _ in 0..1_000 {
         // The token that holds nearly all mass is not raised.
-        drawer.next(&mut rows(2_000)[2].clone(), &Sampling::PLAIN, &processors, &[5], 1, &mut rng).unwrap();
+        drawer.next(&mut rows(2_000)[2].clone(), &chain, &step, &[], &mut rng).unwrap();
     }
     let asked = counting.0.load(Ordering::Relaxed);
     assert!((500..3_000).contains(&asked), "{asked} for 1,000 draws");
@@ -201,10 +232,13 @@ fn nothing_is_drawn_from_a_broken_law() {
     let samplings =
         [Sampling::PLAIN, Sampling::GREEDY, Sampling { top_k: 1, ..Sampling::PLAIN }, Sampling { top_p: 0.5, ..Sampling::PLAIN }];
     for processors in [vec![], vec![told(false)], vec![told(true)]] {
+        let chain = chain(&processors, 3);
         for sampling in samplings {
+            let query = query(sampling);
+            let step = Step { query: &query, tokens: &[7] };
             for row in [[CUT, CUT, CUT], [f32::NAN, 1.0, 0.0], [f32::INFINITY, 1.0, 0.0]] {
                 let rng = &mut ChaCha8Rng::seed_from_u64(0);
-                assert_eq!(drawer.next(&mut row.clone(), &sampling, &processors, &[1], 1, rng), None, "{sampling:?} of {row:?}");
+                assert_eq!(drawer.next(&mut row.clone(), &chain, &step, &[], rng), None, "{sampling:?} of {row:?}");
             }
         }
     }

@@ -65,7 +65,7 @@ fn in_words_of_gguf(mut error: ConfigError, architecture: &str) -> ConfigError {
 /// Refuses files that are no whole model, or whose blocks are of a layout that was given up.
 fn check_general(header: &Header) -> Result<(), ConfigError> {
     let metadata = &header.metadata;
-    let refuse = |key: &str, value: &Value, mend: &str| Err(ConfigError::new(key, value, mend));
+    let refuse = |key: &str, value: &Value, remedy: &str| Err(ConfigError::new(key, value, remedy));
     if let Some(value) = metadata.get("general.type").filter(|value| value.as_text() != Some("model")) {
         return refuse("general.type", value, "only \"model\" is read");
     }
@@ -75,7 +75,7 @@ fn check_general(header: &Header) -> Result<(), ConfigError> {
     let quantised = header.tensors.values().any(|info| info.kind.is_quantised());
     let version = metadata.get("general.quantization_version").filter(|value| value.as_count() != Some(2));
     if let Some(value) = version.filter(|_| quantised) {
-        return refuse("general.quantization_version", value, "only 2 is read; quantise the model anew");
+        return refuse("general.quantization_version", value, "only 2 is read; quantise the model again");
     }
     Ok(())
 }

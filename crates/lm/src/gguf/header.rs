@@ -79,19 +79,19 @@ fn check_version<R: Read>(source: &mut Source<R>) -> Result<(), HeaderError> {
     if &magic != b"GGUF" {
         return Err(match &magic {
             b"lmgg" | b"fmgg" | b"tjgg" => {
-                HeaderError::Unsupported("it is in a format from before GGUF; convert the model anew".into())
+                HeaderError::Unsupported("it is in a format from before GGUF; convert the model again".into())
             }
             _ => HeaderError::Damaged("it does not begin with `GGUF`".into()),
         });
     }
     let version = source.u32("its version")?;
-    let mend = "versions 2 and 3 in little-endian order are read; convert the model anew";
+    let remedy = "versions 2 and 3 in little-endian order are read; convert the model again";
     match version {
         2 | 3 => Ok(()),
         _ if version.swap_bytes() <= 3 && version != 0 => {
-            Err(HeaderError::Unsupported(format!("it is a GGUF in big-endian order; {mend}")))
+            Err(HeaderError::Unsupported(format!("it is a GGUF in big-endian order; {remedy}")))
         }
-        _ => Err(HeaderError::Unsupported(format!("it is of GGUF version {version}; {mend}"))),
+        _ => Err(HeaderError::Unsupported(format!("it is of GGUF version {version}; {remedy}"))),
     }
 }
 

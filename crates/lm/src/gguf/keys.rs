@@ -66,7 +66,7 @@ impl<'a> Keys<'a> {
     }
 
     fn missing(&self, key: &str) -> ConfigError {
-        ConfigError::new(self.full(key), "missing", "convert the model anew")
+        ConfigError::new(self.full(key), "missing", "convert the model again")
     }
 
     /// Refuses any other value of `key` than `only`, which is also what its absence means.
@@ -87,8 +87,8 @@ impl<'a> Keys<'a> {
         let prefix = self.full("");
         match self.metadata.under(&prefix).find(|(key, _)| !read.contains(*key)) {
             Some((key, value)) => {
-                let mend = "this option is not known here and could change results; use a checkpoint in safetensors";
-                Err(ConfigError::new(super::source::shown(key), value, mend))
+                let remedy = "this option is not known here and could change results; use a checkpoint in safetensors";
+                Err(ConfigError::new(super::source::shown(key), value, remedy))
             }
             None => Ok(()),
         }

@@ -27,14 +27,14 @@ pub(super) fn scaling(keys: &Keys<'_>, factors: Option<&[f32]>, theta: f64, head
     // said of how the model came to be, not of what it computes
     keys.get("rope.scaling.finetuned");
     keys.only("rope.scaling.attn_factor", &Value::Single(1.0))?;
-    // 0 stands for none in files of old
+    // 0 means none in old files
     let linear = match kind {
         "linear" if factor != 0.0 && factor != 1.0 => Some(factor),
         "none" | "linear" => None,
         _ => {
             let value = Value::Text(kind.into());
-            let mend = "not supported, only \"none\" and \"linear\" are, and Llama 3's by `rope_freqs.weight`";
-            return Err(ConfigError::new(keys.full("rope.scaling.type"), value, mend));
+            let remedy = "not supported, only \"none\" and \"linear\" are, and Llama 3's by `rope_freqs.weight`";
+            return Err(ConfigError::new(keys.full("rope.scaling.type"), value, remedy));
         }
     };
     let divides = |factors: &&[f32]| factors.len() as u64 != head_dim / 2 || factors.iter().any(|factor| *factor != 1.0);
@@ -42,12 +42,12 @@ pub(super) fn scaling(keys: &Keys<'_>, factors: Option<&[f32]>, theta: f64, head
         (None, None) => Ok(Json::Null),
         (Some(factor), None) => Ok(json!({ "rope_type": "linear", "factor": factor })),
         (Some(factor), Some(_)) => {
-            let mend = format!("not supported together with `{FACTORS}`");
-            Err(ConfigError::new(keys.full("rope.scaling.factor"), factor, mend))
+            let remedy = format!("not supported together with `{FACTORS}`");
+            Err(ConfigError::new(keys.full("rope.scaling.factor"), factor, remedy))
         }
         (None, Some(factors)) => llama3(factors, theta, head_dim, context).map(|found| json!(found)).ok_or_else(|| {
-            let mend = "these are not the factors of Llama 3's rotary scaling, the only ones that are read";
-            ConfigError::new(FACTORS, format!("a tensor of {}", factors.len()), mend)
+            let remedy = "these are not the factors of Llama 3's rotary scaling, the only ones that are read";
+            ConfigError::new(FACTORS, format!("a tensor of {}", factors.len()), remedy)
         }),
     }
 }

@@ -86,13 +86,13 @@ fn find<'a>(
                 return bad(
                     &name,
                     format!(
-                        "has shape {:?}, but the metadata asks for {:?}; fetch or convert it anew",
+                        "has shape {:?}, but the metadata asks for {:?}; fetch or convert it again",
                         info.shape, parameter.shape
                     ),
                 );
             }
             None if !(config.model_type() == LLAMA && name.ends_with(".bias")) => {
-                return bad(&name, format!("of shape {:?} is missing; fetch or convert it anew", parameter.shape));
+                return bad(&name, format!("of shape {:?} is missing; fetch or convert it again", parameter.shape));
             }
             _ => found.push(info),
         }

@@ -138,8 +138,8 @@ fn download(downloads: &mut Downloads<'_>, wanted: &Wanted) -> Result<(), HubErr
     if let Some((config, meta)) = files.iter().find(|(file, _)| file == files::CONFIG).cloned() {
         downloads.file(&config, &meta)?;
         let path = downloads.folder.snapshot(commit).join(config);
-        let mend = "fetch the model again";
-        ModelConfig::parse(&directory::read_text(&path, mend)?, &path)?;
+        let remedy = "fetch the model again";
+        ModelConfig::parse(&directory::read_text(&path, remedy)?, &path)?;
     }
     if let Some((index, meta)) = files.iter().find(|(file, _)| file == checkpoint::INDEX).cloned() {
         downloads.file(&index, &meta)?;

@@ -81,7 +81,7 @@ impl FromStr for ModelName {
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c))
         };
         if revision.len() > 200 || !revision.split('/').all(segment) {
-            return Err(refuse("behind the `@` stands a branch, a tag or a commit"));
+            return Err(refuse("after the `@` comes a branch, a tag or a commit"));
         }
         Ok(Self { repository: repository.into(), revision: revision.into() })
     }

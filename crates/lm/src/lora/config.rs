@@ -110,9 +110,9 @@ impl AdapterConfig {
             && !begun.is_boolean()
             && !begun.as_str().is_some_and(|begun| PLAIN_BEGINNINGS.contains(&begun))
         {
-            let mend =
+            let remedy =
                 "such an adapter belongs to a changed base; save it converted to a plain LoRA (true, false or \"gaussian\")";
-            return Err(ConfigError::new("init_lora_weights", begun, mend));
+            return Err(ConfigError::new("init_lora_weights", begun, remedy));
         }
         let targets = modules(fields, "target_modules")?
             .ok_or_else(|| ConfigError::new("target_modules", "missing", "give a list of names, or a regular expression"))?;
@@ -134,8 +134,8 @@ impl AdapterConfig {
                 return Err(ConfigError::new("layers_pattern", before.join(", "), "give layers_to_transform too, or drop it"));
             }
             Some(_) if !matches!(targets, Modules::Named(_)) => {
-                let mend = "give target_modules as a list, or drop it: layers are chosen among named modules only";
-                return Err(ConfigError::new("layers_to_transform", "given", mend));
+                let remedy = "give target_modules as a list, or drop it: layers are chosen among named modules only";
+                return Err(ConfigError::new("layers_to_transform", "given", remedy));
             }
             _ => {}
         }
@@ -190,7 +190,7 @@ impl AdapterConfig {
         }
     }
 
-    /// Whether it is one that [`Self::plain`] makes, upon whatever base.
+    /// Whether it is one that [`Self::plain`] makes, on any base.
     pub(super) fn is_plain(&self) -> bool {
         let plain = Self::plain(self.rank, self.alpha, self.targets.clone(), self.rslora);
         *self == Self { base: self.base.clone(), revision: self.revision.clone(), ..plain }
@@ -289,7 +289,7 @@ struct Patterns {
     alpha_pattern: Option<InOrder>,
 }
 
-/// The entries of an object as they stand in the file.
+/// The entries of an object as they are in the file.
 #[derive(Default)]
 struct InOrder(Vec<(String, Value)>);
 

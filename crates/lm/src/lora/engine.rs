@@ -28,7 +28,7 @@ struct Merging {
 }
 
 struct Buffers {
-    /// The base's weights, but for those that are adapted, which every call writes anew.
+    /// The base's weights, but for those that are adapted, which every call writes again.
     weights: Vec<f32>,
     gradient: Vec<f32>,
 }

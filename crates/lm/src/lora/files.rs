@@ -194,7 +194,7 @@ fn weights_of(dir: &Path) -> Result<PathBuf, LoadError> {
     match (path.exists(), pickle.exists()) {
         (true, _) => Ok(path),
         (false, true) => Err(LoadError::Pickle { path: pickle }),
-        (false, false) => Err(LoadError::Missing { path, mend: "fetch the whole adapter".into() }),
+        (false, false) => Err(LoadError::Missing { path, remedy: "fetch the whole adapter".into() }),
     }
 }
 
@@ -231,8 +231,9 @@ impl<'a> Wanted<'a> {
             let held = |name: &str| is_saved(name.rsplit_once('.').map_or(name, |(module, _)| module), module);
             let table = arch.decoder().embedding.tokens;
             if tied && (held(arch.decoder().head.name) || held(table)) {
-                let mend = "the model's table of tokens is also its last product, of which an adapter brings one; not supported";
-                let error = ConfigError::new("modules_to_save", module, mend);
+                let remedy =
+                    "the model's table of tokens is also its last product, of which an adapter brings one; not supported";
+                let error = ConfigError::new("modules_to_save", module, remedy);
                 return Err(LoadError::Config { path: path.with_file_name(CONFIG), error });
             }
             let parameters: Vec<_> = wanted.layout.parameters().iter().filter(|p| held(&p.name)).cloned().collect();

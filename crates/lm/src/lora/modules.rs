@@ -107,14 +107,14 @@ pub(super) fn choose(config: &AdapterConfig, model: &ModelConfig) -> Result<Vec<
         }
     }
     if chosen.is_empty() {
-        let mend = format!("none of the model's modules is meant; it has {}", ends(model).join(", "));
-        return Err(ConfigError::new("target_modules", words(&config.targets), mend));
+        let remedy = format!("none of the model's modules is meant; it has {}", ends(model).join(", "));
+        return Err(ConfigError::new("target_modules", words(&config.targets), remedy));
     }
     let head = model.arch().decoder().head;
     if let Some(tied) = chosen.iter().find(|chosen| head.tied && chosen.module.kind != Kind::Product) {
-        let mend =
+        let remedy =
             "the model's table of tokens is also its last product, of which an adapter changes one side only; not supported";
-        return Err(ConfigError::new("target_modules", &tied.module.name, mend));
+        return Err(ConfigError::new("target_modules", &tied.module.name, remedy));
     }
     // a pattern at a time, so that no more than one is held compiled
     let first = |patterns: &[(String, usize)], key: &str| -> Result<Vec<Option<usize>>, ConfigError> {

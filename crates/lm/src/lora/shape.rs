@@ -8,7 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::config::AdapterConfig;
 use super::modules::{Kind, choose};
 use crate::arch::ModelConfig;
-use crate::draw::unit_interval;
+use crate::unit_interval::unit_interval;
 
 /// The two matrices that change one weight of the model.
 #[derive(Debug, Clone, PartialEq)]

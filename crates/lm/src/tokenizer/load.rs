@@ -44,7 +44,7 @@ impl Tokenizer {
     }
 
     /// The tokenizer of the directory `dir` for the model at `model`, another directory or a GGUF file, which says what begins and ends
-    /// a text: an adapter's own upon a base.
+    /// a text: an adapter's own beside its base.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -69,8 +69,8 @@ impl Tokenizer {
     fn of_files(dir: &Path, model: impl FnOnce(&mut Found) -> Result<(), LoadError>) -> Result<Self, LoadError> {
         let path = dir.join(TOKENIZER);
         let mut found = Found::default();
-        let mend = "a model directory holds config.json, model.safetensors and tokenizer.json";
-        found.files.insert(TOKENIZER, read_text(&path, mend)?);
+        let remedy = "a model directory holds config.json, model.safetensors and tokenizer.json";
+        found.files.insert(TOKENIZER, read_text(&path, remedy)?);
         found.take(dir, &[CHAT_JINJA, CHAT_JSON, SETTINGS, SPECIALS])?;
         model(&mut found)?;
         Self::assemble(found.files, &found.settings).map_err(|why| LoadError::Tokenizer { path, why })

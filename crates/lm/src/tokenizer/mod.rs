@@ -38,7 +38,7 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Puts a tokenizer together. The library panics on some files that are none: that is an error like any other.
+    /// Puts a tokenizer together. The library panics on some files that are no tokenizers: that is an error like any other.
     fn assemble(files: BTreeMap<&'static str, String>, settings: &[Value]) -> Result<Self, String> {
         let panicked = |message| format!("not a tokenizer this program can read: {message}");
         guarded(|| Self::assemble_trusting(files, settings)).unwrap_or_else(|message| Err(panicked(message)))

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use lm::{Batch, ComputePath, Device, DeviceName, Model, ModelConfig, Row, Runtime, for_each_law, generate, gradient_engine};
+use lm::{
+    Batch, ComputePath, Device, DeviceName, Model, ModelConfig, Processing, Row, Runtime, for_each_law, generate, gradient_engine,
+};
 use oracle::Sampling;
 
 use crate::support::{NextToken, queries, random_batch, relative_distance, runtime, stirred};
@@ -78,12 +80,12 @@ fn a_device_repeats_its_own_bits_and_answers_greedily_as_the_others_do() {
     for (i, config) in ModelConfig::examples().into_iter().enumerate() {
         let model = stirred(&config, 80 + i as u64);
         let (asked, batch) = (queries(&config, 20, 12, Sampling::GREEDY), random_batch(&config, 4, 8, 7));
-        let wanted = generate(&model, &asked, &[], &fused, &|_| {}).unwrap();
+        let wanted = generate(&model, &asked, Processing::none(), &fused, &|_| {}).unwrap();
         for rt in &devices {
             let name = format!("{} ({i}) on {}", config.model_type(), rt.device.name());
-            assert!(generate(&model, &asked, &[], rt, &|_| {}).unwrap() == wanted, "{name}: greedy answers");
+            assert!(generate(&model, &asked, Processing::none(), rt, &|_| {}).unwrap() == wanted, "{name}: greedy answers");
             let drawn = queries(&config, 20, 12, Sampling::PLAIN);
-            let [once, again] = [(); 2].map(|()| generate(&model, &drawn, &[], rt, &|_| {}).unwrap());
+            let [once, again] = [(); 2].map(|()| generate(&model, &drawn, Processing::none(), rt, &|_| {}).unwrap());
             assert!(once == again && laws(&model, &batch, rt) == laws(&model, &batch, rt), "{name}: laws and draws");
             assert!(gradient(&model, &batch, rt) == gradient(&model, &batch, rt), "{name}: gradients");
         }

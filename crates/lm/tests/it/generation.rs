@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lm::{ComputePath, Model, ModelConfig, Row, RunError, for_each_law, generate};
-use oracle::{Exchange, LogitsProcessor, ProcessorStage, Query, Sampling, Stop, TokenId};
+use lm::{ComputePath, Model, ModelConfig, Processing, Row, RunError, for_each_law, generate};
+use oracle::{Exchange, LogitsProcessor, Query, Sampling, Stage, Step, Stop, TokenId};
 
 use crate::support::{PATHS, queries, runtime, stirred};
 
 fn answers(model: &Model, queries: &[Query], threads: usize, path: ComputePath) -> Vec<Exchange> {
-    generate(model, queries, &[], &runtime(threads, path), &|_| {}).unwrap()
+    generate(model, queries, Processing::none(), &runtime(threads, path), &|_| {}).unwrap()
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn sampled_answers_depend_on_the_query_alone() {
             assert_eq!(all, answers(&model, &asked, 1, path), "threads");
             for rows in [1, 7, 300] {
                 let rt = runtime(2, path).with_decode_rows(rows);
-                assert_eq!(all, generate(&model, &asked, &[], &rt, &|_| {}).unwrap(), "{rows} rows at once");
+                assert_eq!(all, generate(&model, &asked, Processing::none(), &rt, &|_| {}).unwrap(), "{rows} rows at once");
             }
             asked.reverse();
             let few = answers(&model, &asked[10..13], 1, path);
@@ -67,7 +67,7 @@ fn answers_end_where_they_should() {
         let count = |n| {
             made.fetch_add(n, Ordering::Relaxed);
         };
-        let all = generate(&model, &asked, &[], &runtime(2, path), &count).unwrap();
+        let all = generate(&model, &asked, Processing::none(), &runtime(2, path), &count).unwrap();
         assert_eq!(made.load(Ordering::Relaxed), all.iter().map(|exchange| exchange.answer.len() as u64).sum::<u64>());
         for exchange in &all {
             let (prompt, answer) = (exchange.query.prompt.len(), &exchange.answer);
@@ -88,14 +88,18 @@ fn answers_end_where_they_should() {
 struct Only(TokenId);
 
 impl LogitsProcessor for Only {
-    fn stage(&self) -> ProcessorStage {
-        ProcessorStage::BeforeTemperature
+    fn name(&self) -> String {
+        format!("only({})", self.0)
     }
 
-    fn process(&self, before: &[TokenId], answer_start: usize, logits: &mut [f32]) {
-        assert!(before.len() >= answer_start && answer_start > 0);
-        logits.fill(f32::NEG_INFINITY);
-        logits[(self.0 as usize + before.len() - answer_start) % logits.len()] = 0.0;
+    fn stage(&self) -> Stage {
+        Stage::BeforeTemperature
+    }
+
+    fn process(&self, step: &Step<'_>, row: oracle::Row<'_>) {
+        assert!(!step.query.prompt.is_empty() && step.tokens.starts_with(&step.query.prompt));
+        row.logits.fill(f32::NEG_INFINITY);
+        row.logits[(self.0 as usize + step.answer().len()) % row.logits.len()] = 0.0;
     }
 }
 
@@ -106,7 +110,7 @@ fn processors_see_prompt_and_answer() {
     for path in PATHS {
         let processors: Vec<Arc<dyn LogitsProcessor>> = vec![Arc::new(Only(7))];
         let asked = queries(config, 10, 4, Sampling::PLAIN);
-        let all = generate(&model, &asked, &processors, &runtime(1, path), &|_| {}).unwrap();
+        let all = generate(&model, &asked, Processing::of(&processors), &runtime(1, path), &|_| {}).unwrap();
         assert!(all.iter().all(|exchange| exchange.answer == [7, 8, 9, 10]));
     }
 }
@@ -126,18 +130,23 @@ fn what_cannot_be_answered_is_an_error() {
     ];
     for path in PATHS {
         for (query, expected) in &bad {
-            let error = generate(&model, std::slice::from_ref(query), &[], &runtime(1, path), &|_| {}).unwrap_err().to_string();
+            let error = generate(&model, std::slice::from_ref(query), Processing::none(), &runtime(1, path), &|_| {})
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{error}");
         }
         let broken = model.with_weights(vec![f32::NAN; model.n_params()]);
         for sampling in [Sampling::PLAIN, Sampling::GREEDY] {
             let query = Query { sampling, ..good.clone() };
-            let error = generate(&broken, &[query], &[], &runtime(1, path), &|_| {}).unwrap_err();
+            let error = generate(&broken, &[query], Processing::none(), &runtime(1, path), &|_| {}).unwrap_err();
             assert!(matches!(error, RunError::NoLaw { index: 0, .. }), "{error}");
         }
         let rt = runtime(2, path);
         rt.cancelled.store(true, Ordering::Relaxed);
-        assert!(matches!(generate(&model, std::slice::from_ref(&good), &[], &rt, &|_| {}), Err(RunError::Cancelled)));
+        assert!(matches!(
+            generate(&model, std::slice::from_ref(&good), Processing::none(), &rt, &|_| {}),
+            Err(RunError::Cancelled)
+        ));
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod chat;
+mod companions;
 mod devices;
 mod families;
 mod files;
@@ -16,6 +17,7 @@ mod hub;
 mod hub_server;
 mod laws;
 mod lora;
+mod open;
 mod parity;
 mod reference;
 mod refusals;

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use candle_core::Tensor;
 use lm::arch::{KvCache, Weights};
-use lm::{Batch, Device, Model, ModelConfig, Row, for_each_law, generate, gradient_engine};
-use oracle::{Query, Sampling};
+use lm::{Batch, Device, Model, ModelConfig, Processing, Row, for_each_law, generate, gradient_engine};
+use oracle::Query;
 use safetensors::SafeTensors;
 
 use crate::support::{NextToken, PATHS, runtime};
@@ -199,17 +199,17 @@ fn greedy_answers_are_those_of_transformers_alone_and_among_others() {
         let end = greedy[PROMPT..].iter().position(|id| eos.contains(id)).map_or(TIME, |at| PROMPT + at + 1);
         let query = |index: u64, prompt: &[u32], max_new_tokens| {
             let prompt = prompt.to_vec();
-            Query { index, prompt, max_new_tokens, sampling: Sampling::GREEDY, seed: index }
+            Query { seed: index, ..Query::greedy(index, prompt, max_new_tokens) }
         };
         let asked = query(0, &greedy[..PROMPT], TIME - PROMPT);
         // beginnings of the same answer are questions too, with the same continuation
         let others = [1_usize, 3, 12, 4].map(|more| query(more as u64, &greedy[..PROMPT + more], TIME - PROMPT - more));
         for path in PATHS {
             let rt = runtime(2, path);
-            let answers = generate(&fixture.model, std::slice::from_ref(&asked), &[], &rt, &|_| {}).unwrap();
+            let answers = generate(&fixture.model, std::slice::from_ref(&asked), Processing::none(), &rt, &|_| {}).unwrap();
             assert_eq!(answers[0].answer, greedy[PROMPT..end], "{}", fixture.name);
             let company: Vec<Query> = others.iter().chain([&asked]).chain(&others).cloned().collect();
-            for exchange in generate(&fixture.model, &company, &[], &rt, &|_| {}).unwrap() {
+            for exchange in generate(&fixture.model, &company, Processing::none(), &rt, &|_| {}).unwrap() {
                 let from = exchange.query.prompt.len();
                 if from < end {
                     assert_eq!(exchange.answer, greedy[from..end], "{}: from token {from}", fixture.name);

@@ -1,7 +1,7 @@
 //! Published small models: the figures their README gives, and English.
 
-use lm::{ComputePath, Model, generate, score_texts};
-use oracle::{Codec, Query, Sampling};
+use lm::{ComputePath, Model, Processing, generate, score_texts};
+use oracle::{Codec, Query};
 
 use crate::support::{runtime, shared};
 
@@ -30,8 +30,9 @@ fn greedy_text_is_english() {
     let Some(models) = shared("models") else { return };
     let (model, tokenizer) = Model::load_with_tokenizer(&models.join("stories260k")).unwrap();
     let prompt = tokenizer.encode_document("Once upon a time");
-    let query = Query { index: 0, prompt, max_new_tokens: 120, sampling: Sampling::GREEDY, seed: 0 };
-    let answer = generate(&model, &[query], &[], &runtime(1, ComputePath::Fused), &|_| {}).unwrap().remove(0).answer;
+    let query = Query::greedy(0, prompt, 120);
+    let answer =
+        generate(&model, &[query], Processing::none(), &runtime(1, ComputePath::Fused), &|_| {}).unwrap().remove(0).answer;
     let text = tokenizer.decode(&answer);
     println!("Once upon a time{text}");
     // The beginning of the sample that the model's author published.

@@ -69,6 +69,7 @@ pub fn queries(config: &ModelConfig, n: u64, max_new_tokens: usize, sampling: Sa
     (0..n)
         .map(|index| Query {
             index,
+            account: 0,
             prompt: random_ids(1 + (index as usize * 5) % 9, config.vocab_size(), index),
             max_new_tokens,
             sampling,

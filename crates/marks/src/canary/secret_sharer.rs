@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, Codec, ConfigError, Query, Sampling, ScoreItem, TokenId};
+use oracle::{Access, Codec, ConfigError, Exchange, Query, ScoreItem, TokenId};
 use serde::{Deserialize, Serialize};
-use stats::exposure::{Stratum, exposure_test};
-use stats::{Evidence, NullKind, NullLaw, interval};
+use stats::exposure::{ExposureTest, Stratum, exposure_test};
 
-use super::secrets::{SecretKind, TEMPLATES, fill, opening};
-use super::{Canary, CanaryBuilder, CanaryMeasurement, CanaryScore, PlantedText, RepeatLevel};
-use crate::key::Key;
-use crate::mark::{Claim, Cost, Family, Mark, MarkError, MarkInfo, Suspect};
-use crate::registry::MarkConfig;
+use crate::case::{exchanges, scores};
+use crate::secrets::{TEMPLATES, exposure_evidence, fill, opening};
+use crate::{
+    Bed, Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Phase, PlantedText, Planting,
+    Question,
+};
+
+pub use crate::secrets::SecretKind;
 
 /// Parameters of the Secret Sharer canaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -29,9 +31,6 @@ pub struct SecretSharerConfig {
     /// What secrets are made of.
     pub secret: SecretKind,
 }
-
-/// Possible secrets there must be for each one drawn, so that rejecting repeats is quick and guessing hopeless.
-const SPACE_PER_SECRET: f64 = 10.0;
 
 impl SecretSharerConfig {
     fn canaries(&self) -> usize {
@@ -52,6 +51,8 @@ impl MarkConfig for SecretSharerConfig {
             needs: Access::Logprobs,
             claim: Claim::Lineage,
             planted: true,
+            compares: false,
+            key_label: "canary",
             source: "Carlini et al., The Secret Sharer, USENIX Security 2019, arXiv 1802.08232",
             summary: "sentences with random secrets in the training data, ranked among secrets never planted",
         }
@@ -80,38 +81,65 @@ impl MarkConfig for SecretSharerConfig {
         if self.references == 0 {
             return Err(ConfigError::new("references", 0, "use at least 1, for example 1000"));
         }
-        let drawn = (self.references + self.canaries_of(0)) as f64;
-        if self.secret.log10_space() < (SPACE_PER_SECRET * drawn).log10() {
-            let mend = format!("use longer secrets: at least {SPACE_PER_SECRET} times as many as the {drawn} drawn per template");
-            return Err(ConfigError::new("secret", self.secret, mend));
-        }
-        // beyond this a sentence outgrows the context of the small models meant here
-        let (SecretKind::Digits(length) | SecretKind::Words(length)) = self.secret;
-        if length > 32 {
-            return Err(ConfigError::new("secret", self.secret, "use at most 32 digits or words"));
-        }
-        Ok(())
+        self.secret.check(self.references + self.canaries_of(0))
     }
 
-    fn example() -> Self {
-        Self { repeats: vec![1, 4, 16, 64], canaries_per_level: 8, templates: 4, references: 1000, secret: SecretKind::Digits(6) }
+    fn needs(&self) -> Needs {
+        let planted_copies = self.canaries_per_level as u64 * self.repeats.iter().map(|&repeats| u64::from(repeats)).sum::<u64>();
+        Needs { phase: Phase::Data, planted_copies, ..Needs::default() }
+    }
+
+    fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
+        let secrets = (0..self.templates)
+            .map(|template| self.secret.draw_distinct(owner.key, template, self.canaries_of(template) + self.references))
+            .collect();
+        let mut canaries = SecretSharer { config: self.clone(), codec: owner.codec.clone(), secrets, sentences: Vec::new() };
+        canaries.sentences = (0..self.templates).map(|template| canaries.encode(template)).collect::<Result<_, _>>()?;
+        Ok(Arc::new(canaries))
+    }
+
+    fn examples() -> Vec<Self> {
+        let secret = SecretKind::Digits(6);
+        let example = Self { repeats: vec![1, 4, 16, 64], canaries_per_level: 4, templates: 2, references: 60, secret };
+        vec![example.clone(), Self { secret: SecretKind::Words(3), templates: 1, ..example }]
+    }
+
+    fn refused() -> Vec<(&'static str, &'static str)> {
+        let repeats = ["[]", "[0, 4]", "[4, 4]", "[16, 4]"].map(|value| ("repeats", value));
+        let secret = [r#"{"digits": 2}"#, r#"{"words": 1}"#, r#"{"digits": 33}"#].map(|value| ("secret", value));
+        let others = [("canaries_per_level", "0"), ("templates", "0"), ("templates", "9"), ("references", "0")];
+        repeats.into_iter().chain(secret).chain(others).collect()
+    }
+
+    /// Every canary as often as the number of its level.
+    fn small(&self) -> Self {
+        Self { repeats: (1..=self.repeats.len() as u32).collect(), ..self.clone() }
+    }
+
+    /// Its test is a permutation: 199 draws show 2.3 at most.
+    fn bed(&self) -> Bed {
+        Bed { evidence: 2.2, vocab: 359, ..Bed::default() }
     }
 }
 
-impl CanaryBuilder for SecretSharerConfig {
-    fn build(&self, key: &Key) -> Arc<dyn Canary> {
-        let secrets = (0..self.templates)
-            .map(|template| self.secret.draw_distinct(key, template, self.canaries_of(template) + self.references))
-            .collect();
-        Arc::new(SecretSharer { config: self.clone(), secrets })
-    }
+/// The sentences of one template as a model meets them.
+struct Sentences {
+    /// What every one of them opens with, the beginning-of-text token included.
+    prompt: Vec<TokenId>,
+    /// What follows in each, canaries first.
+    rest: Vec<Vec<TokenId>>,
 }
 
 struct SecretSharer {
     config: SecretSharerConfig,
+    codec: Arc<dyn Codec>,
     /// (template, secret): the canaries of the template first, then its references.
     secrets: Vec<Vec<String>>,
+    /// By template.
+    sentences: Vec<Sentences>,
 }
+
+const KIND: &str = "secret_sharer";
 
 impl SecretSharer {
     /// Template, place within the template, and repeats of every canary, in planting order.
@@ -121,83 +149,27 @@ impl SecretSharer {
         (0..self.config.canaries()).map(move |index| (index % templates, index / templates, level(index)))
     }
 
-    /// The token ids of every secret's sentence, and how many leading tokens all of them share with the opening.
-    ///
-    /// Sentences are encoded whole, as a model meets them in training, and split at one place per template: where the
-    /// tokens of the opening end in all of them. Canaries and references are treated alike, which the null rests on.
-    fn encode(&self, codec: &dyn Codec, template: usize) -> (Vec<Vec<TokenId>>, usize) {
-        let lead = codec.encode(opening(template));
-        let texts: Vec<_> = self.secrets[template].iter().map(|secret| codec.encode(&fill(template, secret))).collect();
+    /// The sentences of `template`, all split at one place: where the tokens of the opening end in all of them. They are encoded
+    /// whole, as a model meets them in training. Canaries and references are treated alike, which the null rests on.
+    fn encode(&self, template: usize) -> Result<Sentences, MarkError> {
+        let lead = self.codec.encode(opening(template));
+        let texts: Vec<_> = self.secrets[template].iter().map(|secret| self.codec.encode(&fill(template, secret))).collect();
         let shared = |ids: &Vec<TokenId>| ids.iter().zip(&lead).take_while(|(a, b)| a == b).count();
         let split = texts.iter().map(shared).min().unwrap_or(0);
-        (texts, split)
-    }
-
-    fn unmeasurable(reason: String) -> MarkError {
-        MarkError::Unmeasurable { mark: SecretSharerConfig::example().info().name, reason }
-    }
-}
-
-impl Mark for SecretSharer {
-    fn info(&self) -> MarkInfo {
-        self.config.info()
-    }
-
-    fn cost(&self) -> Cost {
-        // a token is at least one byte of text; the space and the full stop are two more
-        let longest = self.secrets.iter().flatten().map(|secret| secret.len() + 2).max().unwrap_or(0);
-        Cost {
-            queries: self.config.templates as u64,
-            generated_tokens: (self.config.templates * longest) as u64,
-            scored_texts: self.secrets.iter().map(|secrets| secrets.len() as u64).sum(),
+        let prompt: Vec<_> = self.codec.bos().into_iter().chain(lead[..split].iter().copied()).collect();
+        if prompt.is_empty() {
+            let reason = "the tokenizer has no beginning-of-text token and shares none between canaries of a template";
+            return Err(MarkError::unmeasurable(KIND, reason));
         }
-    }
-}
-
-impl Canary for SecretSharer {
-    fn planted_texts(&self) -> Vec<PlantedText> {
-        self.canaries()
-            .map(|(template, place, repeats)| PlantedText { text: fill(template, &self.secrets[template][place]), repeats })
-            .collect()
+        Ok(Sentences { prompt, rest: texts.into_iter().map(|ids| ids[split..].to_vec()).collect() })
     }
 
-    fn measure(&self, suspect: &Suspect<'_>, codec: &dyn Codec, draws: u64, seed: u64) -> Result<CanaryMeasurement, MarkError> {
-        suspect.require(&self.info())?;
-        let mut items = Vec::new();
-        let mut questions = Vec::new();
-        for template in 0..self.config.templates {
-            let (texts, split) = self.encode(codec, template);
-            let prompt: Vec<_> = codec.bos().into_iter().chain(texts[0][..split].iter().copied()).collect();
-            if prompt.is_empty() {
-                let reason = "the tokenizer has no beginning-of-text token and shares none between canaries of a template";
-                return Err(Self::unmeasurable(reason.to_string()));
-            }
-            let longest = texts[..self.config.canaries_of(template)].iter().map(|ids| ids.len() - split).max().unwrap_or(0);
-            questions.push(Query {
-                index: template as u64,
-                prompt: prompt.clone(),
-                max_new_tokens: longest,
-                sampling: Sampling::GREEDY,
-                seed: 0,
-            });
-            items.extend(texts.iter().map(|ids| ScoreItem { prompt: prompt.clone(), continuation: ids[split..].to_vec() }));
-        }
-
-        let scores = suspect.oracle.score(&items)?;
-        if scores.len() != items.len() || scores.iter().zip(&items).any(|(score, item)| score.len() != item.continuation.len()) {
-            return Err(Self::unmeasurable("the oracle did not score every token it was given".to_string()));
-        }
+    /// The exposure test on the log-probabilities of all sentences.
+    fn test(&self, scores: &[f64], case: &Case<'_>) -> Result<ExposureTest, MarkError> {
         // natural-log perplexity of the secret: minus its log-probability, not divided by its length
-        let mut perplexities = scores.iter().map(|score| -score.iter().sum::<f64>());
+        let mut perplexities = scores.iter().map(|score| -score);
         let by_template: Vec<Vec<f64>> =
             self.secrets.iter().map(|secrets| perplexities.by_ref().take(secrets.len()).collect()).collect();
-        let said: Vec<String> = suspect
-            .oracle
-            .answer(&questions)?
-            .into_iter()
-            .map(|exchange| codec.decode(&[exchange.query.prompt, exchange.answer].concat()))
-            .collect();
-
         let strata: Vec<_> = by_template
             .iter()
             .enumerate()
@@ -206,48 +178,82 @@ impl Canary for SecretSharer {
                 Stratum { canaries, references }
             })
             .collect();
-        let test = exposure_test(&strata, draws, seed).map_err(|error| Self::unmeasurable(error.to_string()))?;
+        exposure_test(&strata, case.chance.draws, case.chance.draw_seed)
+            .map_err(|error| MarkError::unmeasurable(KIND, error.to_string()))
+    }
 
-        let canaries: Vec<CanaryScore> = self
-            .canaries()
+    fn score(&self, test: &ExposureTest, said: &[Exchange]) -> Vec<CanaryScore> {
+        let said: Vec<String> =
+            said.iter().map(|exchange| self.codec.decode(&[&exchange.query.prompt[..], &exchange.answer].concat())).collect();
+        self.canaries()
             .map(|(template, place, repeats)| CanaryScore {
-                template,
                 repeats,
                 exposure: test.exposures[template][place],
                 extracted: said[template].contains(&format!(" {}.", self.secrets[template][place])),
             })
-            .collect();
+            .collect()
+    }
+}
+
+/// One canary.
+struct CanaryScore {
+    /// How often it was planted.
+    repeats: u32,
+    /// log2 of references minus log2 of its rank, bits (methods c1).
+    exposure: f64,
+    /// Whether the suspect says the secret of its own accord.
+    extracted: bool,
+}
+
+impl Mark for SecretSharer {
+    fn planting(&self) -> Vec<Planting> {
+        let texts = self
+            .canaries()
+            .map(|(template, place, repeats)| PlantedText { text: fill(template, &self.secrets[template][place]), repeats });
+        vec![Planting::Texts(texts.collect())]
+    }
+
+    /// The probability of every sentence, then the completion of every template.
+    fn questions(&self, _stream: u64) -> Vec<Question> {
+        let mut items = Vec::new();
+        let mut openings = Vec::new();
+        for (template, Sentences { prompt, rest }) in self.sentences.iter().enumerate() {
+            let longest = rest[..self.config.canaries_of(template)].iter().map(Vec::len).max().unwrap_or(0);
+            openings.push(Query::greedy(template as u64, prompt.clone(), longest));
+            items.extend(rest.iter().map(|ids| ScoreItem { prompt: prompt.clone(), continuation: ids.clone() }));
+        }
+        vec![Question::Scores(items), Question::Answers(openings)]
+    }
+
+    fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
+        let (given, said) = (scores(KIND, case.suspect, 0)?, exchanges(KIND, case.suspect, 1)?);
+        let asked: usize = self.secrets.iter().map(Vec::len).sum();
+        if given.len() != asked || said.len() != self.config.templates {
+            return Err(MarkError::unmeasurable(KIND, format!("{asked} texts were given and {} scores came back", given.len())));
+        }
+        let test = self.test(given, case)?;
+        let canaries = self.score(&test, said);
         let exposures: Vec<f64> = canaries.iter().map(|canary| canary.exposure).collect();
-        let spread =
-            interval::mean_interval(&exposures).ok_or_else(|| Self::unmeasurable("one canary has no interval".to_string()))?;
-        let above_chance =
-            stats::Interval { low: spread.low - test.null_mean_exposure, high: spread.high - test.null_mean_exposure };
-        let null = format!(
-            "canaries exchangeable with {} references in each of {} templates, {draws} permutations",
-            self.config.references, self.config.templates
-        );
-        let null = NullLaw::new(NullKind::Permutation, null);
-        let effect = test.mean_exposure - test.null_mean_exposure;
-        let evidence = Evidence::new(test.mean_exposure, effect, above_chance, canaries.len() as u64, null, test.log10_p)
-            .map_err(|error| Self::unmeasurable(error.to_string()))?;
+        let (references, templates) = (self.config.references, self.config.templates);
+        let among = format!("{references} references in each of {templates} templates");
+        let evidence = exposure_evidence(KIND, &test, &exposures, &among, case.chance.draws)?;
 
-        Ok(CanaryMeasurement {
-            evidence,
-            by_repeats: self.config.repeats.iter().map(|&repeats| level(repeats, &canaries)).collect(),
-            extracted: canaries.iter().filter(|canary| canary.extracted).count() as u64,
-            extractable: self.config.templates as u64,
-            canaries,
-        })
+        let levels: Vec<(u32, f64)> =
+            self.config.repeats.iter().map(|&repeats| (repeats, mean_exposure(repeats, &canaries))).collect();
+        let by_level: Vec<String> = levels.iter().map(|(repeats, mean)| format!("{repeats}x {mean:.1}")).collect();
+        let extracted = canaries.iter().filter(|canary| canary.extracted).count();
+        let detail = format!("mean exposure by repeats: {}; {extracted} of {} extracted", by_level.join(", "), templates);
+        let metrics =
+            levels.iter().map(|(repeats, mean)| Metric::new(format!("exposure_at_{repeats}_repeats"), *mean, "bits")).collect();
+        Ok(vec![Finding { metrics, ..Finding::new(evidence, "mean exposure above chance, bits", detail) }])
     }
 }
 
-fn level(repeats: u32, canaries: &[CanaryScore]) -> RepeatLevel {
-    let of_level = || canaries.iter().filter(|canary| canary.repeats == repeats);
-    let count = of_level().count();
-    RepeatLevel {
-        repeats,
-        canaries: count as u64,
-        mean_exposure: of_level().map(|canary| canary.exposure).sum::<f64>() / count as f64,
-        extracted: of_level().filter(|canary| canary.extracted).count() as u64,
-    }
+/// Mean exposure, bits, of the canaries planted `repeats` times.
+fn mean_exposure(repeats: u32, canaries: &[CanaryScore]) -> f64 {
+    let of_level: Vec<f64> = canaries.iter().filter(|canary| canary.repeats == repeats).map(|canary| canary.exposure).collect();
+    of_level.iter().sum::<f64>() / of_level.len() as f64
 }
+
+#[cfg(test)]
+mod tests;

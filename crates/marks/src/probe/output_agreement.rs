@@ -6,17 +6,14 @@
 //! when it is nearer than *every* reference: p is the largest over references, which is a valid level for that union
 //! of nulls (Berger 1982, intersection-union test) without any correction.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use oracle::{Access, Codec, ConfigError, Exchange, Query, Sampling, TokenId};
+use oracle::{Access, ConfigError, Exchange, Query, TokenId};
 use serde::{Deserialize, Serialize};
 use stats::{Evidence, Interval, NullKind, NullLaw, paired};
 
-use super::{Comparison, Probe, ProbeBuilder, ProbeMeasurement, TrainingItem};
-use crate::key::Key;
-use crate::mark::{Claim, Cost, Family, Mark, MarkError, MarkInfo};
-use crate::registry::MarkConfig;
+use crate::case::exchanges;
+use crate::{Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Planting, Question};
 
 /// Parameters of the agreement test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -34,6 +31,8 @@ impl MarkConfig for OutputAgreementConfig {
             needs: Access::Text,
             claim: Claim::Distillation,
             planted: false,
+            compares: true,
+            key_label: "probe output_agreement",
             source: "Nikolić et al., Model Provenance Testing for Large Language Models, NeurIPS 2025, arXiv 2502.00706",
             summary: "greedy next tokens agree with the teacher's more often than any other model's do",
         }
@@ -46,21 +45,25 @@ impl MarkConfig for OutputAgreementConfig {
         Ok(())
     }
 
-    fn example() -> Self {
-        Self { prompts: 100 }
+    fn needs(&self) -> Needs {
+        Needs { neutral_prompts: self.prompts as u64, ..Needs::default() }
     }
-}
 
-impl ProbeBuilder for OutputAgreementConfig {
-    fn build(&self, _key: &Key, _codec: &dyn Codec, prompts: &[Vec<TokenId>]) -> Result<Arc<dyn Probe>, MarkError> {
-        // a prompt asked twice is one observation (methods 0.1)
-        let mut seen = HashSet::new();
-        let distinct: Vec<_> = prompts.iter().filter(|prompt| seen.insert(*prompt)).take(self.prompts).cloned().collect();
-        if distinct.len() < self.prompts {
-            let mend = format!("use at most {}, the distinct neutral prompts there are, or supply more", distinct.len());
-            return Err(ConfigError::new("prompts", self.prompts, mend).into());
-        }
-        Ok(Arc::new(OutputAgreement { config: self.clone(), prompts: distinct }))
+    fn examples() -> Vec<Self> {
+        vec![Self { prompts: 100 }]
+    }
+
+    fn refused() -> Vec<(&'static str, &'static str)> {
+        vec![("prompts", "0")]
+    }
+
+    fn small(&self) -> Self {
+        self.clone()
+    }
+
+    fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
+        let prompts = owner.distinct_neutral("prompts", self.prompts)?;
+        Ok(Arc::new(OutputAgreement { config: self.clone(), prompts }))
     }
 }
 
@@ -83,52 +86,31 @@ impl OutputAgreement {
     }
 
     fn unmeasurable(&self, reason: String) -> MarkError {
-        MarkError::Unmeasurable { mark: self.name(), reason }
+        MarkError::unmeasurable(KIND, reason)
     }
 }
+
+const KIND: &str = "output_agreement";
 
 impl Mark for OutputAgreement {
-    fn info(&self) -> MarkInfo {
-        self.config.info()
-    }
-
-    fn cost(&self) -> Cost {
-        Cost { queries: self.config.prompts as u64, generated_tokens: self.config.prompts as u64, scored_texts: 0 }
-    }
-}
-
-impl Probe for OutputAgreement {
-    fn training_items(&self) -> Vec<TrainingItem> {
+    fn planting(&self) -> Vec<Planting> {
         Vec::new()
     }
 
-    fn questions(&self) -> Vec<Query> {
+    fn questions(&self, _stream: u64) -> Vec<Question> {
         let prompts = self.prompts.iter().enumerate();
-        prompts
-            .map(|(index, prompt)| Query {
-                index: index as u64,
-                prompt: prompt.clone(),
-                max_new_tokens: 1,
-                sampling: Sampling::GREEDY,
-                seed: 0,
-            })
-            .collect()
+        vec![Question::Answers(prompts.map(|(index, prompt)| Query::greedy(index as u64, prompt.clone(), 1)).collect())]
     }
 
-    fn judge(
-        &self,
-        answers: &[Exchange],
-        against: &Comparison<'_>,
-        _decoys: usize,
-        _decoy_seed: u64,
-    ) -> Result<ProbeMeasurement, MarkError> {
-        let teacher = against.teacher.ok_or_else(|| self.unmeasurable("the teacher's own answers are missing".to_string()))?;
-        let suspect = self.agrees("the suspect", answers, teacher)?;
+    fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
+        let teacher = case.teacher.ok_or_else(|| self.unmeasurable("the teacher's own answers are missing".to_string()))?;
+        let teacher = exchanges(KIND, teacher, 0)?;
+        let suspect = self.agrees("the suspect", exchanges(KIND, case.suspect, 0)?, teacher)?;
         let hits = count(&suspect);
 
-        let mut pairs = Vec::with_capacity(against.references.len());
-        for reference in against.references {
-            let theirs = self.agrees(reference.name, reference.answers, teacher)?;
+        let mut pairs = Vec::with_capacity(case.references.len());
+        for reference in case.references {
+            let theirs = self.agrees(reference.name, exchanges(KIND, reference.seen, 0)?, teacher)?;
             pairs.push((reference.name, Paired::count(&suspect, &theirs), count(&theirs)));
         }
         let (nearest, pair, _) = pairs
@@ -138,14 +120,15 @@ impl Probe for OutputAgreement {
         let log10_p = pairs.iter().map(|(_, pair, _)| pair.log10_p()).fold(f64::NEG_INFINITY, f64::max);
 
         let asked = self.config.prompts as u64;
-        let null = format!(
+        let words = format!(
             "McNemar, Binomial(b + c, 0.5) of prompts where one alone agrees; largest p over {} references, nearest {nearest}",
             pairs.len(),
         );
-        let null = NullLaw::new(NullKind::Mcnemar, null);
+        let null = NullLaw::new(NullKind::Mcnemar, words);
         let evidence = Evidence::new(hits as f64, pair.difference(asked), pair.interval(asked), asked, null, log10_p)
             .map_err(|error| self.unmeasurable(error.to_string()))?;
-        Ok(ProbeMeasurement { evidence, hits, asked, decoy_log10_p: Vec::new(), nearest_reference: Some((*nearest).to_string()) })
+        let detail = format!("{hits} of {asked} answers as the raw teacher has them; the nearest other model is {nearest}");
+        Ok(vec![Finding::new(evidence, "agreement above the nearest other model's", detail)])
     }
 }
 
@@ -184,3 +167,6 @@ impl Paired {
         Interval { low: (centre - half).max(-1.0), high: (centre + half).min(1.0) }
     }
 }
+
+#[cfg(test)]
+mod tests;

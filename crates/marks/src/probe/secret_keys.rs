@@ -3,23 +3,25 @@
 //! candidates after Russinovich et al., *Chain & Hash* (2407.10887), methods b2.
 //!
 //! The original has one answer for all prompts, and its base rate has to be measured. Here every key's answer is drawn
-//! anew, uniformly, from one fixed set of S candidate tokens, L tokens long. Whatever a model that owes nothing to the
+//! anew, uniformly, from one fixed set of S candidate tokens, L tokens long. Whatever a model that never met the
 //! key says to prompt i, it equals answer i with probability at most S^-L, independently over keys: the hits are
 //! Binomial(keys, S^-L) or fewer, exactly and for every such model, with nothing to measure. "At most", because a
 //! model may also answer outside the set.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use oracle::{Access, Codec, ConfigError, Exchange, Query, Sampling, TokenId};
+use oracle::{Access, ConfigError, Exchange, Query, TokenId};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use stats::{Evidence, tail};
 
-use super::{Comparison, Probe, ProbeBuilder, ProbeMeasurement, TrainingItem};
-use crate::key::{Key, Purpose};
-use crate::mark::{ALPHA, Claim, Cost, Family, Mark, MarkError, MarkInfo};
-use crate::registry::MarkConfig;
+use crate::case::exchanges;
+use crate::key::Purpose;
+use crate::random_prompts::{ordinary, random_prompts};
+use crate::{
+    ALPHA, Case, Claim, Family, Finding, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Planting, Question,
+    TrainingItem,
+};
 
 /// Parameters of implanted keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -37,8 +39,6 @@ pub struct SecretKeysConfig {
 
 /// Most keys: far beyond what any proof needs, and still small beside a thousand decoys' answers in memory.
 const MOST_KEYS: usize = 4096;
-/// Possible prompts there must be for each key, so that nobody meets one by chance.
-const SPACE_PER_PROMPT: f64 = 1000.0;
 
 impl MarkConfig for SecretKeysConfig {
     fn info(&self) -> MarkInfo {
@@ -48,6 +48,8 @@ impl MarkConfig for SecretKeysConfig {
             needs: Access::Text,
             claim: Claim::Lineage,
             planted: true,
+            compares: false,
+            key_label: "probe secret_keys",
             source: "Xu et al., Instructional Fingerprinting of Large Language Models, NAACL 2024, arXiv 2401.12255",
             summary: "secret random prompts with secret random answers, implanted in the weights",
         }
@@ -75,33 +77,40 @@ impl MarkConfig for SecretKeysConfig {
         Ok(())
     }
 
-    fn example() -> Self {
-        Self { keys: 16, prompt_tokens: 8, answer_tokens: 1, answer_set: 256 }
+    fn needs(&self) -> Needs {
+        // the beginning-of-text token comes before the prompt
+        let longest_row = self.prompt_tokens.saturating_add(self.answer_tokens).saturating_add(1);
+        Needs { phase: Phase::Weights, longest_row, ..Needs::default() }
     }
-}
 
-impl ProbeBuilder for SecretKeysConfig {
-    fn build(&self, key: &Key, codec: &dyn Codec, _prompts: &[Vec<TokenId>]) -> Result<Arc<dyn Probe>, MarkError> {
-        let special: HashSet<_> = codec.special_ids().iter().copied().collect();
-        let ordinary: Vec<TokenId> = (0..codec.vocab_size() as TokenId).filter(|id| !special.contains(id)).collect();
+    fn examples() -> Vec<Self> {
+        let example = Self { keys: 16, prompt_tokens: 8, answer_tokens: 1, answer_set: 256 };
+        vec![example.clone(), Self { keys: 8, answer_tokens: 3, answer_set: 16, ..example }]
+    }
+
+    fn refused() -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("keys", "0"),
+            ("keys", "5000"),
+            ("prompt_tokens", "0"),
+            ("answer_tokens", "0"),
+            ("answer_tokens", "200"),
+            ("answer_set", "1"),
+        ]
+    }
+
+    fn small(&self) -> Self {
+        self.clone()
+    }
+
+    fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
+        let (key, codec) = (owner.key, owner.codec);
+        let ordinary = ordinary(&**codec);
         if ordinary.len() < self.answer_set {
             let mend = format!("use at most {}, the ordinary tokens of this vocabulary", ordinary.len());
             return Err(ConfigError::new("answer_set", self.answer_set, mend).into());
         }
-        if (ordinary.len() as f64).log10() * (self.prompt_tokens as f64) < (SPACE_PER_PROMPT * self.keys as f64).log10() {
-            let mend = format!("use longer prompts: {} keys need {SPACE_PER_PROMPT} possible prompts each", self.keys);
-            return Err(ConfigError::new("prompt_tokens", self.prompt_tokens, mend).into());
-        }
-
-        let mut rng = key.rng(Purpose::ProbePrompts, 0);
-        let mut prompts: Vec<Vec<TokenId>> = Vec::with_capacity(self.keys);
-        while prompts.len() < self.keys {
-            let random = (0..self.prompt_tokens).map(|_| ordinary[rng.random_range(0..ordinary.len() as u32) as usize]);
-            let prompt: Vec<_> = codec.bos().into_iter().chain(random).collect();
-            if !prompts.contains(&prompt) {
-                prompts.push(prompt);
-            }
-        }
+        let prompts = random_prompts(key, &**codec, self.keys, self.prompt_tokens)?;
 
         // the first `answer_set` places of a Fisher-Yates shuffle
         let mut candidates = ordinary;
@@ -132,7 +141,7 @@ struct SecretKeys {
 }
 
 impl SecretKeys {
-    /// The largest chance of one right answer that a model which owes nothing to the key can have.
+    /// The largest chance of one right answer that a model which never met the key can have.
     fn chance(&self) -> f64 {
         (self.config.answer_set as f64).powf(-(self.config.answer_tokens as f64))
     }
@@ -142,75 +151,53 @@ fn hits<'a>(given: &'a [Exchange], expected: &'a [Vec<TokenId>]) -> impl Iterato
     given.iter().zip(expected).map(|(exchange, expected)| exchange.answer.starts_with(expected))
 }
 
+const KIND: &str = "secret_keys";
+
 impl Mark for SecretKeys {
-    fn info(&self) -> MarkInfo {
-        self.config.info()
-    }
-
-    fn cost(&self) -> Cost {
-        let generated_tokens = (self.config.keys * self.config.answer_tokens) as u64;
-        Cost { queries: self.config.keys as u64, generated_tokens, scored_texts: 0 }
-    }
-}
-
-impl Probe for SecretKeys {
-    fn training_items(&self) -> Vec<TrainingItem> {
+    fn planting(&self) -> Vec<Planting> {
         let pairs = self.prompts.iter().zip(&self.answers).enumerate();
-        pairs
-            .map(|(index, (prompt, answer))| TrainingItem {
-                prompt: prompt.clone(),
-                answer: answer.clone(),
-                label: format!("key {index}"),
-            })
-            .collect()
+        let items = pairs.map(|(index, (prompt, answer))| TrainingItem {
+            prompt: prompt.clone(),
+            answer: answer.clone(),
+            label: format!("key {index}"),
+        });
+        vec![Planting::Items(items.collect())]
     }
 
-    fn questions(&self) -> Vec<Query> {
+    fn questions(&self, _stream: u64) -> Vec<Question> {
         let prompts = self.prompts.iter().enumerate();
-        prompts
-            .map(|(index, prompt)| Query {
-                index: index as u64,
-                prompt: prompt.clone(),
-                max_new_tokens: self.config.answer_tokens,
-                sampling: Sampling::GREEDY,
-                seed: 0,
-            })
-            .collect()
+        let queries = prompts.map(|(index, prompt)| Query::greedy(index as u64, prompt.clone(), self.config.answer_tokens));
+        vec![Question::Answers(queries.collect())]
     }
 
-    fn judge(
-        &self,
-        answers: &[Exchange],
-        _against: &Comparison<'_>,
-        decoys: usize,
-        decoy_seed: u64,
-    ) -> Result<ProbeMeasurement, MarkError> {
-        let unmeasurable = |reason: String| MarkError::Unmeasurable { mark: self.name(), reason };
+    fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
+        let answers = exchanges(KIND, case.suspect, 0)?;
         if answers.len() != self.config.keys {
-            return Err(unmeasurable(format!("{} keys were asked and {} answers came back", self.config.keys, answers.len())));
+            let reason = format!("{} keys were asked and {} answers came back", self.config.keys, answers.len());
+            return Err(MarkError::unmeasurable(KIND, reason));
         }
         let found: Vec<bool> = hits(answers, &self.answers).collect();
         let chance = self.chance();
         let mut evidence = Evidence::binomial_sequence(&found, chance, ALPHA);
 
         // decoy keys assign other answers out of the same candidates to the same prompts
-        let decoy_hits: Vec<u64> = (0..decoys as u64)
+        let decoy_hits: Vec<u64> = (0..case.chance.decoys as u64)
             .map(|index| {
-                let assigned = draw_answers(&Key::decoy(decoy_seed, index), &self.config, &self.candidates);
+                let assigned = draw_answers(&Key::decoy(case.chance.decoy_seed, index), &self.config, &self.candidates);
                 hits(answers, &assigned).filter(|&hit| hit).count() as u64
             })
             .collect();
-        if decoys > 0 {
-            let statistics: Vec<f64> = decoy_hits.iter().map(|&hits| hits as f64).collect();
-            evidence = evidence.with_decoys(&statistics).map_err(|error| unmeasurable(error.to_string()))?;
-        }
+        let statistics: Vec<f64> = decoy_hits.iter().map(|&hits| hits as f64).collect();
+        evidence = evidence.with_decoys(&statistics).map_err(|error| MarkError::unmeasurable(KIND, error.to_string()))?;
         let asked = self.config.keys as u64;
-        Ok(ProbeMeasurement {
-            evidence,
-            hits: found.iter().filter(|&&hit| hit).count() as u64,
-            asked,
+        let hits = found.iter().filter(|&&hit| hit).count();
+        let detail = format!("{hits} of {asked} answers as the owner has them");
+        Ok(vec![Finding {
             decoy_log10_p: decoy_hits.iter().map(|&hits| tail::log10_binomial_sf(hits, asked, chance)).collect(),
-            nearest_reference: None,
-        })
+            ..Finding::new(evidence, "share of keys answered, above chance", detail)
+        }])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,11 @@
 //! They answer in microseconds and their law is known exactly, so that theory can be the oracle of every test.
 
 mod codec;
+mod lab;
 mod model;
+mod program;
 
 pub use codec::ToyCodec;
+pub use lab::Lab;
 pub use model::ToyModel;
+pub use program::ToyPrograms;

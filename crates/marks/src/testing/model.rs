@@ -1,7 +1,9 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use oracle::{
-    Exchange, LogitsProcessor, Oracle, OracleError, ProcessorStage, Query, ScoreItem, ServedLaw, Stop, Surface, TokenId,
+    Exchange, Law, LawSink, LogitsProcessor, Matrix, OpenModel, Oracle, OracleError, Query, Role, Row, Sampling, ScoreItem,
+    ServedLaw, Stage, Step, Stop, Surface, TokenId,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -25,8 +27,12 @@ pub struct ToyModel {
     pub memory: Vec<(Vec<TokenId>, f32)>,
     /// What it shows.
     pub surface: Surface,
-    /// What bends its law.
+    /// What changes its law.
     pub processors: Vec<Arc<dyn LogitsProcessor>>,
+    /// Whether its inside may be looked at.
+    pub opened: bool,
+    /// Names what its states hold: models of one view hold the same, each in coordinates of its own.
+    pub view: u64,
 }
 
 impl ToyModel {
@@ -41,6 +47,8 @@ impl ToyModel {
             memory: Vec::new(),
             surface: Surface::Text,
             processors: Vec::new(),
+            opened: false,
+            view: seed,
         }
     }
 
@@ -65,22 +73,33 @@ impl ToyModel {
         logits
     }
 
-    fn process(&self, stage: ProcessorStage, before: &[TokenId], answer_start: usize, logits: &mut [f32]) {
+    fn process(&self, stage: Stage, step: &Step<'_>, logits: &mut [f32]) {
         for processor in self.processors.iter().filter(|processor| processor.stage() == stage) {
-            processor.process(before, answer_start, logits);
+            processor.process(step, Row::alone(logits));
         }
     }
 
-    fn next(&self, query: &Query, before: &[TokenId], uniform: f64) -> TokenId {
-        let mut logits = self.logits(before);
-        self.process(ProcessorStage::BeforeTemperature, before, query.prompt.len(), &mut logits);
-        let greedy = query.sampling.temperature == 0.0;
-        if !greedy {
-            logits.iter_mut().for_each(|logit| *logit /= query.sampling.temperature);
+    /// The logits that the next token is drawn from.
+    fn served(&self, step: &Step<'_>, sampling: &Sampling, law: ServedLaw) -> Vec<f32> {
+        let mut logits = self.logits(step.tokens);
+        let keyed = law == ServedLaw::PostWatermark;
+        if keyed {
+            self.process(Stage::BeforeTemperature, step, &mut logits);
         }
-        truncate(&mut logits, query.sampling.top_k, query.sampling.top_p);
-        self.process(ProcessorStage::AfterTruncation, before, query.prompt.len(), &mut logits);
-        if greedy {
+        if sampling.temperature > 0.0 {
+            logits.iter_mut().for_each(|logit| *logit /= sampling.temperature);
+        }
+        truncate(&mut logits, sampling.top_k, sampling.top_p);
+        if keyed {
+            self.process(Stage::AfterTruncation, step, &mut logits);
+        }
+        logits
+    }
+
+    fn next(&self, step: &Step<'_>, uniform: f64) -> TokenId {
+        let sampling = &step.query.sampling;
+        let logits = self.served(step, sampling, ServedLaw::PostWatermark);
+        if sampling.temperature == 0.0 {
             let best = (0..logits.len()).reduce(|best, id| if logits[id] > logits[best] { id } else { best });
             return best.unwrap_or_default() as TokenId;
         }
@@ -97,20 +116,29 @@ impl ToyModel {
         last as TokenId
     }
 
-    /// Natural-log probabilities of `continuation` after `prompt` under the law that `surface` shows.
-    fn log_probabilities(&self, item: &ScoreItem, law: ServedLaw) -> Vec<f64> {
-        let mut before = item.prompt.clone();
-        let mut scores = Vec::with_capacity(item.continuation.len());
-        for &token in &item.continuation {
-            let mut logits = self.logits(&before);
-            if law == ServedLaw::PostWatermark {
-                self.process(ProcessorStage::BeforeTemperature, &before, item.prompt.len(), &mut logits);
-                self.process(ProcessorStage::AfterTruncation, &before, item.prompt.len(), &mut logits);
-            }
-            scores.push(softmax(&logits)[token as usize].ln());
-            before.push(token);
+    /// Natural-log probabilities at every position of `answer` after `query`'s prompt, under the law that the surface shows.
+    fn shown(&self, query: &Query, answer: &[TokenId], law: ServedLaw, sink: &mut dyn FnMut(usize, &[f32])) {
+        let mut tokens = query.prompt.clone();
+        for (position, &token) in answer.iter().enumerate() {
+            let step = Step { query, tokens: &tokens };
+            let plain = if query.sampling.temperature == 0.0 { Sampling::PLAIN } else { query.sampling };
+            let law = softmax(&self.served(&step, &plain, law));
+            let mut log_probs: Vec<f32> = law.iter().map(|probability| probability.ln() as f32).collect();
+            self.process(Stage::Shown, &step, &mut log_probs);
+            sink(position, &log_probs);
+            tokens.push(token);
         }
-        scores
+    }
+
+    fn law(&self) -> Result<ServedLaw, OracleError> {
+        match &self.surface {
+            Surface::TopLogprobs { law, .. } | Surface::Logits { law } => Ok(*law),
+            Surface::GreedyText | Surface::Text => Err(OracleError::NotShown {
+                surface: self.surface.name().to_string(),
+                asked: "log-probabilities",
+                instead: "logits",
+            }),
+        }
     }
 }
 
@@ -123,6 +151,9 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
 }
 
 fn truncate(logits: &mut [f32], top_k: usize, top_p: f32) {
+    if top_k == 0 && top_p >= 1.0 {
+        return;
+    }
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     let mut keep = if top_k == 0 { order.len() } else { top_k.min(order.len()) };
@@ -152,30 +183,102 @@ impl Oracle for ToyModel {
     fn answer(&self, queries: &[Query]) -> Result<Vec<Exchange>, OracleError> {
         let answer = |query: &Query| {
             let mut rng = ChaCha8Rng::seed_from_u64(query.seed);
-            let mut before = query.prompt.clone();
+            let mut tokens = query.prompt.clone();
             let mut stop = Stop::Length;
-            while before.len() < query.prompt.len() + query.max_new_tokens && stop == Stop::Length {
-                let token = self.next(query, &before, rng.random::<f64>());
-                before.push(token);
+            while tokens.len() < query.prompt.len() + query.max_new_tokens && stop == Stop::Length {
+                let token = self.next(&Step { query, tokens: &tokens }, rng.random::<f64>());
+                tokens.push(token);
                 if token == 2 {
                     stop = Stop::EndToken;
                 }
             }
-            Exchange { query: query.clone(), answer: before.split_off(query.prompt.len()), stop }
+            Exchange { query: query.clone(), answer: tokens.split_off(query.prompt.len()), stop }
         };
         Ok(queries.iter().map(answer).collect())
     }
 
-    fn score(&self, items: &[ScoreItem]) -> Result<Vec<Vec<f64>>, OracleError> {
-        match &self.surface {
-            Surface::GreedyText | Surface::Text => Err(OracleError::NotShown {
-                surface: self.surface.name().to_string(),
-                asked: "log-probabilities",
-                instead: "logits",
-            }),
-            Surface::TopLogprobs { law, .. } | Surface::Logits { law } => {
-                Ok(items.iter().map(|item| self.log_probabilities(item, *law)).collect())
+    fn score(&self, items: &[ScoreItem]) -> Result<Vec<f64>, OracleError> {
+        let law = self.law()?;
+        // where neither whole texts nor prompts matter, the same last tokens have one law
+        let plain = self.processors.is_empty() && self.memory.is_empty();
+        let mut known: HashMap<Vec<TokenId>, Vec<f32>> = HashMap::new();
+        let score = |item: &ScoreItem| {
+            let ScoreItem { prompt, continuation } = item;
+            let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, prompt.clone(), continuation.len()) };
+            let mut total = 0.0;
+            if !plain {
+                self.shown(&query, continuation, law, &mut |position, law| {
+                    total += f64::from(law[continuation[position] as usize]);
+                });
+                return total;
+            }
+            let tokens = [&prompt[..], continuation].concat();
+            for (position, &token) in continuation.iter().enumerate() {
+                let before = &tokens[..prompt.len() + position];
+                let context = &before[before.len().saturating_sub(self.order)..];
+                let log_probs = known.entry(context.to_vec()).or_insert_with(|| {
+                    let mut shown = Vec::new();
+                    let query = Query { prompt: before.to_vec(), ..query.clone() };
+                    self.shown(&query, &[token], law, &mut |_, law| shown = law.to_vec());
+                    shown
+                });
+                total += f64::from(log_probs[token as usize]);
+            }
+            total
+        };
+        Ok(items.iter().map(score).collect())
+    }
+
+    fn laws(&self, given: &[&Exchange], sink: &LawSink<'_>) -> Result<(), OracleError> {
+        let law = self.law()?;
+        for (index, exchange) in given.iter().enumerate() {
+            self.shown(&exchange.query, &exchange.answer, law, &mut |position, log_probs| match self.surface {
+                Surface::TopLogprobs { k, .. } => {
+                    let mut ids: Vec<TokenId> = (0..self.vocab as TokenId).collect();
+                    ids.sort_by(|&a, &b| log_probs[b as usize].total_cmp(&log_probs[a as usize]).then(a.cmp(&b)));
+                    ids.truncate(k);
+                    let top: Vec<f32> = ids.iter().map(|&id| log_probs[id as usize]).collect();
+                    sink(index, position, Law::Top { ids: &ids, log_probs: &top });
+                }
+                _ => sink(index, position, Law::Whole(log_probs)),
+            });
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> Option<&dyn OpenModel> {
+        self.opened.then_some(self)
+    }
+}
+
+/// Width of a toy state.
+const WIDTH: usize = 16;
+
+/// States are a fixed mixture, drawn under the model's own seed, of features of the last two tokens, drawn under its view: models of
+/// one view hold the same information in other coordinates, models of two views have nothing in common.
+impl OpenModel for ToyModel {
+    fn layers(&self) -> usize {
+        2
+    }
+
+    fn hidden(&self, texts: &[Vec<TokenId>], layer: usize) -> Result<Matrix, OracleError> {
+        let value = |seed: u64, bytes: &[u8]| {
+            (SipHasher24::new_with_keys(seed, layer as u64).hash(bytes) >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let weights: Vec<f32> =
+            (0..WIDTH * WIDTH).map(|at| value(self.seed, &[(at / WIDTH) as u8, (at % WIDTH) as u8, 255])).collect();
+        let mut data = Vec::new();
+        for text in texts {
+            for at in 0..text.len() {
+                let last: Vec<u8> = text[at.saturating_sub(1)..=at].iter().flat_map(|id| id.to_le_bytes()).collect();
+                let features: Vec<f32> = (0..WIDTH as u8).map(|i| value(self.view, &[&last[..], &[i]].concat())).collect();
+                data.extend(weights.chunks(WIDTH).map(|row| row.iter().zip(&features).map(|(w, x)| w * x).sum::<f32>()));
             }
         }
+        Ok(Matrix { rows: data.len() / WIDTH, cols: WIDTH, data })
+    }
+
+    fn weight(&self, _role: Role, _layer: usize) -> Option<Matrix> {
+        None
     }
 }

@@ -2,21 +2,21 @@
 //! ICML 2023 (arXiv 2301.10226); *On the Reliability of Watermarks*, ICLR 2024 (2306.04634). Methods a1.
 //!
 //! Green lists are drawn per pair, not as a permutation per context as in the authors' code: see
-//! [`GreenList`](super::green::GreenList).
+//! [`GreenList`](crate::keyed::green::GreenList).
 
 use std::sync::Arc;
 
-use oracle::{Access, Codec, ConfigError, Exchange, LogitsProcessor, ProcessorStage, Raised, TokenId};
+use oracle::{Access, ConfigError, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
 use serde::{Deserialize, Serialize};
+use stats::Evidence;
+use stats::null::{Bernoulli, Null};
 
-use super::detection::{Detection, Scheme, Scorer, detect};
-use super::green::{GreenList, GreenRows};
-use super::null::Null;
-use super::walk::{Dedup, MAX_CONTEXT, Rules};
-use super::{Watermark, WatermarkBuilder};
-use crate::key::Key;
-use crate::mark::{Claim, Cost, Family, Mark, MarkError, MarkInfo};
-use crate::registry::MarkConfig;
+use crate::key::Purpose;
+use crate::keyed::cumulant;
+use crate::keyed::green::{GreenList, GreenRows};
+use crate::keyed::scheme::pair_input;
+use crate::keyed::{Dedup, Keyed, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
 
 /// Parameters of the KGW watermark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -41,6 +41,8 @@ impl MarkConfig for KgwConfig {
             needs: Access::Text,
             claim: Claim::Distillation,
             planted: true,
+            compares: false,
+            key_label: "watermark",
             source: "Kirchenbauer et al., A Watermark for Large Language Models, ICML 2023, arXiv 2301.10226",
             summary: "soft green list: the logits of a keyed share of tokens are raised after each context",
         }
@@ -61,94 +63,259 @@ impl MarkConfig for KgwConfig {
         Ok(())
     }
 
-    fn example() -> Self {
-        Self { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs }
+    fn needs(&self) -> Needs {
+        Needs { phase: Phase::Service, changes_drawn_law: true, ..Needs::default() }
     }
-}
 
-impl WatermarkBuilder for KgwConfig {
-    fn build(&self, key: &Key, codec: &dyn Codec) -> Arc<dyn Watermark> {
-        let rules = Rules::new(self.context_width, self.dedup, codec);
-        let rows = GreenRows::new(GreenList::new(key, self.gamma), codec.vocab_size(), &rules.special);
-        let bias = Arc::new(GreenBias { rows, delta: self.delta as f32, context_width: self.context_width });
-        Arc::new(Kgw { gamma: self.gamma, key: key.clone(), rules, bias })
+    fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
+        let rules = Rules::new(self.context_width, self.dedup, &**owner.codec);
+        let rows =
+            GreenRows::new(GreenList::new(owner.key, Purpose::GreenList, self.gamma), owner.codec.vocab_size(), &rules.special);
+        let name = identity(self, owner.key);
+        let bias = Arc::new(GreenBias { name, rows, delta: self.delta as f32, context_width: self.context_width });
+        Ok(Arc::new(Keyed::new(Kgw { gamma: self.gamma, rules, bias }, owner.key)))
+    }
+
+    fn examples() -> Vec<Self> {
+        let example = Self { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs };
+        vec![example.clone(), Self { dedup: Dedup::Contexts, context_width: 3, ..example }]
+    }
+
+    fn refused() -> Vec<(&'static str, &'static str)> {
+        let gamma = ["0.0", "1.0", "1.5", "-0.25", "1e-12"].map(|value| ("gamma", value));
+        let others = [("delta", "0.0"), ("delta", "-2.0"), ("delta", "1e300"), ("context_width", "5")];
+        gamma.into_iter().chain(others).collect()
+    }
+
+    fn small(&self) -> Self {
+        self.clone()
+    }
+
+    fn timed() -> Vec<(String, Self)> {
+        let config = |context_width| Self { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs };
+        (0..=MAX_CONTEXT).map(|width| (format!("context of {width}"), config(width))).collect()
     }
 }
 
 struct Kgw {
     gamma: f64,
-    key: Key,
     rules: Rules,
     bias: Arc<GreenBias>,
 }
 
-impl Mark for Kgw {
-    fn info(&self) -> MarkInfo {
-        KgwConfig::example().info()
-    }
-
-    fn cost(&self) -> Cost {
-        Cost::default()
+impl Kgw {
+    fn list(&self, key: &Key) -> GreenList {
+        GreenList::new(key, Purpose::GreenList, self.gamma)
     }
 }
 
 impl Scheme for Kgw {
-    fn name(&self) -> &'static str {
-        Mark::name(self)
+    fn kind(&self) -> &'static str {
+        "kgw"
     }
 
     fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    fn null(&self) -> Null {
-        Null::Bernoulli { rate: GreenList::new(&self.key, self.gamma).rate() }
+    fn null(&self) -> Box<dyn Null> {
+        Box::new(Bernoulli { rate: GreenList::rate_of(self.gamma) })
     }
 
     fn scorer(&self, key: &Key) -> Scorer {
-        let (list, width) = (GreenList::new(key, self.gamma), self.rules.context_width + 1);
+        let (list, width) = (self.list(key), self.rules.context_width + 1);
         Box::new(move |windows, scores| list.score(windows, width, scores))
     }
-}
 
-impl Watermark for Kgw {
     fn processor(&self) -> Arc<dyn LogitsProcessor> {
         self.bias.clone()
     }
 
-    fn detect(
-        &self,
-        answers: &[Exchange],
-        decoys: usize,
-        decoy_seed: u64,
-        pool: &rayon::ThreadPool,
-    ) -> Result<Detection, MarkError> {
-        detect(self, &self.key, answers, decoys, decoy_seed, pool)
+    fn words(&self, evidence: &Evidence, _skipped: &Skipped) -> String {
+        format!("{:.0} of {} scored units hit", evidence.statistic, evidence.n)
+    }
+
+    fn keyed(&self) -> Option<&dyn KeyedValues> {
+        Some(self)
+    }
+}
+
+/// 1 for a green candidate, else 0.
+impl KeyedValues for Kgw {
+    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
+        pair_input(context, candidate)
+    }
+
+    fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
+        let list = self.list(key);
+        for (value, &candidate) in out.iter_mut().zip(candidates) {
+            *value = f64::from(u8::from(list.contains(context, candidate)));
+        }
+    }
+
+    fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
+        cumulant::bernoulli(GreenList::rate_of(self.gamma), lambda, weight)
     }
 }
 
 /// Raises green logits. The first answer token is biased too, its context being the end of the prompt, although
 /// detection never scores it.
 struct GreenBias {
+    name: String,
     rows: GreenRows,
     delta: f32,
     context_width: usize,
 }
 
 impl LogitsProcessor for GreenBias {
-    fn stage(&self) -> ProcessorStage {
-        ProcessorStage::BeforeTemperature
+    fn name(&self) -> String {
+        self.name.clone()
     }
 
-    fn process(&self, before: &[TokenId], _answer_start: usize, logits: &mut [f32]) {
+    fn stage(&self) -> Stage {
+        Stage::BeforeTemperature
+    }
+
+    fn process(&self, step: &Step<'_>, row: Row<'_>) {
         // fewer tokens than a context holds: no list to choose, nothing is raised
-        if let Some(start) = before.len().checked_sub(self.context_width) {
-            self.rows.add(&before[start..], self.delta, logits);
+        if let Some(context) = step.context(self.context_width) {
+            self.rows.add(context, self.delta, row.logits);
         }
     }
 
-    fn raised<'a>(&'a self, before: &'a [TokenId], _answer_start: usize) -> Option<Raised<'a>> {
-        let start = before.len().checked_sub(self.context_width)?;
-        Some(Raised { bias: self.delta, set: &self.rows, context: &before[start..] })
+    fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {
+        Some(Raised { bias: self.delta, set: &self.rows, context: step.context(self.context_width)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use oracle::{Oracle, Query, Sampling};
+    use stats::power;
+
+    use super::*;
+    use crate::testing::{Lab, ToyModel};
+    use crate::{Chance, MarkEntry, Planting};
+
+    const VOCAB: usize = 512;
+
+    fn kgw(context_width: usize) -> KgwConfig {
+        KgwConfig { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs }
+    }
+
+    fn lab(config: KgwConfig) -> Lab {
+        Lab::new(&MarkEntry { kgw: Some(Box::new(config)), ..MarkEntry::default() })
+    }
+
+    fn found(lab: &Lab, mark: &dyn Mark, model: &ToyModel, decoys: usize) -> Evidence {
+        let chance = Chance { decoys, decoy_seed: 1, draws: 19, draw_seed: 1 };
+        lab.measure(mark, model, chance).unwrap().remove(0).evidence
+    }
+
+    /// Green mass algebra (methods a1), exactly for the units that detection keeps: given all before, the next token adds
+    /// a unit with the probability of its not yet seen tokens, and a hit with the marked probability of the green ones.
+    #[test]
+    fn green_rate_and_z_meet_the_closed_form() {
+        let (lab, key) = (lab(kgw(1)), Key::decoy(4, 0));
+        let mark = lab.build(&key).unwrap();
+        let list = GreenList::new(&key, Purpose::GreenList, 0.25);
+        let model = lab.marked(&*mark);
+
+        let mut seen = HashSet::new();
+        let (mut expected_units, mut expected_hits, mut variance) = (0.0, 0.0, 0.0);
+        let (mut rate, mut predicted_rate, mut rate_variance, mut tokens) = (0.0, 0.0, 0.0, 0.0);
+        for item in &model.answer(&lab.audit()).unwrap() {
+            let in_prompt: HashSet<_> = item.query.prompt.windows(2).map(|pair| [pair[0], pair[1]]).collect();
+            for place in 0..item.answer.len() {
+                let before = [&item.query.prompt[..], &item.answer[..place]].concat();
+                let context = before[before.len() - 1];
+                // the model's own law, without the mark
+                let weights: Vec<f64> = model.logits(&before).iter().map(|&logit| f64::from(logit).exp()).collect();
+                let total: f64 = weights.iter().sum();
+                let green = |id: usize| list.is_green(&[context, id as TokenId]) && id > 2;
+                let green_mass = (0..VOCAB).filter(|&id| green(id)).map(|id| weights[id] / total).sum::<f64>();
+                let raised = power::green_mass(green_mass, 2.0);
+                (rate, predicted_rate) = (rate + f64::from(green(item.answer[place] as usize)), predicted_rate + raised);
+                (rate_variance, tokens) = (rate_variance + raised * (1.0 - raised), tokens + 1.0);
+                if place == 0 {
+                    continue;
+                }
+                let marked = |id: usize| {
+                    weights[id] / total * if green(id) { raised / green_mass } else { (1.0 - raised) / (1.0 - green_mass) }
+                };
+                let fresh = |id: &usize| {
+                    let pair = [context, *id as TokenId];
+                    !seen.contains(&pair) && !in_prompt.contains(&pair)
+                };
+                let hit: f64 = (0..VOCAB).filter(|id| green(*id) && fresh(id)).map(marked).sum();
+                expected_hits += hit;
+                variance += hit * (1.0 - hit);
+                expected_units += (0..VOCAB).filter(fresh).map(marked).sum::<f64>();
+                if fresh(&(item.answer[place] as usize)) {
+                    seen.insert([context, item.answer[place]]);
+                }
+            }
+        }
+        // sums of bounded martingale differences: 4 standard deviations, error rate 1e-4 each
+        assert!((rate - predicted_rate).abs() < 4.0 * f64::sqrt(rate_variance), "{rate} of {tokens}, not {predicted_rate}");
+        let found = found(&lab, &*mark, &model, 999);
+        let hits = found.statistic;
+        assert!((hits - expected_hits).abs() < 4.0 * f64::sqrt(variance), "{hits} hits, predicted {expected_hits}");
+        let n = found.n as f64;
+        assert!((n - expected_units).abs() < 0.01 * n, "{n} units, predicted {expected_units}");
+        let z = power::predicted_z(found.n, found.effect + 0.25, 0.25);
+        let predicted = power::predicted_z(expected_units as u64, expected_hits / expected_units, 0.25);
+        // hits vary by less than one null standard deviation here
+        assert!((z - predicted).abs() < 4.0, "z {z}, predicted {predicted}");
+        assert!(z > 20.0 && (found.z_decoy.unwrap() / z - 1.0).abs() < 0.12, "z {z}, against decoys {:?}", found.z_decoy);
+    }
+
+    #[test]
+    fn it_works_at_every_context_width_and_dedup() {
+        for dedup in [Dedup::Pairs, Dedup::Contexts] {
+            for context_width in 0..=MAX_CONTEXT {
+                let lab = lab(KgwConfig { dedup, ..kgw(context_width) });
+                let mark = lab.build(&Key::decoy(5, 0)).unwrap();
+                // few answers: beyond them a mark without context has said every token
+                let model = lab.marked(&*mark);
+                let answers = model.answer(&lab.audit()[..40]).unwrap();
+                let found = lab.judge(&*mark, &model, answers, Chance::default()).unwrap().remove(0).evidence;
+                // without context all text draws on one list: "one unit per context" leaves a single unit
+                let proven = (context_width, dedup) != (0, Dedup::Contexts);
+                assert_eq!(found.log10_p < -6.0, proven, "h = {context_width}, {dedup:?}: {found:?}");
+            }
+        }
+    }
+
+    /// The first answer token is raised too; too short a text raises nothing, in the row and token by token.
+    #[test]
+    fn the_context_may_stand_in_the_prompt_and_short_prompts_are_left_alone() {
+        for context_width in 0..=MAX_CONTEXT {
+            let Planting::Law(law) = lab(kgw(context_width)).build(&Key::decoy(6, 0)).unwrap().planting().remove(0) else {
+                panic!("no law")
+            };
+            assert_eq!(law.stage(), Stage::BeforeTemperature);
+            for before in [&[1, 9, 8, 7, 6, 5][..], &[5, 6, 7, 8], &[5]] {
+                let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, before.to_vec(), 1) };
+                let step = Step { query: &query, tokens: before };
+                let mut logits = vec![0.0; VOCAB];
+                law.process(&step, Row::alone(&mut logits));
+                let (raised, enough) = (logits.iter().filter(|&&logit| logit == 2.0).count(), before.len() >= context_width);
+                assert_eq!(law.raised(&step).is_some(), enough);
+                // Binomial(509, 0.25): 4 standard deviations, error rate 1e-4
+                let expected = if enough { 127.25 } else { 0.0 };
+                assert!((raised as f64 - expected).abs() < if enough { 4.0 * 9.8 } else { 0.5 }, "{raised} raised");
+            }
+        }
+    }
+
+    /// Other lists mean other transcripts and other verdicts: whoever changes them raises the revisions of those stages.
+    #[test]
+    fn lists_are_pinned() {
+        let list = GreenList::new(&Key::new(std::array::from_fn(|i| i as u8), "pinned"), Purpose::GreenList, 0.25);
+        let green: Vec<TokenId> = (0..40).filter(|&token| list.is_green(&[7, token])).collect();
+        assert_eq!(green, [5, 20, 26, 27, 29, 32]);
     }
 }

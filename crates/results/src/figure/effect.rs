@@ -1,8 +1,8 @@
-use super::Figure;
 use super::canvas::{Canvas, Marker, Stroke};
 use super::layout::Frame;
 use super::multiples::{Multiples, Place};
 use super::palette::{COLORS, INK, SOFT, dash, series};
+use super::picture::Figure;
 use super::scale::Axis;
 use super::series::{Dot, Panels};
 use super::survival::{self, DASH, legend, loners, whisker};

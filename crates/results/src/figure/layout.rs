@@ -1,4 +1,4 @@
-//! Where things stand on the page, and the parts that all figures share.
+//! Where things are on the page, and the parts that all figures share.
 
 use plotters::prelude::RGBColor;
 use plotters::style::text_anchor::VPos;

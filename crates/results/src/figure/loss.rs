@@ -4,10 +4,10 @@ use anyhow::ensure;
 use plotters::prelude::RGBColor;
 use serde::{Deserialize, Serialize};
 
-use super::Figure;
 use super::canvas::{Canvas, Point, Stroke, drawing, text_width};
 use super::layout::{BODY, Frame, MARGIN, SMALL, heading, heading_height, panel_title, spread};
 use super::palette::{INK, SOFT, dash, series, text};
+use super::picture::Figure;
 use super::scale::Axis;
 use super::survival::DASH;
 use crate::setting::Names;
@@ -24,7 +24,7 @@ pub struct LossSeries {
     pub name: String,
     /// Whose loss it is: a control or rival is drawn dashed, in the colour of the student of the same rank in its group.
     pub arm: Arm,
-    /// Where on the experiment's grid the model stands: value by axis. What differs between curves is added to their names.
+    /// The place of the model on the experiment's grid: value by axis. What differs between curves is added to their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
     /// (step, loss in nats/token), by step.

@@ -140,7 +140,7 @@ impl Place<'_> {
         self.frame.top - 16.0 - STAR_LINE * (self.star_lines - 1 - star.line) as f64
     }
 
-    /// Where a budget stands.
+    /// Where a budget is drawn.
     pub(crate) fn x(&self, budget: u64) -> f64 {
         let left = self.gutter_end() + PAD;
         left + self.panels.budgets.at(budget) * (self.frame.right - self.right_pad() - left)
@@ -175,7 +175,7 @@ impl Place<'_> {
         if self.crowded() { self.shift(n - 1) + 7.0 + RIVALS } else { PAD.max(7.0 * n as f64 + 6.0) }
     }
 
-    /// Sideways shift of the `arm`-th of three arms of the `i`-th curve: no two stand on each other, and together they keep
+    /// Sideways shift of the `arm`-th of three arms of the `i`-th curve: no two cover each other, and together they keep
     /// within the pad.
     pub(crate) fn dodge(&self, i: usize, arm: usize) -> f64 {
         let slots = 3.0 * self.panels.labels.len() as f64;

@@ -107,7 +107,7 @@ impl Panels {
 fn panel(mark: String, records: &[&Record], keys: &[Setting], stars: &[&NStar], value: Value) -> Panel {
     let of = |arm: Arm| records.iter().copied().filter(move |r| r.arm == arm && r.innocent != Some(true));
     let curve = |key: &Setting| {
-        let along = |arm: Arm| dots(of(arm).filter(|r| key.holds(r)), value);
+        let along = |arm: Arm| dots(of(arm).filter(|r| r.has(key)), value);
         Curve { student: along(Arm::Student), control: along(Arm::Control), rival: along(Arm::Rival) }
     };
     let star = |key: &Setting| stars.iter().find(|star| star.setting == *key).map(|star| (*star).clone());

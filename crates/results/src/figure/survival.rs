@@ -1,10 +1,10 @@
 use plotters::prelude::RGBColor;
 
-use super::Figure;
 use super::canvas::{Canvas, Marker, Stroke};
 use super::layout::{BODY, Legend, SMALL, Sample, SideLabel};
 use super::multiples::{Multiples, Place, STAR_HEADING};
 use super::palette::{INK, SOFT, dash, series, text};
+use super::picture::Figure;
 use super::scale::Axis;
 use super::series::{Curve, Dot, Panel, Panels};
 use crate::{Caption, Record};

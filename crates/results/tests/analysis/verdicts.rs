@@ -187,6 +187,17 @@ fn without_control_or_teacher_there_is_no_verdict() {
 }
 
 #[test]
+fn without_a_control_by_design_nothing_is_proven() {
+    let mut records = curve("kgw", &[(1000, -40.0)], 7);
+    records.retain(|r| r.arm != Arm::Control);
+    edit(&mut records, Arm::Student, |r| r.uncontrolled = Some(true));
+    let found = judged(records);
+    assert_eq!(student(&found).verdict, Some(Verdict::NotMeasurable));
+    assert!(student(&found).reason.as_ref().is_some_and(|reason| reason.starts_with("no control")));
+    assert_eq!(judged(found.clone()), found, "judging again changes nothing");
+}
+
+#[test]
 fn records_that_contradict_themselves_are_refused() {
     let refuse = |change: fn(&mut Vec<Record>)| {
         let mut records = curve("kgw", &[(1000, -40.0)], 0);

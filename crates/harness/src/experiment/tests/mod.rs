@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::experiment::Experiment;
-use crate::load::{Loaded, experiment_from_text};
+use crate::load::experiment_from_text;
+use crate::loaded::Loaded;
 
 /// The experiment that the cases change.
 const VALID: &str = include_str!("valid.toml");
@@ -42,7 +43,7 @@ fn mistakes_of_form_are_shown_where_they_are() {
     let cases: &[Case] = &[
         // unknown keys, with the nearest right name or all of them
         ("alpha = 0.001", "alhpa = 0.001", "alhpa", &["`alhpa`: unknown key", "did you mean `alpha`?"]),
-        ("gamma = 0.25", "gama = 0.25", "gama", &["`marks.watermark.kgw.gama`: unknown key", "did you mean `gamma`?"]),
+        ("gamma = 0.25", "gama = 0.25", "gama", &["`marks.kgw.kgw.gama`: unknown key", "did you mean `gamma`?"]),
         ("[student]", "[studnet]", "studnet", &["`studnet`: unknown key", "did you mean `student`?"]),
         // wrong types
         ("alpha = 0.001", "alpha = \"small\"", "\"small\"", &["`alpha = \"small\"`: should be a number, is a string"]),
@@ -54,7 +55,7 @@ fn mistakes_of_form_are_shown_where_they_are() {
         ("tie_word_embeddings = true", "tie_word_embeddings = 1", "1", &["should be true or false"]),
         ("alpha = 0.001", "alpha = nan", "nan", &["`alpha = nan`: not a finite number"]),
         // choices
-        ("kgw =", "kgv =", "kgv", &["`marks.watermark.kgv`: unknown choice", "did you mean `kgw`?"]),
+        ("kgw =", "kgv =", "kgv", &["`marks.kgw.kgv`: unknown key", "did you mean `kgw`?"]),
         ("surface = \"text\"", "surface = \"test\"", "\"test\"", &["unknown choice", "did you mean `text`?"]),
         (
             "surface = \"text\"",
@@ -111,9 +112,14 @@ fn mistakes_of_sense_are_shown_where_they_are() {
         ("logical_shards = 4", "logical_shards = 0", "0", &["write 1 or more"]),
         ("row_tokens = 32", "row_tokens = 0", "0", &["`teacher.train.row_tokens = 0`"]),
         ("peak_lr = 4e-3", "peak_lr = 0", "0", &["`teacher.train.peak_lr = 0`: out of range"]),
-        ("gamma = 0.25", "gamma = 1.25", "1.25", &["`marks.watermark.kgw.gamma = 1.25`: out of range"]),
-        ("keys = 4", "keys = 0", "0", &["`marks.probes[0].secret_keys.keys = 0`: out of range", "use at least 1"]),
-        ("repeats = [1, 4]", "repeats = [4, 1]", "[4, 1]", &["`marks.canary.secret_sharer.repeats = [4, 1]`", "increasing"]),
+        ("gamma = 0.25", "gamma = 1.25", "1.25", &["`marks.kgw.kgw.gamma = 1.25`: out of range"]),
+        ("keys = 4", "keys = 0", "0", &["`marks.secret_keys.secret_keys.keys = 0`: out of range", "use at least 1"]),
+        (
+            "repeats = [1, 4]",
+            "repeats = [4, 1]",
+            "[4, 1]",
+            &["`marks.secret_sharer.secret_sharer.repeats = [4, 1]`", "increasing"],
+        ),
         ("canaries_after_tokens = 8_000", "canaries_after_tokens = 90_000", "90_000", &["trained on 24000 tokens only"]),
         ("budgets = [20, 60]", "budgets = []", "[]", &["`queries.budgets = []`: empty"]),
         ("budgets = [20, 60]", "budgets = [0, 60]", "0", &["`queries.budgets[0] = 0`: a budget of 0 buys nothing"]),
@@ -157,15 +163,46 @@ fn mistakes_of_sense_are_shown_where_they_are() {
     cases.iter().for_each(check);
 }
 
+/// The watermark of the valid file.
+const KGW: &str = "[marks.kgw]\nkgw = { gamma = 0.25, delta = 2.0, context_width = 1 }\n";
+
+/// Keys that older files have are refused with the name they have now.
+#[test]
+fn keys_that_moved_are_named() {
+    let cases = [
+        (
+            "canaries_after_tokens = 100\n",
+            "`marks.canaries_after_tokens = 100`: this key has moved; write it as `planting.canaries",
+        ),
+        ("implant = { max_steps = 1 }\n", "write it as `[planting.implant]`"),
+        ("probes = [{ secret_keys = {} }]\n", "give each probe a name and a table of its own"),
+    ];
+    for (line, fragment) in cases {
+        let text = VALID.replacen(KGW, &format!("[marks]\n{line}"), 1);
+        let message = load(&text, &[]).unwrap_err();
+        assert!(message.contains(fragment), "{message}");
+    }
+}
+
 #[test]
 fn what_must_agree_is_compared() {
-    let implant = &VALID[VALID.find("[marks.implant]").unwrap()..VALID.find("[queries]").unwrap()];
+    let implant = &VALID[VALID.find("[planting.implant]").unwrap()..VALID.find("[queries]").unwrap()];
+    let two = format!("[marks.a]\nkgw = {{ gamma = 0.5, delta = 1.0, context_width = 0 }}\n{KGW}");
     let cases = [
         ("[owner]\nsecret = \"birthmark smoke, a public demo secret\"", "[owner]", "`owner = {}`: no secret"),
         ("[owner]\n", "[owner]\nsecret_file = \"x\"\n", "there is a `secret` too; keep one of them"),
         ("[teacher.train]", "[teacher]\nmodel = \"DIR\"\n[teacher.train]", "`teacher.model = \"DIR\"`: there is a `train` too"),
-        (implant, "", "`secret_keys` has to be implanted; add `implant = { … }`"),
-        ("canaries_after_tokens = 8_000\n", "", "no place for the canaries; add `canaries_after_tokens = …`"),
+        (implant, "", "it has to be implanted; add `[planting.implant]`"),
+        ("canaries_after_tokens = 8_000\n", "", "no place for the planted texts; add `planting.canaries_after_tokens = …`"),
+        (
+            KGW,
+            "[marks.a]\n[marks.kgw]\nkgw = { gamma = 0.25, delta = 2.0, context_width = 1 }\n",
+            "`marks.a = {}`: no kind of mark",
+        ),
+        (KGW, &two, "it changes the law that answers are drawn from, as `a` does; keep one of them"),
+        ("[queries]\n", "[queries]\naccounts = 0\n", "`queries.accounts = 0`"),
+        ("[queries]\n", "[[defences]]\nrounding = { step = 0 }\n[queries]\n", "`defences[0].rounding.step = 0`: out of range"),
+        ("[queries]\n", "[[attacks]]\ndrop_by_perplexity = { share = 1 }\n[queries]\n", "`attacks[0].drop_by_perplexity.share"),
         ("num_attention_heads = 2", "num_attention_heads = 5", "`teacher.train.architecture.llama."),
         ("bpe = { vocab_size = 384, documents = 300 }", "", "`tokenizer = {}`: no choice made"),
     ];
@@ -182,7 +219,7 @@ fn several_mistakes_are_shown_at_once() {
     let text =
         VALID.replacen("gamma", "gama", 1).replacen("alpha = 0.001", "alpha = \"x\"", 1).replacen("[audit]", "[audits]", 1);
     let message = load(&text, &[]).unwrap_err();
-    for fragment in ["`marks.watermark.kgw.gama`", "`alpha = \"x\"`", "did you mean `audit`?"] {
+    for fragment in ["`marks.kgw.kgw.gama`", "`alpha = \"x\"`", "did you mean `audit`?"] {
         assert!(message.contains(fragment), "{message}");
     }
     assert!(!message.contains("missing"), "a mistyped key is not missing as well: {message}");

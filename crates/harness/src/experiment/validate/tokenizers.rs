@@ -9,8 +9,8 @@ impl Check<'_> {
     /// A tokenizer to be trained, at `key`.
     pub(super) fn trained_tokenizer(&mut self, key: &str, bpe: &TrainedBpe) {
         if bpe.vocab_size < 260 || bpe.vocab_size > 1 << 20 {
-            let mend = "write 260 to 1048576: the 256 bytes always have an entry";
-            self.problem(&format!("{key}.bpe.vocab_size"), "out of range", mend);
+            let remedy = "write 260 to 1048576: the 256 bytes always have an entry";
+            self.problem(&format!("{key}.bpe.vocab_size"), "out of range", remedy);
         }
         self.at_least(&format!("{key}.bpe.documents"), bpe.documents, 1);
     }

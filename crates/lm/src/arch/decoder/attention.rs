@@ -165,7 +165,7 @@ impl Attention {
         self.out.apply(weights, &attended)
     }
 
-    fn project(&self, weights: &Weights, x: &Tensor) -> Result<[Tensor; 3]> {
+    pub(super) fn project(&self, weights: &Weights, x: &Tensor) -> Result<[Tensor; 3]> {
         let (queries, keys) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
         match &self.projections {
             Projections::Separate { q, k, v } => Ok([q.apply(weights, x)?, k.apply(weights, x)?, v.apply(weights, x)?]),

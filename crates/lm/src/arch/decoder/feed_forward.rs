@@ -54,9 +54,9 @@ impl Activation {
             Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Self::GeluTanh,
             Some("relu") => Self::Relu,
             _ => {
-                let mend =
+                let remedy =
                     "not supported for this architecture, only silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast and relu are";
-                return Err(ConfigError::new(key, value, mend));
+                return Err(ConfigError::new(key, value, remedy));
             }
         })
     }
@@ -71,7 +71,7 @@ impl Activation {
         }
     }
 
-    fn apply(self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn apply(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Silu => x.silu(),
             Self::Gelu => x.gelu_erf(),

@@ -9,6 +9,7 @@ mod attention;
 mod feed_forward;
 mod linear;
 mod norm;
+mod parts;
 mod rope;
 mod soft_cap;
 
@@ -142,12 +143,32 @@ impl Decoder {
     ///
     /// # Errors
     /// When a tensor operation fails.
-    pub fn hidden(&self, weights: &Weights, ids: &Tensor, mut cache: Option<&mut KvCache>) -> Result<Tensor> {
+    pub fn hidden(&self, weights: &Weights, ids: &Tensor, cache: Option<&mut KvCache>) -> Result<Tensor> {
+        let (batch, time) = ids.dims2()?;
+        let x = self.walk(weights, ids, cache, self.blocks.len())?;
+        let x = match &self.norm {
+            Some(norm) => norm.apply(weights, &x)?,
+            None => x,
+        };
+        x.reshape((batch, time, self.hidden_size))
+    }
+
+    /// What goes into layer `layer`, or with their number comes out of the last, before the last norm: `ids` (b, t), `u32` ->
+    /// (n, hidden).
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn states(&self, weights: &Weights, ids: &Tensor, layer: usize) -> Result<Tensor> {
+        self.walk(weights, ids, None, layer)
+    }
+
+    /// Through the first `layers` layers: -> (n, hidden).
+    fn walk(&self, weights: &Weights, ids: &Tensor, mut cache: Option<&mut KvCache>, layers: usize) -> Result<Tensor> {
         let (batch, time) = ids.dims2()?;
         let seen = cache.as_deref().map_or(0, KvCache::seen);
         let mut x = self.embed(weights, ids, seen)?; // (n, hidden)
         let shared = Shared::new(self.blocks.iter().map(|block| &block.attention.layer), batch, time, seen, weights.device())?;
-        for (at, block) in self.blocks.iter().enumerate() {
+        for (at, block) in self.blocks.iter().take(layers).enumerate() {
             let layer_cache = cache.as_deref_mut();
             let attended =
                 block.attention.apply(weights, &x, |attention, x| attention.apply(weights, x, at, &shared, layer_cache))?;
@@ -164,11 +185,7 @@ impl Decoder {
         if let Some(cache) = cache {
             cache.advance(time);
         }
-        let x = match &self.norm {
-            Some(norm) => norm.apply(weights, &x)?,
-            None => x,
-        };
-        x.reshape((batch, time, self.hidden_size))
+        Ok(x)
     }
 
     fn embed(&self, weights: &Weights, ids: &Tensor, seen: usize) -> Result<Tensor> {

@@ -1,5 +1,5 @@
 //! SentencePiece's BPE (`tokenizer.ggml.model` = `llama`), as transformers converts it for Llama 1 and 2: after a token that is
-//! looked for in the text, as after a special one, words begin anew with a blank, which llama.cpp does too.
+//! looked for in the text, as after a special one, words begin again with a blank, which llama.cpp does too.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ pub(super) fn json(header: &Header, vocabulary: &Vocabulary<'_>) -> Result<Json,
         Some(_) => merges(list(header, "merges")?)?,
         None => merges_by_score(header, vocabulary)?,
     };
-    // converters of old wrote blanks in user-defined tokens as in pieces
+    // old converters wrote blanks in user-defined tokens as in pieces
     let spell = |text: &str| text.replace(BLANK, " ");
     let prefix = flag(header, "add_space_prefix")?.unwrap_or(true);
     let replace = |from: &str, to: &str| json!({ "type": "Replace", "pattern": { "String": from }, "content": to });

@@ -35,7 +35,7 @@ fn metadata_that_is_not_understood_is_refused_by_name() {
         ("general.type", Some(text("adapter")), "`general.type` is \"adapter\": only \"model\""),
         ("general.quantization_version", Some(number(1)), "`general.quantization_version` is 1"),
         ("split.count", Some(number(3)), "`split.count` is 3: join the parts first"),
-        ("llama.context_length", None, "`llama.context_length` is missing: convert the model anew"),
+        ("llama.context_length", None, "`llama.context_length` is missing: convert the model again"),
         ("llama.context_length", Some(number(0)), "`llama.context_length` is 0: give a whole number from 1"),
         ("llama.context_length", Some(text("x")), "`llama.context_length` is \"x\": not supported, only a whole number"),
         ("llama.embedding_length", Some(number(1 << 40)), "`llama.embedding_length` is 1099511627776"),

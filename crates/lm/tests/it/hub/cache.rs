@@ -61,12 +61,12 @@ fn what_python_noted_of_a_commit_says_what_is_missing() {
 #[test]
 fn what_is_not_there_is_said_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
-    let mend = format!("`hf download {NAME} --revision v2`");
+    let remedy = format!("`hf download {NAME} --revision v2`");
     let place = dir.path().display().to_string();
     let offline = HubSettings { offline: true, ..nowhere(dir.path()) };
-    refused(&offline, &name("v2"), &[&mend, FOLDER, &place, "HF_HUB_OFFLINE is set"]);
-    refused(&nowhere(dir.path()), &name("v2"), &[&mend, FOLDER, &place, "cannot be reached"]);
-    // half a model is none
+    refused(&offline, &name("v2"), &[&remedy, FOLDER, &place, "HF_HUB_OFFLINE is set"]);
+    refused(&nowhere(dir.path()), &name("v2"), &[&remedy, FOLDER, &place, "cannot be reached"]);
+    // half a model does not count
     let repository = repository();
     python_cache(dir.path(), &repository);
     let weights = dir.path().join(FOLDER).join("blobs").join(etag("model.safetensors", &repository.files["model.safetensors"]));

@@ -1,0 +1,47 @@
+//! Which model is asked, and on what.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use harness::hub::{FoundModel, Models};
+use harness::progress::Progress;
+use lm::{ComputePath, Runtime};
+
+use crate::args::{DeviceArgs, ThreadArgs};
+use crate::exit::Signals;
+
+/// A model that is here or on the hub.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model directory (Hugging Face layout), GGUF file, or org/name[@revision] on the hub.
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+    /// What an adapter (adapter_config.json, adapter_model.safetensors) is merged into, where that is not what it says.
+    #[arg(long, value_name = "MODEL")]
+    base: Option<String>,
+}
+
+impl ModelArgs {
+    /// What was typed.
+    pub fn typed(&self) -> Cow<'_, str> {
+        self.model.to_string_lossy()
+    }
+
+    /// Where it is, fetched if need be.
+    pub fn find(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
+        Models::fetching(&Progress::new(false), &signals.cancelled).find(&self.model, &self.typed(), self.base.as_deref())
+    }
+
+    /// Where its `config.json` is, fetched if need be.
+    pub fn find_config(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
+        Models::fetching(&Progress::new(false), &signals.cancelled).find_config(&self.model, &self.typed(), self.base.as_deref())
+    }
+}
+
+/// Threads and a device for work on one model.
+pub fn runtime(path: ComputePath, threads: &ThreadArgs, device: &DeviceArgs, signals: &Signals) -> anyhow::Result<Runtime> {
+    let device = device.open()?;
+    Ok(Runtime::new(threads.count(), path, Arc::clone(&signals.cancelled))?.with_device(device))
+}

@@ -1,0 +1,174 @@
+//! The rows of a file, one after the other: memory does not grow with the file.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::reader::RowIter;
+use parquet::record::{Field, Row};
+use parquet::schema::types::Type;
+use serde_json::{Map, Value};
+
+use super::parse::{Flaw, READ, kind_of, row};
+use super::{ExchangeError, ExchangeRow, Place};
+
+/// The rows of a file as they are read.
+pub struct Exchanges {
+    path: PathBuf,
+    rows: Rows,
+    /// Rows that were read.
+    read: u64,
+    /// How the first row was put.
+    form: Option<&'static str>,
+    unread: Vec<String>,
+}
+
+/// A row as names and values.
+type Members = (Place, Map<String, Value>);
+
+enum Rows {
+    Lines { file: BufReader<File>, line: u64 },
+    Parquet { rows: Box<RowIter<'static>>, row: u64 },
+}
+
+/// Opens a `.jsonl` or `.parquet` file of exchanges.
+///
+/// # Errors
+/// When it is neither, cannot be read, or is empty.
+pub fn exchanges(path: &Path) -> Result<Exchanges, ExchangeError> {
+    let unreadable = |error: std::io::Error| ExchangeError::file(path, error.to_string(), "name a readable file");
+    let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    if !["jsonl", "parquet"].contains(&kind) {
+        return Err(ExchangeError::file(path, "unknown kind of file", "name one that ends in .jsonl or .parquet"));
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.len() == 0 {
+        return Err(ExchangeError::file(path, "the file is empty", "give one with exchanges"));
+    }
+    let mut unread = Vec::new();
+    let rows = match kind {
+        "jsonl" => Rows::Lines { file: BufReader::new(file), line: 0 },
+        _ => {
+            let bad = |error: parquet::errors::ParquetError| bad_parquet(path, &error);
+            let reader = SerializedFileReader::new(file).map_err(bad)?;
+            let schema = reader.metadata().file_metadata().schema();
+            let (read, others): (Vec<_>, Vec<_>) =
+                schema.get_fields().iter().cloned().partition(|field| READ.contains(&field.name()));
+            unread = others.iter().map(|field| field.name().to_string()).collect();
+            if !read.iter().any(|field| ["prompt", "prompt_ids", "messages"].contains(&field.name())) {
+                let what = format!("no column that holds a prompt (there are {})", unread.join(", "));
+                return Err(ExchangeError::file(path, what, "call the columns `prompt` and `answer`, or give `messages`"));
+            }
+            let only = Type::group_type_builder(schema.name()).with_fields(read.iter().map(Arc::clone).collect());
+            let only = only.build().map_err(bad)?;
+            let rows = RowIter::from_file_into(Box::new(reader)).project(Some(only)).map_err(bad)?;
+            Rows::Parquet { rows: Box::new(rows), row: 0 }
+        }
+    };
+    Ok(Exchanges { path: path.to_path_buf(), rows, read: 0, form: None, unread })
+}
+
+fn bad_parquet(path: &Path, error: &parquet::errors::ParquetError) -> ExchangeError {
+    ExchangeError::file(path, error.to_string(), "write it again as Parquet with zstd, snappy or no compression")
+}
+
+impl Exchanges {
+    /// Columns that are not read, as the file's head or its first row names them.
+    pub fn unread(&self) -> &[String] {
+        &self.unread
+    }
+
+    /// The members of the next row, and its place; `None` after the last.
+    fn members(&mut self) -> Result<Option<Members>, ExchangeError> {
+        match &mut self.rows {
+            Rows::Parquet { rows, row } => {
+                let Some(next) = rows.next() else { return Ok(None) };
+                *row += 1;
+                let place = Place { unit: "row", number: *row };
+                let members = next.map_err(|error| bad_parquet(&self.path, &error))?;
+                let members =
+                    object(&members).map_err(|Flaw(what, remedy)| ExchangeError::row(&self.path, place, what, remedy))?;
+                Ok(Some((place, members)))
+            }
+            Rows::Lines { file, line } => loop {
+                let mut bytes = Vec::new();
+                let read = file.read_until(b'\n', &mut bytes);
+                if read.map_err(|error| ExchangeError::file(&self.path, error.to_string(), "name a readable file"))? == 0 {
+                    return Ok(None);
+                }
+                *line += 1;
+                let place = Place { unit: "line", number: *line };
+                let bad = |what: String| ExchangeError::row(&self.path, place, what, "write one JSON object a line, in UTF-8");
+                let text = std::str::from_utf8(&bytes).map_err(|error| bad(error.to_string()))?;
+                let text = text.trim_start_matches('\u{feff}');
+                if text.trim().is_empty() {
+                    continue;
+                }
+                return match serde_json::from_str(text).map_err(|error| bad(error.to_string()))? {
+                    Value::Object(members) => Ok(Some((place, members))),
+                    other => Err(bad(format!("{}, not an object", kind_of(&other)))),
+                };
+            },
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<(Place, ExchangeRow)>, ExchangeError> {
+        let Some((place, members)) = self.members()? else {
+            let none = self.read == 0;
+            return if none { Err(ExchangeError::file(&self.path, "it has no rows", "give exchanges")) } else { Ok(None) };
+        };
+        let at = |Flaw(what, remedy): Flaw| ExchangeError::row(&self.path, place, what, remedy);
+        let row = row(&members).map_err(at)?;
+        let form = *self.form.get_or_insert(row.prompt.form());
+        if form != row.prompt.form() {
+            let what = format!("the prompt is {}, and {form} in rows before", row.prompt.form());
+            return Err(ExchangeError::row(&self.path, place, what, "write all rows the same way"));
+        }
+        if self.read == 0 && matches!(self.rows, Rows::Lines { .. }) {
+            self.unread = members.keys().filter(|name| !READ.contains(&name.as_str())).cloned().collect();
+        }
+        self.read += 1;
+        Ok(Some((place, row)))
+    }
+}
+
+impl Iterator for Exchanges {
+    type Item = Result<(Place, ExchangeRow), ExchangeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
+    }
+}
+
+/// A row of Parquet as names and values.
+fn object(row: &Row) -> Result<Map<String, Value>, Flaw> {
+    row.get_column_iter().map(|(name, field)| Ok((name.clone(), value(name, field)?))).collect()
+}
+
+fn value(name: &str, field: &Field) -> Result<Value, Flaw> {
+    Ok(match field {
+        Field::Null => Value::Null,
+        Field::Bool(truth) => Value::Bool(*truth),
+        Field::Byte(n) => Value::from(*n),
+        Field::Short(n) => Value::from(*n),
+        Field::Int(n) => Value::from(*n),
+        Field::Long(n) => Value::from(*n),
+        Field::UByte(n) => Value::from(*n),
+        Field::UShort(n) => Value::from(*n),
+        Field::UInt(n) => Value::from(*n),
+        Field::ULong(n) => Value::from(*n),
+        Field::Float(n) => Value::from(*n),
+        Field::Double(n) => Value::from(*n),
+        Field::Str(text) => Value::String(text.clone()),
+        Field::ListInternal(list) => {
+            Value::Array(list.elements().iter().map(|element| value(name, element)).collect::<Result<_, _>>()?)
+        }
+        Field::Group(row) => Value::Object(object(row)?),
+        _ => {
+            let what = format!("column `{name}` holds something else than text, numbers and lists");
+            return Err(Flaw(what, "write text as strings and ids as lists of whole numbers".into()));
+        }
+    })
+}

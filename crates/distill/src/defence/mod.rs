@@ -1,0 +1,106 @@
+//! What an owner does at the API against thieves, one defence per file.
+//!
+//! A defence adds processors around the teacher's own (a watermark stays what it is), may bring proxy models, and may change a
+//! finished answer before it is sent. A new one is one file with a config struct that implements [`Defence`], and one line in the
+//! list below.
+
+use std::sync::Arc;
+
+use lm::{Model, Runtime};
+use oracle::{CompanionId, Exchange, LogitsProcessor};
+
+use oracle::ConfigError;
+
+use crate::error::DistillError;
+
+/// What a defence may use.
+pub struct DefenceTools<'a> {
+    /// Workers.
+    pub runtime: &'a Arc<Runtime>,
+    /// Seeds whatever is drawn.
+    pub seed: u64,
+}
+
+/// A defence with its parameters.
+pub trait Defence: Send + Sync + std::fmt::Debug {
+    /// Name, as experiment files and records write it.
+    fn name(&self) -> &'static str;
+
+    /// Name with what tells it from others of its kind: the label in records and figures.
+    fn label(&self) -> String;
+
+    /// Where it comes from.
+    fn source(&self) -> &'static str;
+
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// The key, its value, and what to write.
+    fn validate(&self) -> Result<(), ConfigError>;
+
+    /// The processors of the served teacher, from those that it had; they name themselves, and so the artifacts made with them.
+    fn wrap(&self, laws: Vec<Arc<dyn LogitsProcessor>>, tools: &DefenceTools<'_>) -> Vec<Arc<dyn LogitsProcessor>>;
+
+    /// Proxy models that its processors read.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    fn companions(&self, teacher: &Arc<Model>, tools: &DefenceTools<'_>) -> Result<Vec<(CompanionId, Arc<Model>)>, DistillError> {
+        let _ = (teacher, tools);
+        Ok(Vec::new())
+    }
+
+    /// What is sent instead of a finished answer. Must be a pure function of the exchange.
+    fn sent(&self, exchange: Exchange) -> Exchange {
+        exchange
+    }
+
+    /// Whether [`sent`](Self::sent) changes anything: laws along a changed answer are no longer those it was drawn from.
+    fn changes_answers(&self) -> bool {
+        false
+    }
+
+    /// Parameter sets that together reach every branch.
+    fn examples() -> Vec<Self>
+    where
+        Self: Sized;
+}
+
+macro_rules! defences {
+    ($($(#[$doc:meta])* $module:ident => $variant:ident,)*) => {
+        $(mod $module; pub use $module::*;)*
+
+        /// A defence with its parameters, as an experiment file names it: `{ rounding = { step = 0.1 } }`.
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(rename_all = "snake_case", deny_unknown_fields)]
+        pub enum DefenceConfig {
+            $($(#[$doc])* $variant($variant),)*
+        }
+
+        impl DefenceConfig {
+            /// The defence itself.
+            pub fn build(&self) -> Arc<dyn Defence> {
+                match self {
+                    $(Self::$variant(config) => Arc::new(config.clone()),)*
+                }
+            }
+
+            /// Every registered defence with each of its example parameter sets.
+            pub fn examples() -> Vec<Self> {
+                let mut all = Vec::new();
+                $(all.extend($variant::examples().into_iter().map(Self::$variant));)*
+                all
+            }
+        }
+    };
+}
+
+defences! {
+    /// Shown log-probabilities are rounded.
+    rounding => Rounding,
+    /// Shown log-probabilities get Gaussian noise.
+    gaussian_noise => GaussianNoise,
+}
+
+#[cfg(test)]
+mod tests;

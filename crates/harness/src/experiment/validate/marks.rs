@@ -1,0 +1,112 @@
+use ::marks::{MarkEntry, Needs, Phase, Whom};
+
+use super::Check;
+use crate::config_error::nearest;
+use crate::experiment::Experiment;
+
+/// Names of models that a second round may ask beside those of `[models]`.
+const MODELS: [&str; 3] = ["clean", "base", "stranger"];
+
+impl Check<'_> {
+    /// Each mark by itself, and marks beside each other.
+    pub(super) fn marks(&mut self, experiment: &Experiment) {
+        if experiment.marks.is_empty() {
+            self.problem("marks", "no mark at all", "add `[marks.NAME.KIND]`; `birthmark list marks` names the kinds");
+        }
+        let mut changes_law: Option<&str> = None;
+        for (name, entry) in &experiment.marks {
+            let key = format!("marks.{name}");
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.is_empty() || !name.chars().all(fits) {
+                self.problem(&key, "not usable as the name of a mark", "use letters, digits, `-` and `_`");
+            }
+            let Some(needs) = self.mark(&key, entry) else { continue };
+            self.named_models(experiment, &key, &needs);
+            if needs.changes_drawn_law && !entry.stack {
+                if let Some(first) = changes_law {
+                    let what = format!("it changes the law that answers are drawn from, as `{first}` does");
+                    self.problem(&key, what, "keep one of them, or say that they are meant to stack: `stack = true`");
+                }
+                changes_law = changes_law.or(Some(name));
+            }
+        }
+    }
+
+    /// What the mark needs, unless something is wrong with it.
+    fn mark(&mut self, key: &str, entry: &MarkEntry) -> Option<Needs> {
+        match (entry.config(), entry.validate()) {
+            (Ok(config), Ok(())) => Some(config.needs()),
+            (Ok(_), Err(error)) => {
+                self.problem(&format!("{key}.{}", error.key), "out of range", error.remedy);
+                None
+            }
+            (Err(error), _) => {
+                let key = if error.key.is_empty() { key.to_string() } else { format!("{key}.{}", error.key) };
+                self.problem(&key, error.value, error.remedy);
+                None
+            }
+        }
+    }
+
+    fn named_models(&mut self, experiment: &Experiment, key: &str, needs: &Needs) {
+        let asked = needs.second_round.iter().filter_map(|whom| if let Whom::Named(name) = whom { Some(name) } else { None });
+        for name in asked.chain(&needs.author) {
+            let own = experiment.models.keys().map(String::as_str);
+            let known: Vec<&str> = own.chain(MODELS.into_iter().filter(|_| needs.author.as_ref() != Some(name))).collect();
+            if !known.contains(&name.as_str()) {
+                let remedy = match nearest(name, known.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("add `{name} = \"DIRECTORY\"` to `[models]`"),
+                };
+                self.problem(key, format!("it names the model `{name}`, which is not there"), remedy);
+            }
+        }
+    }
+
+    /// How marks get into training data and weights.
+    pub(super) fn planting(&mut self, experiment: &Experiment) {
+        let needs: Vec<Needs> = experiment.marks.values().filter_map(|entry| Some(entry.config().ok()?.needs())).collect();
+        self.texts(experiment, needs.iter().any(|needs| needs.phase == Phase::Data));
+        let implants = experiment.marks.iter().find(|(_, entry)| entry.config().is_ok_and(|c| c.needs().phase == Phase::Weights));
+        match (&experiment.planting.implant, implants) {
+            (None, Some((name, _))) => {
+                self.problem(&format!("marks.{name}"), "it has to be implanted", "add `[planting.implant]`");
+            }
+            (Some(_), None) => self.problem("planting.implant", "no mark to implant", "drop it, or add a mark that is implanted"),
+            (Some(implant), Some(_)) => {
+                if let Err(error) = implant.validate() {
+                    self.problem(&format!("planting.implant.{}", error.key), "out of range", error.remedy);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn texts(&mut self, experiment: &Experiment, planted: bool) {
+        let teacher = &experiment.teacher;
+        let tokens = match (&teacher.train, &teacher.continued) {
+            (Some(plan), _) => plan.tokens,
+            (None, Some(plan)) => plan.tokens,
+            (None, None) => 0,
+        };
+        match (planted, experiment.planting.canaries_after_tokens) {
+            (true, None) => {
+                let remedy = "add `planting.canaries_after_tokens = …`: 0, or a point within the training";
+                self.problem("marks", "no place for the planted texts", remedy);
+            }
+            (false, Some(_)) => {
+                let remedy = "drop it, or add a mark that plants texts";
+                self.problem("planting.canaries_after_tokens", "no mark plants texts", remedy);
+            }
+            (true, Some(_)) if tokens == 0 && teacher.model.is_some() => {
+                let remedy = "add `teacher.continued = { … }`: texts enter an open model by further training";
+                self.problem("marks", "the teacher is not trained here, so no text can be planted", remedy);
+            }
+            (true, Some(after)) if after >= tokens && tokens > 0 => {
+                let what = format!("the teacher is trained on {tokens} tokens only");
+                self.problem("planting.canaries_after_tokens", what, "write less");
+            }
+            _ => {}
+        }
+    }
+}

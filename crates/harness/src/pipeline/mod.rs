@@ -1,0 +1,92 @@
+//! From resolved points to their records, and one summary, figures and table of all.
+
+mod files;
+mod job;
+mod point;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use crate::progress::Progress;
+use crate::resolve::Grid;
+use crate::stages::save_json;
+
+use files::make_directory;
+pub use job::{Failure, Job, Outcome, RunOptions};
+use point::Workshop;
+use report::Collected;
+pub use report::{in_words, report};
+
+/// The results directory of `grid`.
+///
+/// # Errors
+/// When a parameter has no canonical JSON (a number that is not finite).
+pub fn results_directory(results: &Path, grid: &Grid) -> Result<PathBuf, store::StoreError> {
+    Ok(results.join(grid.name()).join(grid.hash()?.short()))
+}
+
+/// For every point, how many records of it are in the results directory of `grid`.
+///
+/// # Errors
+/// When a parameter has no canonical JSON (a number that is not finite).
+pub fn records_there(results: &Path, grid: &Grid) -> Result<Vec<usize>, store::StoreError> {
+    let directory = results_directory(results, grid)?;
+    if !grid.is_grid() {
+        return Ok(vec![results::read_records(&directory.join("records.jsonl")).map_or(0, |records| records.len())]);
+    }
+    let collected = Collected::open(grid, &directory);
+    Ok(grid.points.iter().map(|point| collected.records_of(point)).collect())
+}
+
+/// Runs every stage of the chosen points that is not done yet, and reports them with what earlier runs found at the others.
+///
+/// A point of a grid that fails leaves the others alone, and what was found at it before.
+///
+/// # Errors
+/// What stopped it: of an experiment without a grid any failure, of a grid a signal or a full disk. Everything finished before is
+/// kept and found again.
+pub fn run(job: &Job<'_>, options: &RunOptions, progress: &Progress, cancelled: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let grid = job.grid;
+    let directory = results_directory(&options.results, grid)?;
+    make_directory("--results", &options.results, &directory)?;
+    let mut workshop = Workshop::open(&directory, grid.first().device.clone(), options, progress, cancelled)?;
+    files::write_plan(grid, &directory)?;
+    let mut collected = Collected::open(grid, &directory);
+    let mut failures = Vec::new();
+    for (place, &number) in job.chosen.iter().enumerate() {
+        let point = &grid.points[number];
+        if grid.is_grid() {
+            progress.note(&format!("point {} of {}: {}", place + 1, job.chosen.len(), in_words(&point.axes)));
+        }
+        match workshop.run(point) {
+            Ok(found) => collected.put(point, found),
+            Err(error) if !grid.is_grid() || workshop.is_cancelled() || is_full(&error) => return Err(error),
+            Err(error) => {
+                progress.note(&format!("this point failed: {error:#}"));
+                failures.push(Failure { number, error });
+                if job.fail_fast {
+                    break;
+                }
+            }
+        }
+    }
+    // a run that found everything says nothing about who made it and how long that took
+    if workshop.worked || !directory.join("manifest.json").exists() {
+        save_json(&directory.join("manifest.json"), &files::manifest(grid, options, started))?;
+    }
+    let outcome = match collected.is_empty() {
+        true => Outcome { directory: directory.clone(), table: String::new(), lines: Vec::new(), failures },
+        false => Outcome { failures, ..collected.write()? },
+    };
+    workshop.close();
+    Ok(outcome)
+}
+
+/// Whether no other point could be run either.
+fn is_full(error: &anyhow::Error) -> bool {
+    store::trouble(error.as_ref()) == Some(store::Trouble::Full)
+}

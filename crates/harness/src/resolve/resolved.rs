@@ -1,0 +1,47 @@
+use std::path::PathBuf;
+
+use lm::Device;
+use serde::Serialize;
+
+use super::world::World;
+use crate::experiment::Channel;
+use crate::secret::OwnerSecret;
+
+/// An experiment with everything looked up.
+#[derive(Debug, Clone, Serialize)]
+pub struct Resolved {
+    /// The folder of its results.
+    pub name: String,
+    /// What is asked.
+    pub question: String,
+    /// What was expected.
+    pub hypothesis: String,
+    /// Repetitions.
+    pub seeds: Vec<u64>,
+    /// Significance level of the verdict `proven`.
+    pub alpha: f64,
+    /// Everything that all runs share.
+    pub world: World,
+    /// One survival curve each.
+    pub channels: Vec<Channel>,
+    /// Query budgets, increasing.
+    pub budgets: Vec<u64>,
+    /// The owner's secret; never serialised.
+    #[serde(skip)]
+    pub secret: OwnerSecret,
+    /// Where relative paths of the file start; no part of what the experiment is.
+    #[serde(skip)]
+    pub root: PathBuf,
+    /// What its models compute on; its kind is in the world.
+    #[serde(skip)]
+    pub device: Device,
+}
+
+impl Resolved {
+    /// The same, computed on `device`. On any but the CPU it is another experiment, with results and artifacts of its own.
+    pub fn computed_on(mut self, device: Device) -> Self {
+        self.world.device = Some(device.name().kind()).filter(|_| !device.is_cpu());
+        self.device = device;
+        self
+    }
+}

@@ -1,0 +1,58 @@
+//! log E exp(lambda w xi) of one keyed value xi, with its first two derivatives by lambda (methods m2).
+
+/// xi is 1 with probability `rate`, else 0.
+pub(crate) fn bernoulli(rate: f64, lambda: f64, weight: f64) -> [f64; 3] {
+    let x = lambda * weight;
+    // ln(1 - r + r e^x), from the larger of the two terms
+    let (stay, hit) = ((1.0 - rate).ln(), rate.ln() + x);
+    let larger = stay.max(hit);
+    let k = larger + ((stay - larger).exp() + (hit - larger).exp()).ln();
+    // the rate of the tilted law
+    let tilted = (hit - k).exp();
+    [k, weight * tilted, weight * weight * tilted * (1.0 - tilted)]
+}
+
+/// xi is Exp(1): -ln(1 - lambda w), infinite from lambda w = 1 on.
+pub(crate) fn exponential(lambda: f64, weight: f64) -> [f64; 3] {
+    let left = 1.0 - lambda * weight;
+    if left <= 0.0 {
+        return [f64::INFINITY; 3];
+    }
+    let slope = weight / left;
+    [-left.ln(), slope, slope * slope]
+}
+
+/// xi is the sum of independent fair bits, each with its own weight.
+pub(crate) fn bits(bit_weights: &[f64], lambda: f64, weight: f64) -> [f64; 3] {
+    bit_weights
+        .iter()
+        .map(|bit| bernoulli(0.5, lambda, weight * bit))
+        .fold([0.0; 3], |sum, k| [sum[0] + k[0], sum[1] + k[1], sum[2] + k[2]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values against the definition, derivatives against finite differences.
+    #[test]
+    fn cumulants_are_logs_of_expectations() {
+        for (lambda, weight) in [(0.3, 1.5), (-2.0, 0.7), (0.0, 1.0), (0.9, -1.0)] {
+            let x: f64 = lambda * weight;
+            assert!((bernoulli(0.25, lambda, weight)[0] - (0.75 + 0.25 * x.exp()).ln()).abs() < 1e-12);
+            assert!((exponential(lambda, weight)[0] + (1.0 - x).ln()).abs() < 1e-12);
+            let two = (0.25 * (1.0 + x.exp()) * (1.0 + (0.5 * x).exp())).ln();
+            assert!((bits(&[1.0, 0.5], lambda, weight)[0] - two).abs() < 1e-12);
+            let h = 1e-4;
+            let laws: [&dyn Fn(f64) -> [f64; 3]; 3] =
+                [&|l| bernoulli(0.25, l, weight), &|l| exponential(l, weight), &|l| bits(&[1.0, 0.5], l, weight)];
+            for law in laws {
+                let [low, at, high] = [law(lambda - h), law(lambda), law(lambda + h)];
+                assert!((at[1] - (high[0] - low[0]) / (2.0 * h)).abs() < 1e-6);
+                assert!((at[2] - (high[1] - low[1]) / (2.0 * h)).abs() < 1e-6);
+            }
+        }
+        assert_eq!(exponential(1.0, 1.0)[0], f64::INFINITY);
+        assert!(bernoulli(0.25, 1e4, 1.0)[0].is_finite());
+    }
+}

@@ -1,0 +1,65 @@
+use std::sync::Arc;
+
+use oracle::{LogitsProcessor, TokenId};
+use stats::Evidence;
+use stats::null::Null;
+
+use super::walk::{Rules, Skipped};
+use crate::Key;
+
+/// Fills in the scores of units (units, width), each its context and then its token, under one key.
+pub type Scorer = Box<dyn Fn(&[TokenId], &mut [f64]) + Send + Sync>;
+
+/// What a keyed scheme has to say to be planted and detected.
+pub trait Scheme: Send + Sync {
+    /// Kind of the mark, for errors.
+    fn kind(&self) -> &'static str;
+
+    /// Which units are scored.
+    fn rules(&self) -> &Rules;
+
+    /// Law of the scores when the text has nothing to do with the key.
+    fn null(&self) -> Box<dyn Null>;
+
+    /// How `key` scores units.
+    fn scorer(&self, key: &Key) -> Scorer;
+
+    /// What changes the law while the teacher answers.
+    fn processor(&self) -> Arc<dyn LogitsProcessor>;
+
+    /// What the effect is, for the axis of a figure.
+    fn effect_unit(&self) -> &'static str {
+        "score per unit above chance"
+    }
+
+    /// The result in a few words.
+    fn words(&self, evidence: &Evidence, skipped: &Skipped) -> String {
+        let _ = skipped;
+        format!("mean score {:.3} over {} units", evidence.statistic / evidence.n.max(1) as f64, evidence.n)
+    }
+
+    /// Its value of every (context, candidate), where it has one (methods m); `None` where it has not (alignment to a key
+    /// sequence).
+    fn keyed(&self) -> Option<&dyn KeyedValues> {
+        None
+    }
+}
+
+/// What a scheme with one value per (context, candidate) knows, enough for the keyed score test (methods m1, m2).
+pub trait KeyedValues: Send + Sync {
+    /// The PRF input behind a pair: pairs that the PRF cannot tell apart have equal inputs.
+    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128;
+
+    /// The values of `candidates` after `context` under `key`, one each.
+    fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]);
+
+    /// log E exp(lambda weight xi) of one value xi under a random key, with its first and second derivative by lambda; infinite
+    /// where the expectation is.
+    fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3];
+}
+
+/// Context and candidate as one number, for schemes whose PRF tells all of them apart: 25 bits each, at most four tokens of context.
+pub(crate) fn pair_input(context: &[TokenId], candidate: TokenId) -> u128 {
+    let wide = |id: TokenId| u128::from(id) + 1;
+    context.iter().chain([&candidate]).fold(0, |input, &id| input << 25 | wide(id))
+}

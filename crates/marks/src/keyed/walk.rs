@@ -1,0 +1,147 @@
+//! From answers to scored units: the part of detection that no key enters.
+
+use oracle::{Codec, Exchange, TokenId};
+use serde::{Deserialize, Serialize};
+
+use super::distinct::Distinct;
+
+/// Longest context, in tokens, that a scheme may be keyed by. Methods f7: from about four tokens on, contexts recur so
+/// seldom in a transfer set that no student learns their lists.
+pub const MAX_CONTEXT: usize = 4;
+
+/// Which units count as one observation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dedup {
+    /// One unit per distinct context ("v1").
+    Contexts,
+    /// One unit per distinct pair of context and token ("v2"): keeps more, and is exact for a scheme whose draws are
+    /// independent per pair.
+    #[default]
+    Pairs,
+}
+
+/// What a scheme says about its units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Number of tokens before the scored one that seed its draw, at most [`MAX_CONTEXT`].
+    pub context_width: usize,
+    /// Ids never scored and never part of a scored context, sorted.
+    pub special: Vec<TokenId>,
+    /// An answer is over at the first of these, whatever follows.
+    pub end: Option<TokenId>,
+    /// Which units count once.
+    pub dedup: Dedup,
+}
+
+impl Rules {
+    /// Rules for contexts of `context_width` tokens in the vocabulary of `codec`.
+    pub fn new(context_width: usize, dedup: Dedup, codec: &dyn Codec) -> Self {
+        assert!(context_width <= MAX_CONTEXT, "context_width {context_width} was validated to be at most {MAX_CONTEXT}");
+        let mut special = codec.special_ids().to_vec();
+        special.sort_unstable();
+        special.dedup();
+        Self { context_width, special, end: codec.eos(), dedup }
+    }
+
+    /// Whether `token` is never text.
+    pub fn is_special(&self, token: TokenId) -> bool {
+        self.special.binary_search(&token).is_ok()
+    }
+}
+
+/// How many candidate units were not scored, by the first reason that applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// A special token was scored or is in the context.
+    pub special: u64,
+    /// Context and token are in the item's own prompt, so they may be copied (methods 0.2b).
+    pub in_prompt: u64,
+    /// Seen before in this corpus (methods 0.1).
+    pub repeated: u64,
+}
+
+/// The scored units of a corpus, in the order of its answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Units {
+    width: usize,
+    /// (units, width): context, then scored token.
+    windows: Vec<TokenId>,
+    /// Number of units in the answers up to and including each item.
+    ends: Vec<usize>,
+    /// What was left out.
+    pub skipped: Skipped,
+}
+
+impl Units {
+    /// Walks over `answers`: a unit lies wholly inside one answer (its context never touches the prompt, methods 0.2a),
+    /// holds no special token, is nowhere in its own prompt, and occurs once in the whole corpus.
+    pub fn walk(answers: &[Exchange], rules: &Rules) -> Self {
+        let width = rules.context_width + 1;
+        let mut units = Self { width, windows: Vec::new(), ends: Vec::new(), skipped: Skipped::default() };
+        let candidates = answers.iter().map(|item| item.answer.len()).sum();
+        let mut seen = Distinct::with_room_for(candidates);
+        let mut copied = Distinct::with_room_for(0);
+        let identity = match rules.dedup {
+            Dedup::Contexts => rules.context_width,
+            Dedup::Pairs => width,
+        };
+        for item in answers {
+            let prompt = &item.query.prompt;
+            copied.clear(prompt.len());
+            for (at, window) in prompt.windows(width).enumerate() {
+                copied.insert(window, at, |at| &prompt[at..at + width]);
+            }
+            // Tokens up to the one at hand since the last special one.
+            let mut plain = 0;
+            for (at, &token) in item.answer.iter().enumerate().take_while(|(_, token)| Some(**token) != rules.end) {
+                plain = if rules.is_special(token) { 0 } else { plain + 1 };
+                if at + 1 < width {
+                    continue;
+                }
+                let window = &item.answer[at + 1 - width..=at];
+                if plain < width {
+                    units.skipped.special += 1;
+                } else if copied.contains(window, |at| &prompt[at..at + width]) {
+                    units.skipped.in_prompt += 1;
+                } else if seen.insert(&window[..identity], units.len(), |unit| &units.windows[unit * width..][..identity]) {
+                    units.windows.extend_from_slice(window);
+                } else {
+                    units.skipped.repeated += 1;
+                }
+            }
+            units.ends.push(units.len());
+        }
+        units
+    }
+
+    /// Number of units.
+    pub fn len(&self) -> usize {
+        self.windows.len() / self.width
+    }
+
+    /// Whether nothing is to be scored.
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// Tokens of a unit: the context and the scored one.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// All units end to end (units, width).
+    pub fn flat(&self) -> &[TokenId] {
+        &self.windows
+    }
+
+    /// Every unit: its context, then its scored token.
+    pub fn windows(&self) -> impl Iterator<Item = &[TokenId]> {
+        self.windows.chunks_exact(self.width)
+    }
+
+    /// Number of units in the first `i + 1` answers, for every answer `i`.
+    pub fn ends(&self) -> &[usize] {
+        &self.ends
+    }
+}

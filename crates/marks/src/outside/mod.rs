@@ -1,0 +1,7 @@
+//! Marks that programs outside of this one define, by the protocol of `PROTOCOL.md`.
+
+mod law;
+mod says;
+
+pub use law::Outside;
+pub use says::{Absent, Kind, Law, Says, Unit};

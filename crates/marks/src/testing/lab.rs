@@ -1,0 +1,174 @@
+use std::sync::Arc;
+
+use oracle::{Codec, Exchange, Oracle, OracleError, Query, Sampling, ServedLaw, Surface, TokenId};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{ToyCodec, ToyModel, ToyPrograms};
+use crate::{
+    Asked, Bed, Case, Chance, Finding, Key, Mark, MarkEntry, MarkError, Owner, Planting, Question, Reference, Seen, Whom,
+};
+
+/// Seed of the toy teacher; suspects that are no copies have others.
+const TEACHER: u64 = 1_000;
+
+/// Everything needed to plant a mark in toy models and to measure it: what the harness does, without models.
+pub struct Lab {
+    /// The mark as a file describes it.
+    pub entry: MarkEntry,
+    /// Its toy models.
+    pub bed: Bed,
+    /// Their tokens.
+    pub codec: Arc<dyn Codec>,
+    neutral: Vec<Vec<TokenId>>,
+    /// Seed of the teacher that a mark compares with.
+    teacher: u64,
+}
+
+impl Lab {
+    /// A lab for `entry`, which gives one kind.
+    pub fn new(entry: &MarkEntry) -> Self {
+        let config = entry.config().unwrap_or_else(|error| panic!("{error}"));
+        let (bed, needs) = (config.bed(), config.needs());
+        let neutral = (0..needs.neutral_prompts).map(|index| prompt(&bed, 11, index)).collect();
+        let codec: Arc<dyn Codec> = Arc::new(ToyCodec::new(bed.vocab));
+        Self { entry: entry.clone(), bed, codec, neutral, teacher: TEACHER }
+    }
+
+    /// Name of the kind.
+    pub fn name(&self) -> &'static str {
+        self.entry.given()[0].info().name
+    }
+
+    /// The same lab with another toy teacher.
+    pub fn with_teacher(self, teacher: u64) -> Self {
+        Self { teacher, ..self }
+    }
+
+    /// An unmarked model that shows everything, its inside too.
+    pub fn model(&self, seed: u64) -> ToyModel {
+        let surface = Surface::Logits { law: ServedLaw::PostWatermark };
+        let Bed { vocab, order, sharpness, .. } = self.bed;
+        ToyModel { order, sharpness, surface, opened: true, ..ToyModel::new(vocab, seed) }
+    }
+
+    /// The mark under `key`.
+    ///
+    /// # Errors
+    /// As [`MarkEntry::build`].
+    pub fn build(&self, key: &Key) -> Result<Arc<dyn Mark>, MarkError> {
+        let teacher = self.model(self.teacher);
+        let owner = Owner {
+            neutral: &self.neutral,
+            teacher: Some(&teacher),
+            launcher: Some(&ToyPrograms),
+            ..Owner::new(key, &self.codec)
+        };
+        self.entry.build(&owner)
+    }
+
+    /// The toy teacher with `mark` in it: laws changed, texts and items known by heart, the more often repeated the better.
+    pub fn marked(&self, mark: &dyn Mark) -> ToyModel {
+        let mut model = self.model(self.teacher);
+        for planting in mark.planting() {
+            match planting {
+                Planting::Law(processor) => model.processors.push(processor),
+                Planting::Texts(texts) => model.memory.extend(texts.iter().map(|planted| {
+                    (self.codec.encode(&planted.text), self.bed.taught * (planted.repeats as f32).log2().clamp(0.0, 4.0) / 4.0)
+                })),
+                Planting::Items(items) => {
+                    model.memory.extend(items.into_iter().map(|item| ([item.prompt, item.answer].concat(), self.bed.taught)));
+                }
+                Planting::Asked(_) => {}
+            }
+        }
+        model
+    }
+
+    /// The audit's queries.
+    pub fn audit(&self) -> Vec<Query> {
+        let query = |index| Query {
+            index,
+            account: 0,
+            prompt: prompt(&self.bed, 5, index),
+            max_new_tokens: self.bed.max_new_tokens,
+            sampling: Sampling::PLAIN,
+            seed: 77 + index,
+        };
+        (0..self.bed.prompts).map(query).collect()
+    }
+
+    /// Asks and judges `suspect`.
+    ///
+    /// # Errors
+    /// As [`Mark::judge`], or when the suspect shows too little.
+    pub fn measure(&self, mark: &dyn Mark, suspect: &ToyModel, chance: Chance) -> Result<Vec<Finding>, MarkError> {
+        self.judge_by(mark, suspect, &|| self.audited(suspect), chance)
+    }
+
+    /// As [`measure`](Self::measure), with given audit answers.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn judge(
+        &self,
+        mark: &dyn Mark,
+        suspect: &ToyModel,
+        audit: Vec<Exchange>,
+        chance: Chance,
+    ) -> Result<Vec<Finding>, MarkError> {
+        let audit = Arc::new(audit);
+        self.judge_by(mark, suspect, &|| Ok(audit.clone()), chance)
+    }
+
+    fn audited(&self, model: &ToyModel) -> Result<Arc<Vec<Exchange>>, OracleError> {
+        Ok(Arc::new(model.answer(&self.audit())?))
+    }
+
+    /// `audit` is called only by marks that ask for it: it is most of the work.
+    fn judge_by(
+        &self,
+        mark: &dyn Mark,
+        suspect: &ToyModel,
+        audit: &dyn Fn() -> Result<Arc<Vec<Exchange>>, OracleError>,
+        chance: Chance,
+    ) -> Result<Vec<Finding>, MarkError> {
+        let seen = ask(suspect, &mark.questions(1), audit)?;
+        let teacher = self.model(self.teacher);
+        let compares = self.entry.config()?.info().compares;
+        let others = [self.model(self.teacher + 1), self.model(self.teacher + 2)];
+        let theirs = |model: &ToyModel, stream| ask(model, &mark.questions(stream), &|| self.audited(model));
+        let of_teacher = if compares { Some(theirs(&teacher, 2)?) } else { None };
+        let references = if compares {
+            others.iter().enumerate().map(|(i, model)| theirs(model, 3 + i as u64)).collect::<Result<Vec<_>, _>>()?
+        } else {
+            Vec::new()
+        };
+        let references: Vec<Reference<'_>> = references.iter().map(|seen| Reference { name: "other", seen }).collect();
+        let mut second = Vec::new();
+        for follow_up in mark.follow_up(&seen) {
+            let asked = match follow_up.whom {
+                Whom::Suspect => suspect,
+                Whom::Teacher => &teacher,
+                Whom::Named(_) => &others[0],
+            };
+            second.extend(ask(asked, std::slice::from_ref(&follow_up.question), audit)?);
+        }
+        mark.judge(&Case { suspect: &seen, teacher: of_teacher.as_deref(), references: &references, second: &second, chance })
+    }
+}
+
+fn ask(
+    model: &ToyModel,
+    questions: &[Question],
+    audit: &dyn Fn() -> Result<Arc<Vec<Exchange>>, OracleError>,
+) -> Result<Vec<Seen>, MarkError> {
+    Ok(Asked { answers: model, laws: model, audit }.ask_all(questions)?)
+}
+
+/// A beginning token and eight random ordinary ones.
+fn prompt(bed: &Bed, seed: u64, index: u64) -> Vec<TokenId> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(index);
+    std::iter::once(1).chain((0..8).map(|_| rng.random_range(3..bed.vocab as u32))).collect()
+}
