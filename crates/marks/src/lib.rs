@@ -17,6 +17,8 @@ registry! {
     watermark {
         /// Soft green list (Kirchenbauer et al. 2023).
         kgw: KgwConfig,
+        /// One green list for all positions (Zhao et al. 2024).
+        unigram: UnigramConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
     }
