@@ -19,6 +19,8 @@ registry! {
         kgw: KgwConfig,
         /// One green list for all positions (Zhao et al. 2024).
         unigram: UnigramConfig,
+        /// Keyed Gumbel-max sampling (Aaronson 2022).
+        gumbel: GumbelConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
     }
