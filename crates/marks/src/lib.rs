@@ -21,6 +21,8 @@ registry! {
         unigram: UnigramConfig,
         /// Keyed Gumbel-max sampling (Aaronson 2022).
         gumbel: GumbelConfig,
+        /// SynthID-Text's tournament (Dathathri et al. 2024).
+        synthid: SynthidConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
     }

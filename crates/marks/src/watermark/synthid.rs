@@ -1,0 +1,347 @@
+//! SynthID-Text's tournament. Dathathri et al., *Scalable watermarking for identifying large language model outputs*, Nature 634
+//! (2024). Methods a5.
+//!
+//! Every pair of context and candidate has keyed fair bits, one for each layer. A layer lets two draws from the law meet and
+//! keeps the one with the larger bit; for all tokens at once that is q_i (1 + g_i - sum of g_j q_j), so that the law is kept on
+//! average over keys. All bits of a pair come from one SipHash of it, not from a hash for each layer as in the authors' code.
+
+use std::sync::Arc;
+
+use oracle::{Access, ConfigError, LogitsProcessor, Row, Stage, Step, TokenId};
+use serde::{Deserialize, Serialize};
+use stats::Evidence;
+use stats::null::{Bits, Null, WeightedBits};
+
+use crate::key::Purpose;
+use crate::keyed::cumulant;
+use crate::keyed::scheme::pair_input;
+use crate::keyed::siphash::{self, SipState};
+use crate::keyed::{Dedup, Keyed, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, repeats_in_answer};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
+
+const KIND: &str = "synthid";
+
+/// Most layers; a pair's hash has 32 bits.
+const MAX_LAYERS: u32 = 30;
+
+/// What a unit scores.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Score {
+    /// The number of its bits that are 1: an exact binomial tail.
+    #[default]
+    Mean,
+    /// The mean of its bits with weights that fall linearly from 10 at the first layer to 1 at the last, as the first layers
+    /// carry most: Chernoff's bound of the tail.
+    WeightedMean,
+}
+
+/// Parameters of the SynthID-Text watermark.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SynthidConfig {
+    /// Layers of the tournament, 1 to 30.
+    pub layers: u32,
+    /// Number of tokens before the next one that choose its bits, 0 to 4.
+    pub context_width: usize,
+    /// Whether a token whose context stood before an earlier token of the same answer is drawn unmarked. Needs a context of at
+    /// least one token.
+    pub mask_repeats: bool,
+    /// What a unit scores.
+    #[serde(default)]
+    pub score: Score,
+    /// Which scored units count once: every pair of context and token, or every context.
+    #[serde(default)]
+    pub dedup: Dedup,
+}
+
+impl MarkConfig for SynthidConfig {
+    fn info(&self) -> MarkInfo {
+        MarkInfo {
+            name: KIND,
+            family: Family::Watermark,
+            needs: Access::Text,
+            claim: Claim::Distillation,
+            planted: true,
+            compares: false,
+            key_label: "watermark synthid",
+            source: "Dathathri et al., Scalable watermarking for identifying large language model outputs, Nature 634, 2024",
+            summary: "tournament over keyed bits draws each token: every law is kept on average over keys",
+        }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if !(1..=MAX_LAYERS).contains(&self.layers) {
+            return Err(ConfigError::new("layers", self.layers, format!("use 1 to {MAX_LAYERS} layers, for example 30")));
+        }
+        if self.context_width > MAX_CONTEXT {
+            let instead = format!("use 0 to {MAX_CONTEXT} tokens, for example 4");
+            return Err(ConfigError::new("context_width", self.context_width, instead));
+        }
+        if self.context_width == 0 && self.mask_repeats {
+            let instead = "use at least 1 token, or mask_repeats = false: without context every token but the first repeats it";
+            return Err(ConfigError::new("context_width", self.context_width, instead));
+        }
+        Ok(())
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { phase: Phase::Service, changes_drawn_law: true, ..Needs::default() }
+    }
+
+    fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
+        // how text is scored changes nothing that is drawn
+        let name = identity(&Self { score: Score::default(), dedup: Dedup::default(), ..self.clone() }, owner.key);
+        let &Self { layers, context_width, mask_repeats, score, dedup } = self;
+        let tournament = Arc::new(Tournament { name, state: state(owner.key), layers, context_width, mask_repeats });
+        let rules = Rules::new(context_width, dedup, &**owner.codec);
+        Ok(Arc::new(Keyed::new(Synthid { rules, score, weights: weights(score, layers), tournament }, owner.key)))
+    }
+
+    fn examples() -> Vec<Self> {
+        let example = Self { layers: 30, context_width: 2, mask_repeats: true, score: Score::Mean, dedup: Dedup::Pairs };
+        let weighted = Self { layers: 12, context_width: 4, score: Score::WeightedMean, ..example.clone() };
+        vec![example, Self { mask_repeats: false, dedup: Dedup::Contexts, ..weighted }]
+    }
+
+    fn refused() -> Vec<(&'static str, &'static str)> {
+        vec![("layers", "0"), ("layers", "31"), ("context_width", "5"), ("context_width", "0")]
+    }
+
+    fn small(&self) -> Self {
+        self.clone()
+    }
+}
+
+fn state(key: &Key) -> SipState {
+    SipState::new(&key.sip_key(Purpose::Kind(KIND)))
+}
+
+/// What each layer's bit adds to a unit's score: 1, or weights of total 1.
+fn weights(score: Score, layers: u32) -> Vec<f64> {
+    let falling = |layer: u32| 10.0 - 9.0 * f64::from(layer) / f64::from(layers.max(2) - 1);
+    let total: f64 = (0..layers).map(falling).sum();
+    match score {
+        Score::Mean => vec![1.0; layers as usize],
+        Score::WeightedMean => (0..layers).map(|layer| falling(layer) / total).collect(),
+    }
+}
+
+struct Synthid {
+    rules: Rules,
+    score: Score,
+    weights: Vec<f64>,
+    tournament: Arc<Tournament>,
+}
+
+impl Scheme for Synthid {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn null(&self) -> Box<dyn Null> {
+        match self.score {
+            Score::Mean => Box::new(Bits { per_unit: self.tournament.layers }),
+            Score::WeightedMean => Box::new(WeightedBits::new(self.weights.clone())),
+        }
+    }
+
+    fn scorer(&self, key: &Key) -> Scorer {
+        let (state, width, weights) = (state(key), self.rules.context_width + 1, self.weights.clone());
+        Box::new(move |windows, scores| {
+            let mut draws = vec![0; scores.len()];
+            siphash::windows(state, windows, width, &mut draws);
+            for (score, draw) in scores.iter_mut().zip(draws) {
+                *score = weights.iter().enumerate().map(|(layer, weight)| weight * f64::from(draw >> layer & 1)).sum();
+            }
+        })
+    }
+
+    fn processor(&self) -> Arc<dyn LogitsProcessor> {
+        self.tournament.clone()
+    }
+
+    fn effect_unit(&self) -> &'static str {
+        match self.score {
+            Score::Mean => "share of ones above one half",
+            Score::WeightedMean => "weighted share of ones above one half",
+        }
+    }
+
+    fn words(&self, evidence: &Evidence, _skipped: &Skipped) -> String {
+        format!("{:.1} % ones in {} scored units", 100.0 * (0.5 + evidence.effect), evidence.n)
+    }
+
+    fn keyed(&self) -> Option<&dyn KeyedValues> {
+        Some(self)
+    }
+}
+
+/// The score of each candidate.
+impl KeyedValues for Synthid {
+    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
+        pair_input(context, candidate)
+    }
+
+    fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
+        let windows: Vec<TokenId> = candidates.iter().flat_map(|candidate| context.iter().chain([candidate])).copied().collect();
+        self.scorer(key)(&windows, out);
+    }
+
+    fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
+        cumulant::bits(&self.weights, lambda, weight)
+    }
+}
+
+/// Partial sums of a layer, so that the loop has no chain of dependent additions.
+const LANES: usize = 8;
+
+/// The law `q` after a tournament of `layers` layers, where bit l of a token's draw is its bit of layer l. Two candidates meet
+/// in each match.
+fn tournament(q: &mut [f64], draws: &[u32], layers: u32) {
+    for layer in 0..layers {
+        let bit = |draw: &u32| f64::from(draw >> layer & 1);
+        let mut sums = [0.0; LANES];
+        for (q, draws) in q.chunks(LANES).zip(draws.chunks(LANES)) {
+            for ((sum, q), draw) in sums.iter_mut().zip(q).zip(draws) {
+                *sum += bit(draw) * q;
+            }
+        }
+        // a sum may round to more than 1
+        let lost = (1.0 - sums.iter().sum::<f64>()).max(0.0);
+        for (q, draw) in q.iter_mut().zip(draws) {
+            *q *= lost + bit(draw);
+        }
+    }
+}
+
+/// Applies the tournament to the law that is left after truncation. Special tokens take part like others, so that an answer ends
+/// with the probability it would have had without the mark, averaged over keys.
+///
+/// The law is left as it is where the context is longer than the text, at temperature 0, whose answers are not drawn, and at
+/// repeated contexts if these are masked. The first tokens of an answer have contexts in the prompt; detection never scores them.
+struct Tournament {
+    name: String,
+    state: SipState,
+    layers: u32,
+    context_width: usize,
+    mask_repeats: bool,
+}
+
+impl LogitsProcessor for Tournament {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::AfterTruncation
+    }
+
+    fn process(&self, step: &Step<'_>, row: Row<'_>) {
+        let Some(context) = step.context(self.context_width) else { return };
+        if step.query.sampling.temperature == 0.0 || (self.mask_repeats && repeats_in_answer(step, self.context_width)) {
+            return;
+        }
+        let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if !largest.is_finite() {
+            return;
+        }
+        let mut draws = vec![0; row.logits.len()];
+        siphash::all_tokens(self.state, context, &mut draws);
+        // the tokens that are left, usually few of many
+        let left: Vec<usize> = (0..row.logits.len()).filter(|&token| row.logits[token] > f32::NEG_INFINITY).collect();
+        let mut q: Vec<f64> = left.iter().map(|&token| f64::from(row.logits[token] - largest).exp()).collect();
+        let draws: Vec<u32> = left.iter().map(|&token| draws[token]).collect();
+        let total: f64 = q.iter().sum();
+        q.iter_mut().for_each(|q| *q /= total);
+        tournament(&mut q, &draws, self.layers);
+        for (token, q) in left.into_iter().zip(q) {
+            row.logits[token] = q.ln() as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oracle::{Query, Sampling};
+
+    use super::*;
+    use crate::Planting;
+    use crate::testing::ToyCodec;
+
+    const Q: [f64; 6] = [0.4, 0.25, 0.2, 0.1, 0.05, 0.0];
+
+    /// `Q` as it is served after `tokens`.
+    fn served(config: &SynthidConfig, key: &Key, tokens: &[TokenId], temperature: f32) -> Vec<f64> {
+        let codec: Arc<dyn oracle::Codec> = Arc::new(ToyCodec::new(512));
+        let Planting::Law(law) = config.build(&Owner::new(key, &codec)).unwrap().planting().remove(0) else { panic!("no law") };
+        let query = Query { sampling: Sampling { temperature, ..Sampling::PLAIN }, ..Query::greedy(0, tokens[..1].to_vec(), 9) };
+        let mut logits: Vec<f32> = Q.iter().map(|q| q.ln() as f32 + 3.0).collect();
+        law.process(&Step { query: &query, tokens }, Row::alone(&mut logits));
+        let weights: Vec<f64> = logits.iter().map(|&logit| f64::from(logit).exp()).collect();
+        weights.iter().map(|weight| weight / weights.iter().sum::<f64>()).collect()
+    }
+
+    fn unmarked(law: &[f64]) -> bool {
+        law.iter().zip(Q).all(|(p, q)| (p - q).abs() < 1e-6)
+    }
+
+    /// Methods, appendix A: bits (1, 0, 1) in the first layer, (0, 1, 1) in the second.
+    #[test]
+    fn the_tournament_is_that_of_the_paper() {
+        let mut q = [0.5, 0.3, 0.2];
+        tournament(&mut q, &[0b01, 0b10, 0b11], 2);
+        for (q, expected) in q.iter().zip([0.4225, 0.1485, 0.429]) {
+            assert!((q - expected).abs() < 1e-12, "{q} for {expected}");
+        }
+        // one layer on two equal tokens: the one with the bit wins unless both draws are the other, 1 in 4
+        let mut q = [0.5, 0.5];
+        tournament(&mut q, &[1, 0], 1);
+        assert_eq!(q, [0.75, 0.25]);
+    }
+
+    #[test]
+    fn the_law_is_kept_on_average_over_keys_and_not_under_each() {
+        let [example, _] = &SynthidConfig::examples()[..] else { panic!("two examples") };
+        let (n, mut sums, mut squares) = (4_000_u32, [0.0; 6], [0.0; 6]);
+        for index in 0..n {
+            let law = served(example, &Key::decoy(1, u64::from(index)), &[1, 8, 9], 1.0);
+            for (token, p) in law.into_iter().enumerate() {
+                sums[token] += p;
+                squares[token] += p * p;
+            }
+        }
+        for (token, q) in Q.into_iter().enumerate() {
+            let mean = sums[token] / f64::from(n);
+            let sd = (squares[token] / f64::from(n) - mean * mean).max(0.0).sqrt();
+            // 4 standard errors, error rate 1e-4; most laws are nearly decided after 30 layers
+            assert!((mean - q).abs() <= 4.0 * sd / f64::from(n).sqrt(), "{token}: {mean} for {q}");
+            assert!(q == 0.0 || sd > 0.4 * (q * (1.0 - q)).sqrt(), "{token}: {sd}");
+        }
+    }
+
+    #[test]
+    fn weights_fall_from_ten_to_one() {
+        let of = |layers| weights(Score::WeightedMean, layers);
+        assert_eq!(of(1), [1.0]);
+        assert!((of(2)[0] - 10.0 / 11.0).abs() < 1e-15);
+        assert!((of(30).iter().sum::<f64>() - 1.0).abs() < 1e-12 && (of(30)[0] / of(30)[29] - 10.0).abs() < 1e-12);
+        assert_eq!(weights(Score::Mean, 3), [1.0; 3]);
+    }
+
+    #[test]
+    fn repeats_greedy_answers_and_short_texts_are_unmarked() {
+        let [masked, _] = &SynthidConfig::examples()[..] else { panic!("two examples") };
+        let open = SynthidConfig { mask_repeats: false, ..masked.clone() };
+        let law = |config, tokens: &[TokenId], temperature| served(config, &Key::decoy(2, 0), tokens, temperature);
+        // the prompt is the first token: 8 9 stood before 8, an answer token
+        let again = [1, 8, 9, 8, 9];
+        assert!(unmarked(&law(masked, &again, 1.0)) && !unmarked(&law(&open, &again, 1.0)));
+        assert!(!unmarked(&law(masked, &again[..4], 1.0)));
+        assert!(unmarked(&law(&open, &again, 0.0)) && unmarked(&law(&open, &again[..1], 1.0)));
+    }
+}
