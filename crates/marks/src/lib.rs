@@ -23,6 +23,8 @@ registry! {
         gumbel: GumbelConfig,
         /// SynthID-Text's tournament (Dathathri et al. 2024).
         synthid: SynthidConfig,
+        /// A key of its own for every account, for any mark of the drawn law.
+        per_account: PerAccountConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
     }

@@ -1,0 +1,302 @@
+//! A key of its own for every account, so that a proven student also says who asked: any mark of the drawn law, built once for
+//! each account under a key derived from the owner's. Methods m3.
+//!
+//! Accounts are tested one by one, each with its own p; with many of them the smallest is small by chance, and whoever reads it
+//! corrects for their number.
+
+use std::sync::Arc;
+
+use oracle::{Access, CompanionId, ConfigError, LogitsProcessor, Raised, Row, Stage, Step};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Bed, Case, Claim, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner, Phase, Planting,
+    Question, Seen,
+};
+
+const KIND: &str = "per_account";
+
+/// Most accounts.
+const MAX_ACCOUNTS: u32 = 4096;
+
+/// Parameters of per-account keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PerAccountConfig {
+    /// Number of accounts that have a key, 1 to 4096: those numbered from 0. Any other account is served unmarked.
+    pub accounts: u32,
+    /// The mark that each account gets under its own key: any that plants one change of the law and asks the audit only.
+    pub of: Box<MarkEntry>,
+}
+
+impl MarkConfig for PerAccountConfig {
+    /// As the inner mark has it, beside name, label and source.
+    fn info(&self) -> MarkInfo {
+        let inner = self.of.config().map(|config| config.info()).ok();
+        MarkInfo {
+            name: KIND,
+            family: Family::Watermark,
+            needs: inner.map_or(Access::Text, |info| info.needs),
+            claim: inner.map_or(Claim::Distillation, |info| info.claim),
+            planted: true,
+            compares: inner.is_some_and(|info| info.compares),
+            key_label: "watermark per_account",
+            source: "this project, 2026; the mark inside has a source of its own",
+            summary: "any mark of the drawn law under a key of its own for every account",
+        }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        if !(1..=MAX_ACCOUNTS).contains(&self.accounts) {
+            let instead = format!("use 1 to {MAX_ACCOUNTS} accounts, for example 8");
+            return Err(ConfigError::new("accounts", self.accounts, instead));
+        }
+        self.of.validate().map_err(inside)?;
+        let inner = self.of.config().map_err(inside)?;
+        let name = inner.info().name;
+        if self.of.stack {
+            return Err(ConfigError::new("of.stack", true, "write stack = true beside per_account instead"));
+        }
+        if name == KIND || inner.needs().phase != Phase::Service {
+            return Err(ConfigError::new("of", name, "use a mark that changes the law of the served teacher, for example kgw"));
+        }
+        Ok(())
+    }
+
+    fn needs(&self) -> Needs {
+        let inner = self.of.config().map(|config| config.needs()).unwrap_or_default();
+        Needs { phase: Phase::Service, accounts: self.accounts, ..inner }
+    }
+
+    fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
+        let name = self.of.config()?.info().name;
+        let refused = |what: &str| MarkError::Config(ConfigError::new("of", name, what));
+        let (mut marks, mut laws) = (Vec::new(), Vec::new());
+        for account in 0..self.accounts {
+            let key = owner.key.of_account(account);
+            let mark = self.of.build(&Owner { key: &key, ..*owner }).map_err(|error| match error {
+                MarkError::Config(error) => MarkError::Config(inside(error)),
+                other => other,
+            })?;
+            let [Planting::Law(law)] = &mark.planting()[..] else {
+                return Err(refused("use a mark that plants one change of the law and nothing else, for example kgw"));
+            };
+            // all accounts are judged by the same answers
+            if !matches!(mark.questions(0)[..], [Question::Audit]) {
+                return Err(refused("use a mark that asks the audit and nothing else, for example kgw"));
+            }
+            laws.push(law.clone());
+            marks.push(mark);
+        }
+        Ok(Arc::new(PerAccount { law: Arc::new(LawOfAccount { laws }), marks }))
+    }
+
+    fn examples() -> Vec<Self> {
+        let of = |entry| Box::new(entry);
+        let kgw = super::kgw::KgwConfig::examples().into_iter().next().map(Box::new);
+        let gumbel = super::gumbel::GumbelConfig::examples().into_iter().next().map(Box::new);
+        vec![
+            Self { accounts: 3, of: of(MarkEntry { kgw, ..MarkEntry::default() }) },
+            Self { accounts: 2, of: of(MarkEntry { gumbel, ..MarkEntry::default() }) },
+        ]
+    }
+
+    fn refused() -> Vec<(&'static str, &'static str)> {
+        let kgw = r#"{"kgw": {"gamma": 0.0, "delta": 2.0, "context_width": 1}}"#;
+        let stacked = r#"{"stack": true, "kgw": {"gamma": 0.25, "delta": 2.0, "context_width": 1}}"#;
+        let nested = r#"{"per_account": {"accounts": 2, "of": {"unigram": {"gamma": 0.5, "delta": 2.0}}}}"#;
+        let not_served = r#"{"output_agreement": {"prompts": 20}}"#;
+        let of = ["{}", kgw, stacked, nested, not_served].map(|value| ("of", value));
+        [("accounts", "0"), ("accounts", "4097")].into_iter().chain(of).collect()
+    }
+
+    fn small(&self) -> Self {
+        Self { accounts: self.accounts, of: Box::new(self.of.small()) }
+    }
+
+    fn bed(&self) -> Bed {
+        self.of.config().map(|config| config.bed()).unwrap_or_default()
+    }
+}
+
+/// An error of the inner mark, seen from this one's table.
+fn inside(error: ConfigError) -> ConfigError {
+    if error.key.is_empty() { ConfigError { key: "of".into(), ..error } } else { error.within("of") }
+}
+
+struct PerAccount {
+    /// By account.
+    marks: Vec<Arc<dyn Mark>>,
+    law: Arc<LawOfAccount>,
+}
+
+impl PerAccount {
+    /// What the mark of one account finds, and what is left of the second round.
+    fn second_of<'a>(&self, case: &Case<'a>) -> Result<Vec<&'a [Seen]>, MarkError> {
+        let mut left = case.second;
+        let own = |mark: &Arc<dyn Mark>| {
+            let (own, rest) = left.split_at_checked(mark.follow_up(case.suspect).len())?;
+            left = rest;
+            Some(own)
+        };
+        let seen: Option<Vec<&[Seen]>> = self.marks.iter().map(own).collect();
+        seen.ok_or_else(|| MarkError::unmeasurable(KIND, "answers to the second round are missing"))
+    }
+}
+
+impl Mark for PerAccount {
+    fn planting(&self) -> Vec<Planting> {
+        vec![Planting::Law(self.law.clone())]
+    }
+
+    /// The audit.
+    fn questions(&self, _stream: u64) -> Vec<Question> {
+        vec![Question::Audit]
+    }
+
+    fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
+        self.marks.iter().flat_map(|mark| mark.follow_up(first)).collect()
+    }
+
+    /// One finding for each account, in their order. All accounts have the same decoy keys, so only the first is judged
+    /// with them: the others are ranked among its decoy statistics, and its finding alone lists them.
+    fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
+        let second = self.second_of(case)?;
+        let judge = |account: usize, decoys: usize| {
+            let chance = crate::Chance { decoys, ..case.chance };
+            let mut found = self.marks[account].judge(&Case { second: second[account], chance, ..*case })?;
+            found.iter_mut().for_each(|found| found.account = Some(account as u32));
+            Ok::<_, MarkError>(found)
+        };
+        let mut all = judge(0, case.chance.decoys)?;
+        let decoys: Vec<Vec<f64>> = all.iter().map(|found| found.decoy_statistics.clone()).collect();
+        let others: Vec<Vec<Finding>> = (1..self.marks.len())
+            .into_par_iter()
+            .map(|account| {
+                let mut found = judge(account, 0)?;
+                for (found, decoys) in found.iter_mut().zip(&decoys) {
+                    found.evidence = found
+                        .evidence
+                        .clone()
+                        .with_decoys(decoys)
+                        .map_err(|error| MarkError::unmeasurable(KIND, error.to_string()))?;
+                }
+                Ok(found)
+            })
+            .collect::<Result<_, MarkError>>()?;
+        all.extend(others.into_iter().flatten());
+        Ok(all)
+    }
+}
+
+/// The inner law of the account that asks. An account beyond the last that has a key is served unmarked.
+struct LawOfAccount {
+    /// By account, at least one.
+    laws: Vec<Arc<dyn LogitsProcessor>>,
+}
+
+impl LawOfAccount {
+    fn of(&self, step: &Step<'_>) -> Option<&dyn LogitsProcessor> {
+        self.laws.get(step.query.account as usize).map(|law| &**law)
+    }
+}
+
+impl LogitsProcessor for LawOfAccount {
+    /// The first inner law says of which key and parameters all others are.
+    fn name(&self) -> String {
+        format!("{} laws by account: {}", self.laws.len(), self.laws[0].name())
+    }
+
+    fn stage(&self) -> Stage {
+        self.laws[0].stage()
+    }
+
+    fn companions(&self) -> &[CompanionId] {
+        self.laws[0].companions()
+    }
+
+    fn process(&self, step: &Step<'_>, row: Row<'_>) {
+        if let Some(law) = self.of(step) {
+            law.process(step, row);
+        }
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.laws.iter().find_map(|law| law.failure())
+    }
+
+    fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {
+        self.of(step)?.raised(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oracle::{Oracle, Query};
+
+    use super::*;
+    use crate::testing::Lab;
+    use crate::{Chance, Key};
+
+    fn lab(accounts: u32) -> Lab {
+        let config = PerAccountConfig { accounts, ..PerAccountConfig::examples().remove(0) };
+        Lab::new(&MarkEntry { per_account: Some(Box::new(config)), ..MarkEntry::default() })
+    }
+
+    const CHANCE: Chance = Chance { decoys: 99, decoy_seed: 5, draws: 9, draw_seed: 9 };
+
+    #[test]
+    fn each_account_is_found_in_what_it_was_served_and_no_other() {
+        let lab = lab(3);
+        let mark = lab.build(&Key::decoy(1, 1)).unwrap();
+        let marked = lab.marked(&*mark);
+        for asks in 0..4 {
+            let queries: Vec<Query> = lab.audit().into_iter().map(|query| Query { account: asks, ..query }).collect();
+            let answers = marked.answer(&queries).unwrap();
+            let found = lab.judge(&*mark, &marked, answers.clone(), CHANCE).unwrap();
+            assert_eq!(found.iter().map(|found| found.account).collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
+            for (account, found) in (0..).zip(&found) {
+                // error rate 1e-4 for each of nine accounts that did not ask
+                let proven = found.evidence.log10_p < -4.0;
+                assert_eq!(proven, account == asks, "{account} where {asks} asks: {found:?}");
+            }
+            if asks == 3 {
+                assert_eq!(answers, lab.model(1_000).answer(&queries).unwrap(), "an account without a key is served unmarked");
+            }
+        }
+    }
+
+    /// The shared decoys give every account what it would have got on its own.
+    #[test]
+    fn decoys_are_computed_once_and_rank_every_account() {
+        let (lab, key) = (lab(3), Key::decoy(1, 1));
+        let mark = lab.build(&key).unwrap();
+        let suspect = lab.model(4);
+        let found = lab.measure(&*mark, &suspect, CHANCE).unwrap();
+        assert_eq!(found.iter().map(|found| found.decoy_log10_p.len()).collect::<Vec<_>>(), [99, 0, 0]);
+        let inner = Lab::new(&lab.entry.per_account.as_ref().unwrap().of);
+        for (account, found) in (0..).zip(&found) {
+            let alone = inner.build(&key.of_account(account)).unwrap();
+            assert_eq!(found.evidence, inner.measure(&*alone, &suspect, CHANCE).unwrap()[0].evidence);
+        }
+    }
+
+    #[test]
+    fn raised_tokens_are_those_of_the_account() {
+        let lab = lab(2);
+        let Planting::Law(law) = lab.build(&Key::decoy(1, 1)).unwrap().planting().remove(0) else { panic!("no law") };
+        let row = |account| {
+            let query = Query { account, ..Query::greedy(0, vec![1, 7], 1) };
+            let step = Step { query: &query, tokens: &query.prompt };
+            let mut logits = vec![0.0; 512];
+            law.process(&step, Row::alone(&mut logits));
+            let raised = law.raised(&step);
+            let told = |token| raised.filter(|raised| raised.contains(token)).map_or(0.0, |raised| raised.bias);
+            assert_eq!(logits, (0..512).map(told).collect::<Vec<f32>>());
+            logits
+        };
+        assert!(row(0) != row(1));
+        assert_eq!(row(2), [0.0; 512]);
+    }
+}
