@@ -39,6 +39,8 @@ registry! {
         secret_keys: SecretKeysConfig,
         /// Agreement of greedy next tokens with the teacher (Nikolić et al. 2025).
         output_agreement: OutputAgreementConfig,
+        /// Sampled completions closer to the teacher's than other models' (Gao et al. 2025).
+        model_equality: ModelEqualityConfig,
     }
 }
 
