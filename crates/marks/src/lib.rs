@@ -37,6 +37,8 @@ registry! {
     probe {
         /// Secret prompts with secret answers, implanted in the weights (after Xu et al. 2024).
         secret_keys: SecretKeysConfig,
+        /// Natural prompts with answers from the edge of the nucleus (Nasery et al. 2025).
+        perinucleus: PerinucleusConfig,
         /// Agreement of greedy next tokens with the teacher (Nikolić et al. 2025).
         output_agreement: OutputAgreementConfig,
         /// Sampled completions closer to the teacher's than other models' (Gao et al. 2025).
