@@ -32,6 +32,8 @@ registry! {
     canary {
         /// Sentences with random secrets at several repeat counts (Carlini et al. 2019).
         secret_sharer: SecretSharerConfig,
+        /// Secret answers that the API gives to rare prompts (after Carlini et al. 2019).
+        served_canary: ServedCanaryConfig,
     }
     /// Chosen questions whose answers give a model away, implanted in its weights or simply its own.
     probe {
