@@ -45,6 +45,8 @@ registry! {
         output_agreement: OutputAgreementConfig,
         /// Sampled completions closer to the teacher's than other models' (Gao et al. 2025).
         model_equality: ModelEqualityConfig,
+        /// Hidden states that hold texts alike as the teacher's (Kornblith et al. 2019).
+        linear_cka: LinearCkaConfig,
     }
 }
 
