@@ -20,6 +20,7 @@ mod hub;
 mod hub_server;
 mod imported;
 mod models;
+mod mould;
 mod open_models;
 mod process;
 mod protocols;

@@ -6,9 +6,6 @@
 //!
 //! One more mark is one file in its family's folder and one line in the registry below.
 
-// what the marks of the next commits use
-#![allow(dead_code, unused_imports)]
-
 #[macro_use]
 mod registry;
 

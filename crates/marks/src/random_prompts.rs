@@ -27,8 +27,8 @@ pub(crate) fn random_prompts(
 ) -> Result<Vec<Vec<TokenId>>, ConfigError> {
     let ordinary = ordinary(codec);
     if (ordinary.len() as f64).log10() * (tokens as f64) < (SPACE_PER_PROMPT * count as f64).log10() {
-        let mend = format!("use longer prompts: each of {count} needs {SPACE_PER_PROMPT} possible ones");
-        return Err(ConfigError::new("prompt_tokens", tokens, mend));
+        let remedy = format!("use longer prompts: each of {count} needs {SPACE_PER_PROMPT} possible ones");
+        return Err(ConfigError::new("prompt_tokens", tokens, remedy));
     }
     let mut rng = key.rng(Purpose::ProbePrompts, 0);
     let mut prompts: Vec<Vec<TokenId>> = Vec::with_capacity(count);

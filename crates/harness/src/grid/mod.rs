@@ -14,8 +14,8 @@ use std::path::Path;
 
 use schemars::schema_for;
 
-use crate::config_error::{ConfigErrors, Place, Problem};
-use crate::document::{Node, Step, dotted};
+use crate::config_error::{ConfigErrors, Place, Problem, nearest};
+use crate::document::{Node, Step, Tree, dotted, steps};
 use crate::experiment::{Experiment, validate};
 use crate::loaded::{Loaded, Source};
 use crate::set;
@@ -82,6 +82,10 @@ fn expand(mut source: Source, sets: &[String]) -> Result<LoadedGrid, ConfigError
     if !hidden.is_empty() {
         return Err(source.errors(hidden));
     }
+    let strange = unknown_marks(&table, &source);
+    if !strange.is_empty() {
+        return Err(source.errors(strange));
+    }
     let points = documents(&source, &table)?;
     let (axes, labels) = named(&source, &table, &points);
     let points = points.into_iter().zip(labels).zip(table.points());
@@ -104,6 +108,31 @@ fn hidden_flags(table: &Table, sets: &[String]) -> Vec<Problem> {
         })
     };
     sets.iter().filter_map(hidden).collect()
+}
+
+/// A key of a mark that the file does not have would begin another mark, of which all but that key is missing.
+fn unknown_marks(table: &Table, source: &Source) -> Vec<Problem> {
+    let all = steps("marks").and_then(|path| source.root.get(&path)).map(|node| &node.tree);
+    let known: Vec<&str> = match all {
+        Some(Tree::Table(entries)) => entries.iter().map(|entry| &*entry.key).collect(),
+        _ => Vec::new(),
+    };
+    let whole = table.keys();
+    let unknown = |(path, place): (&[Step], &Place)| {
+        let [Step::Key(root), Step::Key(name), _, ..] = path else { return None };
+        if root != "marks" || known.contains(&&**name) || whole.iter().any(|key| key[..] == path[..2] || key[..] == path[..1]) {
+            return None;
+        }
+        let remedy = match nearest(name, known.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("marks here: {}", known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+        };
+        let what = format!("the file has no mark `{name}`");
+        Some(Problem { key: dotted(path), value: None, what, remedy, place: place.clone() })
+    };
+    let axes = table.axes.iter().map(|axis| (&axis.path[..], &axis.place));
+    let single = table.singles.iter().flat_map(|single| single.overrides.iter().map(|o| (&o.path[..], &o.place)));
+    axes.chain(single).filter_map(unknown).collect()
 }
 
 /// Every point as an experiment, valid as far as the file shows.

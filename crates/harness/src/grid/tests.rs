@@ -113,6 +113,7 @@ fn mistakes_are_shown_in_their_line_of_the_grid() {
         ("[grid]\npoint = 3\n", "point = 3", &["should be a list of tables"]),
         ("[[grid.point]]\n", "[[grid.point]]", &["should be a table of keys and values"]),
         ("[grid]\n\"queries.max_new_tokens.x\" = [1]\n", "\"queries.max", &["it is a whole number, which has no keys"]),
+        ("[grid]\n\"marks.nobody.kgw.delta\" = [1.0, 2.0]\n", "\"marks.no", &["the file has no mark `nobody`", "marks here: `"]),
         ("[grid]\n\"student.peak_lr\" = [1e-3, 5.0]\n", "\"student", &["`student.peak_lr = 5.0`: out of range"]),
     ];
     for (grid, line, fragments) in cases {

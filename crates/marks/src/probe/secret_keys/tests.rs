@@ -97,7 +97,7 @@ fn what_does_not_fit_the_vocabulary_or_the_questions_is_refused() {
     let key = Key::decoy(1, 1);
     let refused = |config: SecretKeysConfig| config.build(&Owner::new(&key, &codec)).err().unwrap().to_string();
     assert!(refused(QUICKSTART).contains("at most 13"));
-    assert!(refused(SecretKeysConfig { prompt_tokens: 2, answer_set: 13, ..QUICKSTART }).contains("prompt_tokens = 2"));
+    assert!(refused(SecretKeysConfig { prompt_tokens: 2, answer_set: 13, ..QUICKSTART }).contains("`prompt_tokens` is 2"));
 
     let mark = build(&QUICKSTART, &key, VOCAB);
     let three = [Seen::Exchanges(Arc::new(Vec::new()))];

@@ -1,0 +1,171 @@
+//! Marks, attacks, defences and accounts through the whole pipeline: what they change, and what they leave as it was.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use results::{Arm, Kind, Record, View};
+
+use crate::support::{Ran, manifests, results_directory, root, run_command, smoke, smoke_file, text};
+
+/// Records of smoke with `sets`, its artifacts below `place`.
+fn smoke_with(place: &Path, sets: &[&str]) -> Vec<Record> {
+    run_with(&smoke_file(), place, sets)
+}
+
+/// Records of the experiment in `file` with `sets`, its artifacts below `place`.
+fn run_with(file: &Path, place: &Path, sets: &[&str]) -> Vec<Record> {
+    let results = tempfile::tempdir().unwrap();
+    let mut command = run_command(file, place, 2);
+    command.args(sets.iter().flat_map(|set| ["--set", set]));
+    let mut whole = crate::support::command(&root());
+    whole.args(command.get_args().map(|arg| if arg == place.join("results") { results.path().as_os_str() } else { arg }));
+    Ran::of(whole.output().unwrap()).expect_code(0);
+    results::read_records(&results_directory(results.path()).join("records.jsonl")).unwrap()
+}
+
+fn artifacts(place: &Path, kind: &str) -> BTreeSet<String> {
+    let all = manifests(&place.join("artifacts")).into_keys();
+    all.filter(|name| name.starts_with(&format!("{kind}/"))).collect()
+}
+
+fn one<'a>(records: &'a [Record], arm: Arm, mark: &str) -> &'a Record {
+    records.iter().find(|r| r.arm == arm && r.mark.as_deref() == Some(mark) && r.kind == Kind::Mark).unwrap()
+}
+
+/// A record without what names the experiment.
+fn nameless(record: &Record) -> Record {
+    Record { experiment_hash: String::new(), run_id: String::new(), ..record.clone() }
+}
+
+#[test]
+fn a_longer_or_wider_experiment_makes_nothing_again() {
+    let place = tempfile::tempdir().unwrap();
+    // the audit is kept apart from as many queries as there will ever be
+    let apart = "audit.apart_from_queries=100";
+    let few = smoke_with(place.path(), &[apart]);
+    let (measured, students, trained) =
+        (artifacts(place.path(), "measurement"), artifacts(place.path(), "student"), artifacts(place.path(), "pretrained"));
+    // 13 suspects and 4 marks; 10 students, controls and rivals
+    assert_eq!((measured.len(), students.len()), (13 * 4, 10));
+
+    // a longer one: three suspects more for each of two curves; only the mark that compares suspects with the rivals of the largest
+    // budget is asked of the 11 others again
+    let more = smoke_with(place.path(), &[apart, "queries.budgets=[20, 60, 100]"]);
+    let longer = artifacts(place.path(), "measurement");
+    assert!(longer.is_superset(&measured) && artifacts(place.path(), "student").is_superset(&students));
+    assert_eq!(longer.len(), measured.len() + 6 * 4 + 11);
+    assert_eq!(artifacts(place.path(), "pretrained"), trained);
+    let is_old = |r: &&Record| r.kind == Kind::Mark && r.arm != Arm::Rival && r.mark.as_deref() != Some("output_agreement");
+    for record in few.iter().filter(is_old) {
+        let again = more.iter().find(|r| r.suspect().setting == record.suspect().setting && same_place(r, record)).unwrap();
+        let judged = |r: &Record| (r.log10_p, r.statistic, r.effect, r.decoys_at_alpha, r.audit_tokens, r.detail.clone());
+        assert_eq!(judged(again), judged(record));
+    }
+
+    // a wider one: the new mark is asked of everybody, the others of nobody again
+    smoke_with(place.path(), &[apart, "marks.equal.model_equality={ prompts = 10, samples = 3, max_new_tokens = 4 }"]);
+    assert_eq!(artifacts(place.path(), "measurement").len(), longer.len() + 13);
+    assert_eq!(artifacts(place.path(), "pretrained"), trained);
+}
+
+fn same_place(a: &Record, b: &Record) -> bool {
+    (a.arm, a.budget_queries, &a.mark, a.kind) == (b.arm, b.budget_queries, &b.mark, b.kind)
+}
+
+#[test]
+fn attacks_change_students_and_their_label_and_nothing_else() {
+    let place = tempfile::tempdir().unwrap();
+    let attacks = "attacks=[{ drop_by_perplexity = { share = 0.5 } }, \
+                   { clean_fine_tuning = { tokens = 512, row_tokens = 16, batch_rows = 4, peak_lr = 1e-3 } }]";
+    let attacked = smoke_with(place.path(), &[attacks, "student.compute=one_pass"]);
+    let plain = smoke_with(place.path(), &["student.compute=one_pass"]);
+    let label = "drop_by_perplexity(0.5) + clean_fine_tuning(512)";
+    for record in &attacked {
+        let distilled = matches!(record.arm, Arm::Student | Arm::Control | Arm::Rival);
+        assert_eq!(record.attack.as_deref(), distilled.then_some(label), "{record:?}");
+    }
+    let of = |records: &[Record], arm: Arm, metric: &str| -> Vec<(Option<u64>, f64)> {
+        let of = records.iter().filter(|r| r.arm == arm && r.metric.as_deref() == Some(metric));
+        of.map(|r| (r.budget_queries, r.value.unwrap())).collect()
+    };
+    // the same is paid for, and half of it is trained on, with clean text on top
+    assert_eq!(of(&attacked, Arm::Student, "queries"), of(&plain, Arm::Student, "queries"));
+    assert_ne!(of(&attacked, Arm::Student, "held_out_loss"), of(&plain, Arm::Student, "held_out_loss"));
+    assert_eq!(of(&attacked, Arm::Base, "held_out_loss"), of(&plain, Arm::Base, "held_out_loss"));
+    let steps =
+        |records: &[Record]| records.iter().find(|r| r.arm == Arm::Student && r.budget_queries == Some(60)).unwrap().steps;
+    assert_eq!((steps(&attacked), steps(&plain)), (Some(4), Some(8)));
+    let teacher = |records: &[Record]| nameless(one(records, Arm::Teacher, "kgw"));
+    assert_eq!(teacher(&attacked), teacher(&plain));
+    // three teachers at two budgets; every distilled suspect of two curves
+    assert_eq!((artifacts(place.path(), "bought").len(), artifacts(place.path(), "attacked").len()), (5, 10));
+}
+
+#[test]
+fn defences_change_what_is_shown_and_not_what_is_drawn() {
+    let place = tempfile::tempdir().unwrap();
+    let defences = "defences=[{ gaussian_noise = { sd = 0.5 } }, { rounding = { step = 0.5 } }]";
+    let defended = smoke_with(place.path(), &[defences]);
+    let transcripts = artifacts(place.path(), "transcript");
+    let plain = smoke_with(place.path(), &[]);
+    assert_eq!(artifacts(place.path(), "transcript"), transcripts, "what is drawn stays");
+    let loss = |records: &[Record], surface: &str, arm: Arm| -> Vec<f64> {
+        let of = |r: &&Record| r.arm == arm && r.surface.starts_with(surface) && r.metric.as_deref() == Some("held_out_loss");
+        records.iter().filter(of).map(|r| r.value.unwrap()).collect()
+    };
+    for arm in [Arm::Student, Arm::Control] {
+        assert_eq!(loss(&defended, "text", arm), loss(&plain, "text", arm), "{arm:?}");
+        assert_ne!(loss(&defended, "top_logprobs", arm), loss(&plain, "top_logprobs", arm), "{arm:?}");
+    }
+    assert!(defended.iter().all(|r| r.defence.as_deref() == Some("gaussian_noise(0.5) + rounding(0.5)")));
+    assert_eq!(loss(&defended, "top_logprobs", Arm::Rival), loss(&plain, "top_logprobs", Arm::Rival), "nobody defends the rival");
+}
+
+/// A law that is keyed after truncation is a point mass: canaries are read on the raw one, and an untaught model shows no exposure.
+#[test]
+fn canaries_are_read_on_the_raw_law_where_the_served_one_is_keyed_after_truncation() {
+    let place = tempfile::tempdir().unwrap();
+    let gumbel = "marks.kgw={ gumbel = { context_width = 1, mask_repeats = false } }";
+    let keyed = smoke_with(place.path(), &[gumbel]);
+    let canary = one(&keyed, Arm::Teacher, "secret_sharer");
+    assert_eq!(canary.view, Some(View::Raw));
+    // 4 canaries among 20 references: an exposure of all bits would be 4.4
+    assert!(canary.effect.unwrap().abs() < 2.0, "{canary:?}");
+    assert_eq!(one(&keyed, Arm::Teacher, "kgw").view, Some(View::Served));
+    // the same teacher without any watermark says the same
+    let file = fs::read_to_string(smoke_file()).unwrap();
+    let watermark = file.find("[marks.kgw]").unwrap()..file.find("[marks.secret_sharer").unwrap();
+    let bare = file.replace(&file[watermark], "").replace("datasets/", &format!("{}/datasets/", text(&root())));
+    let path = place.path().join("bare.toml");
+    fs::write(&path, bare).unwrap();
+    let bare = run_with(&path, place.path(), &[]);
+    assert_eq!(one(&bare, Arm::Teacher, "secret_sharer").log10_p, canary.log10_p);
+    // where the watermark is added before temperature, the served law is read
+    let smoke = results::read_records(&smoke().directory.join("records.jsonl")).unwrap();
+    assert_eq!(one(&smoke, Arm::Teacher, "secret_sharer").view, Some(View::Served));
+}
+
+#[test]
+fn every_account_has_its_own_key_and_innocent_ones_are_negatives() {
+    let place = tempfile::tempdir().unwrap();
+    let sets = [
+        "queries.accounts=2",
+        "marks.kgw={ per_account = { accounts = 3, of = { kgw = { gamma = 0.25, delta = 6.0, context_width = 0 } } } }",
+        "audit.prompts=60",
+    ];
+    let records = smoke_with(place.path(), &sets);
+    let of = |arm: Arm, account: u32| {
+        let is = |r: &&Record| r.arm == arm && r.mark.as_deref() == Some("kgw") && r.account == Some(account);
+        records.iter().filter(is).collect::<Vec<_>>()
+    };
+    for account in 0..3 {
+        let teacher = of(Arm::Teacher, account);
+        assert_eq!(teacher.len(), 1);
+        assert_eq!(teacher[0].innocent, (account == 2).then_some(true));
+        // two accounts are heard in turn, the third never
+        assert_eq!(teacher[0].log10_p.unwrap() < -3.0, account < 2, "{:?}", teacher[0]);
+        assert_eq!(of(Arm::Student, account).len(), 4);
+    }
+    assert!(of(Arm::Student, 2).iter().all(|r| r.verdict.unwrap().words() == "clean"));
+}
