@@ -5,6 +5,9 @@
 //! implanting, distillation); what differs is the [`BatchSource`], a pure function of the step. Gradients are summed over a
 //! fixed number of logical shards in a fixed order, so a trained model does not depend on how many threads trained it.
 
+#[macro_use]
+mod registry;
+
 mod attack;
 mod cost;
 mod defence;

@@ -101,40 +101,14 @@ pub trait Attack: Send + Sync + std::fmt::Debug {
         Self: Sized;
 }
 
-macro_rules! attacks {
-    ($($(#[$doc:meta])* $module:ident => $variant:ident,)*) => {
-        $(mod $module; pub use $module::*;)*
-
-        /// An attack with its parameters, as an experiment file names it: `{ drop_by_perplexity = { share = 0.1 } }`.
-        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(rename_all = "snake_case", deny_unknown_fields)]
-        pub enum AttackConfig {
-            $($(#[$doc])* $variant($variant),)*
-        }
-
-        impl AttackConfig {
-            /// The attack itself.
-            pub fn build(&self) -> Arc<dyn Attack> {
-                match self {
-                    $(Self::$variant(config) => Arc::new(config.clone()),)*
-                }
-            }
-
-            /// Every registered attack with each of its example parameter sets.
-            pub fn examples() -> Vec<Self> {
-                let mut all = Vec::new();
-                $(all.extend($variant::examples().into_iter().map(Self::$variant));)*
-                all
-            }
-        }
-    };
-}
-
-attacks! {
-    /// The answers that the thief's own model finds most surprising are dropped.
-    drop_by_perplexity => DropByPerplexity,
-    /// The finished student is trained further on clean text.
-    clean_fine_tuning => CleanFineTuning,
+registry! {
+    /// An attack with its parameters, as an experiment file names it: `{ drop_by_perplexity = { share = 0.1 } }`.
+    AttackConfig of Attack {
+        /// The answers that the thief's own model finds most surprising are dropped.
+        drop_by_perplexity => DropByPerplexity,
+        /// The finished student is trained further on clean text.
+        clean_fine_tuning => CleanFineTuning,
+    }
 }
 
 #[cfg(test)]

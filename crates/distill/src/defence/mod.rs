@@ -66,40 +66,14 @@ pub trait Defence: Send + Sync + std::fmt::Debug {
         Self: Sized;
 }
 
-macro_rules! defences {
-    ($($(#[$doc:meta])* $module:ident => $variant:ident,)*) => {
-        $(mod $module; pub use $module::*;)*
-
-        /// A defence with its parameters, as an experiment file names it: `{ rounding = { step = 0.1 } }`.
-        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(rename_all = "snake_case", deny_unknown_fields)]
-        pub enum DefenceConfig {
-            $($(#[$doc])* $variant($variant),)*
-        }
-
-        impl DefenceConfig {
-            /// The defence itself.
-            pub fn build(&self) -> Arc<dyn Defence> {
-                match self {
-                    $(Self::$variant(config) => Arc::new(config.clone()),)*
-                }
-            }
-
-            /// Every registered defence with each of its example parameter sets.
-            pub fn examples() -> Vec<Self> {
-                let mut all = Vec::new();
-                $(all.extend($variant::examples().into_iter().map(Self::$variant));)*
-                all
-            }
-        }
-    };
-}
-
-defences! {
-    /// Shown log-probabilities are rounded.
-    rounding => Rounding,
-    /// Shown log-probabilities get Gaussian noise.
-    gaussian_noise => GaussianNoise,
+registry! {
+    /// A defence with its parameters, as an experiment file names it: `{ rounding = { step = 0.1 } }`.
+    DefenceConfig of Defence {
+        /// Shown log-probabilities are rounded.
+        rounding => Rounding,
+        /// Shown log-probabilities get Gaussian noise.
+        gaussian_noise => GaussianNoise,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! gradient in closed form over the logits, so no tape is needed and both compute paths of `lm` share it. Losses are sums over
 //! positions; the trainer divides by the number of scored positions of the whole batch.
 //!
-//! A new loss is one file with a config struct that implements [`Loss`], and one line in the `losses!` list below.
+//! A new loss is one file with a config struct that implements [`Loss`], and one line in the list below.
 
 mod definition;
 mod rows;
@@ -17,42 +17,16 @@ use crate::error::DistillError;
 pub use definition::{Loss, Shown};
 pub use rows::{LawsAt, RowTargets, ScaledLoss};
 
-macro_rules! losses {
-    ($($(#[$doc:meta])* $module:ident => $variant:ident,)*) => {
-        $(mod $module; pub use $module::*;)*
-
-        /// A loss with its parameters, as an experiment file names it: `{ topk_kl = { tail = "bucket" } }`.
-        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(rename_all = "snake_case", deny_unknown_fields)]
-        pub enum LossConfig {
-            $($(#[$doc])* $variant($variant),)*
-        }
-
-        impl LossConfig {
-            /// The loss itself.
-            pub fn build(&self) -> Arc<dyn Loss> {
-                match self {
-                    $(Self::$variant(config) => Arc::new(config.clone()),)*
-                }
-            }
-
-            /// Every registered loss with each of its example parameter sets.
-            pub fn examples() -> Vec<Self> {
-                let mut all = Vec::new();
-                $(all.extend($variant::examples().into_iter().map(Self::$variant));)*
-                all
-            }
-        }
-    };
-}
-
-losses! {
-    /// Cross-entropy on the teacher's tokens.
-    sequence_kd => SequenceKd,
-    /// Kullback-Leibler divergence over the reported most probable tokens.
-    topk_kl => TopkKl,
-    /// Kullback-Leibler divergence over the whole law.
-    full_kl => FullKl,
+registry! {
+    /// A loss with its parameters, as an experiment file names it: `{ topk_kl = { tail = "bucket" } }`.
+    LossConfig of Loss {
+        /// Cross-entropy on the teacher's tokens.
+        sequence_kd => SequenceKd,
+        /// Kullback-Leibler divergence over the reported most probable tokens.
+        topk_kl => TopkKl,
+        /// Kullback-Leibler divergence over the whole law.
+        full_kl => FullKl,
+    }
 }
 
 impl LossConfig {
