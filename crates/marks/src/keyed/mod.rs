@@ -7,14 +7,13 @@ mod decoys;
 mod distinct;
 pub(crate) mod green;
 mod judge;
-mod masking;
+pub(crate) mod masking;
 pub(crate) mod scheme;
 pub(crate) mod siphash;
 pub(crate) mod walk;
 
 pub use decoys::ranked;
 pub use judge::Keyed;
-pub(crate) use masking::repeats_in_answer;
 pub use scheme::{KeyedValues, Scheme, Scorer};
 pub use walk::{Dedup, MAX_CONTEXT, Rules, Skipped, Units};
 

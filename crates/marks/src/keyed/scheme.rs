@@ -58,6 +58,11 @@ pub trait KeyedValues: Send + Sync {
     fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3];
 }
 
+/// The unit of each candidate after `context`, for a [`Scorer`].
+pub(crate) fn units_of(context: &[TokenId], candidates: &[TokenId]) -> Vec<TokenId> {
+    candidates.iter().flat_map(|candidate| context.iter().chain([candidate])).copied().collect()
+}
+
 /// Context and candidate as one number, for schemes whose PRF tells all of them apart: 25 bits each, at most four tokens of context.
 pub(crate) fn pair_input(context: &[TokenId], candidate: TokenId) -> u128 {
     let wide = |id: TokenId| u128::from(id) + 1;

@@ -14,9 +14,10 @@ use stats::null::{Exponential, Null};
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::scheme::pair_input;
+use crate::keyed::masking::{self, marked_context};
+use crate::keyed::scheme::{pair_input, units_of};
 use crate::keyed::siphash::{self, SipState};
-use crate::keyed::{Dedup, Keyed, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, repeats_in_answer};
+use crate::keyed::{Dedup, Keyed, KeyedValues, Rules, Scheme, Scorer};
 use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
 
 const KIND: &str = "gumbel";
@@ -51,15 +52,7 @@ impl MarkConfig for GumbelConfig {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        if self.context_width > MAX_CONTEXT {
-            let instead = format!("use 0 to {MAX_CONTEXT} tokens, for example 2");
-            return Err(ConfigError::new("context_width", self.context_width, instead));
-        }
-        if self.context_width == 0 && self.mask_repeats {
-            let instead = "use at least 1 token, or mask_repeats = false: without context every token but the first repeats it";
-            return Err(ConfigError::new("context_width", self.context_width, instead));
-        }
-        Ok(())
+        masking::check(self.context_width, self.mask_repeats, 2)
     }
 
     fn needs(&self) -> Needs {
@@ -170,8 +163,7 @@ impl KeyedValues for Gumbel {
     }
 
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
-        let windows: Vec<TokenId> = candidates.iter().flat_map(|candidate| context.iter().chain([candidate])).copied().collect();
-        self.scorer(key)(&windows, out);
+        self.scorer(key)(&units_of(context, candidates), out);
     }
 
     fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
@@ -201,10 +193,7 @@ impl LogitsProcessor for Sampler {
     }
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
-        let Some(context) = step.context(self.context_width) else { return };
-        if step.query.sampling.temperature == 0.0 || (self.mask_repeats && repeats_in_answer(step, self.context_width)) {
-            return;
-        }
+        let Some(context) = marked_context(step, self.context_width, self.mask_repeats) else { return };
         let mut draws = vec![0; row.logits.len()];
         siphash::all_tokens(self.state, context, &mut draws);
         let Some(winner) = winner(row.logits, &draws) else { return };

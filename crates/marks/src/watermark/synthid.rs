@@ -14,9 +14,10 @@ use stats::null::{Bits, Null, WeightedBits};
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::scheme::pair_input;
+use crate::keyed::masking::{self, marked_context};
+use crate::keyed::scheme::{pair_input, units_of};
 use crate::keyed::siphash::{self, SipState};
-use crate::keyed::{Dedup, Keyed, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, repeats_in_answer};
+use crate::keyed::{Dedup, Keyed, KeyedValues, Rules, Scheme, Scorer, Skipped};
 use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
 
 const KIND: &str = "synthid";
@@ -74,15 +75,7 @@ impl MarkConfig for SynthidConfig {
         if !(1..=MAX_LAYERS).contains(&self.layers) {
             return Err(ConfigError::new("layers", self.layers, format!("use 1 to {MAX_LAYERS} layers, for example 30")));
         }
-        if self.context_width > MAX_CONTEXT {
-            let instead = format!("use 0 to {MAX_CONTEXT} tokens, for example 4");
-            return Err(ConfigError::new("context_width", self.context_width, instead));
-        }
-        if self.context_width == 0 && self.mask_repeats {
-            let instead = "use at least 1 token, or mask_repeats = false: without context every token but the first repeats it";
-            return Err(ConfigError::new("context_width", self.context_width, instead));
-        }
-        Ok(())
+        masking::check(self.context_width, self.mask_repeats, 4)
     }
 
     fn needs(&self) -> Needs {
@@ -188,8 +181,7 @@ impl KeyedValues for Synthid {
     }
 
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
-        let windows: Vec<TokenId> = candidates.iter().flat_map(|candidate| context.iter().chain([candidate])).copied().collect();
-        self.scorer(key)(&windows, out);
+        self.scorer(key)(&units_of(context, candidates), out);
     }
 
     fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
@@ -242,10 +234,7 @@ impl LogitsProcessor for Tournament {
     }
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
-        let Some(context) = step.context(self.context_width) else { return };
-        if step.query.sampling.temperature == 0.0 || (self.mask_repeats && repeats_in_answer(step, self.context_width)) {
-            return;
-        }
+        let Some(context) = marked_context(step, self.context_width, self.mask_repeats) else { return };
         let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         if !largest.is_finite() {
             return;
