@@ -39,8 +39,8 @@ impl<'a> Owner<'a> {
         let mut seen = HashSet::new();
         let distinct: Vec<_> = self.neutral.iter().filter(|prompt| seen.insert(*prompt)).take(count).cloned().collect();
         if distinct.len() < count {
-            let mend = format!("use at most {}, the distinct neutral prompts there are, or supply more", distinct.len());
-            return Err(ConfigError::new(key, count, mend));
+            let remedy = format!("use at most {}, the distinct neutral prompts there are, or supply more", distinct.len());
+            return Err(ConfigError::new(key, count, remedy));
         }
         Ok(distinct)
     }

@@ -67,8 +67,9 @@ impl SecretKind {
     /// A [`ConfigError`] naming what to write.
     pub(crate) fn check(self, drawn: usize) -> Result<(), ConfigError> {
         if self.log10_space() < (SPACE_PER_SECRET * drawn as f64).log10() {
-            let mend = format!("use longer secrets: at least {SPACE_PER_SECRET} times as many as the {drawn} drawn per template");
-            return Err(ConfigError::new("secret", self, mend));
+            let remedy =
+                format!("use longer secrets: at least {SPACE_PER_SECRET} times as many as the {drawn} drawn per template");
+            return Err(ConfigError::new("secret", self, remedy));
         }
         // beyond this a sentence outgrows the context of the small models meant here
         let (Self::Digits(length) | Self::Words(length)) = self;

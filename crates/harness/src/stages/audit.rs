@@ -114,8 +114,8 @@ impl Audit {
                     let tokens = prompt.len().max(own);
                     if tokens >= context {
                         let problem = format!("measure.tasks: a task takes {tokens} tokens, a model holds {context}");
-                        let mend = "leave measure.tasks out, or raise max_position_embeddings";
-                        return Err(crate::exit::UsageError(format!("{problem}; {mend}")).into());
+                        let remedy = "leave measure.tasks out, or raise max_position_embeddings";
+                        return Err(crate::exit::UsageError(format!("{problem}; {remedy}")).into());
                     }
                     tasks.push((Query::greedy(tasks.len() as u64, prompt, config.max_new_tokens), task));
                 }
@@ -200,8 +200,8 @@ fn unasked(ctx: &Context<'_>) -> anyhow::Result<Vec<Query>> {
         if candidates == texts || tried > audit.prompts.saturating_mul(64) {
             let problem =
                 format!("audit.prompts = {}: only {} openings of audit texts are no query's", audit.prompts, kept.len());
-            let mend = "lower audit.prompts, raise audit.prompt_tokens, or bring more text";
-            return Err(crate::exit::UsageError(format!("{problem}; {mend}")).into());
+            let remedy = "lower audit.prompts, raise audit.prompt_tokens, or bring more text";
+            return Err(crate::exit::UsageError(format!("{problem}; {remedy}")).into());
         }
         tried = tried.saturating_mul(4);
     }

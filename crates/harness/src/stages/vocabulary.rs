@@ -65,8 +65,8 @@ impl Vocabulary {
             return Ok(None);
         }
         let sizes = format!("{} ids, the teacher's {}", own.tokenizer.vocab_size(), teachers.tokenizer.vocab_size());
-        let refuse = |what: String, mend: &str| {
-            Err(UsageError(format!("{key}: another tokenizer than the teacher's ({sizes}), and {what}; {mend}")).into())
+        let refuse = |what: String, remedy: &str| {
+            Err(UsageError(format!("{key}: another tokenizer than the teacher's ({sizes}), and {what}; {remedy}")).into())
         };
         let losses = experiment.channels.iter().map(|channel| channel.loss.build());
         if let Some(loss) = losses.into_iter().find(|loss| loss.needs() > Access::Text) {
@@ -148,7 +148,7 @@ impl Vocabulary {
         let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
         let ids = self.tokenizer.encode_chat(&[ChatMessage::user(text)], &options);
         ids.map_err(|error| {
-            UsageError(format!("queries.chat: teacher.model: {error}; drop queries.chat, or mend the template")).into()
+            UsageError(format!("queries.chat: teacher.model: {error}; drop queries.chat, or repair the template")).into()
         })
     }
 

@@ -68,12 +68,12 @@ impl MarkConfig for SecretSharerConfig {
             return Err(ConfigError::new("canaries_per_level", 0, "use at least 1, for example 8"));
         }
         if self.templates == 0 || self.templates > TEMPLATES.len() {
-            let mend = format!("use 1 to {} of the fixed templates, for example 4", TEMPLATES.len());
-            return Err(ConfigError::new("templates", self.templates, mend));
+            let remedy = format!("use 1 to {} of the fixed templates, for example 4", TEMPLATES.len());
+            return Err(ConfigError::new("templates", self.templates, remedy));
         }
         if self.canaries() < self.templates {
-            let mend = format!("use at most {}, the number of canaries, so that every template carries one", self.canaries());
-            return Err(ConfigError::new("templates", self.templates, mend));
+            let remedy = format!("use at most {}, the number of canaries, so that every template carries one", self.canaries());
+            return Err(ConfigError::new("templates", self.templates, remedy));
         }
         if self.canaries() < 2 {
             return Err(ConfigError::new("canaries_per_level", self.canaries_per_level, "use at least 2 canaries in all"));

@@ -67,8 +67,8 @@ impl MarkConfig for ServedCanaryConfig {
             return Err(ConfigError::new("references", 0, "use at least 1, for example 1000"));
         }
         if self.every < 2 * self.canaries as u64 {
-            let mend = format!("use at least {}, so that most queries are ordinary ones", 2 * self.canaries);
-            return Err(ConfigError::new("every", self.every, mend));
+            let remedy = format!("use at least {}, so that most queries are ordinary ones", 2 * self.canaries);
+            return Err(ConfigError::new("every", self.every, remedy));
         }
         self.secret.check(self.references + 1)
     }

@@ -95,8 +95,8 @@ impl MarkConfig for LinearCkaConfig {
         let mark = LinearCka { config: self.clone(), texts };
         let shortest = mark.groups().map(|group| mark.compared(group).len()).min().unwrap_or(0);
         if shortest < FEWEST_TOKENS {
-            let mend = format!("use more texts or fewer groups: a group has {shortest} tokens and needs {FEWEST_TOKENS}");
-            return Err(ConfigError::new("texts", self.texts, mend).into());
+            let remedy = format!("use more texts or fewer groups: a group has {shortest} tokens and needs {FEWEST_TOKENS}");
+            return Err(ConfigError::new("texts", self.texts, remedy).into());
         }
         Ok(Arc::new(mark))
     }

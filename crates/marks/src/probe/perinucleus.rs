@@ -127,9 +127,9 @@ impl PerinucleusConfig {
         let edges = edges.into_inner().unwrap_or_else(PoisonError::into_inner);
         let enough = |(prompt, edge): (usize, Option<Vec<TokenId>>)| {
             edge.ok_or_else(|| {
-                let mend =
+                let remedy =
                     format!("use a smaller nucleus or fewer candidates: prompt {prompt} has no {} beyond it", self.candidates);
-                MarkError::Config(ConfigError::new("mass", self.mass, mend))
+                MarkError::Config(ConfigError::new("mass", self.mass, remedy))
             })
         };
         edges.into_iter().enumerate().map(enough).collect()

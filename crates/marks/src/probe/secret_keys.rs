@@ -67,8 +67,8 @@ impl MarkConfig for SecretKeysConfig {
             return Err(ConfigError::new("keys", self.keys, format!("use at most {MOST_KEYS}, for example 16")));
         }
         if self.answer_set < 2 {
-            let mend = "use at least 2 candidates, for example 256: the fewer, the likelier a chance hit";
-            return Err(ConfigError::new("answer_set", self.answer_set, mend));
+            let remedy = "use at least 2 candidates, for example 256: the fewer, the likelier a chance hit";
+            return Err(ConfigError::new("answer_set", self.answer_set, remedy));
         }
         // S^-L must stay a positive double for the tail to mean anything
         if (self.answer_set as f64).log10() * self.answer_tokens as f64 > 300.0 {
@@ -107,8 +107,8 @@ impl MarkConfig for SecretKeysConfig {
         let (key, codec) = (owner.key, owner.codec);
         let ordinary = ordinary(&**codec);
         if ordinary.len() < self.answer_set {
-            let mend = format!("use at most {}, the ordinary tokens of this vocabulary", ordinary.len());
-            return Err(ConfigError::new("answer_set", self.answer_set, mend).into());
+            let remedy = format!("use at most {}, the ordinary tokens of this vocabulary", ordinary.len());
+            return Err(ConfigError::new("answer_set", self.answer_set, remedy).into());
         }
         let prompts = random_prompts(key, &**codec, self.keys, self.prompt_tokens)?;
 

@@ -57,8 +57,8 @@ impl MarkConfig for KgwConfig {
             return Err(ConfigError::new("delta", self.delta, "use a finite bias above 0, for example 2.0"));
         }
         if self.context_width > MAX_CONTEXT {
-            let mend = format!("use 0 to {MAX_CONTEXT} tokens, for example 1");
-            return Err(ConfigError::new("context_width", self.context_width, mend));
+            let remedy = format!("use 0 to {MAX_CONTEXT} tokens, for example 1");
+            return Err(ConfigError::new("context_width", self.context_width, remedy));
         }
         Ok(())
     }

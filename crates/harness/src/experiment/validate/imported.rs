@@ -17,8 +17,8 @@ impl Check<'_> {
             }
         }
         if transcript.control.as_ref() == Some(&transcript.import) {
-            let mend = "name answers of the unmarked server, or drop it: no mark is proven then";
-            self.problem("transcript.control", "the same file as transcript.import", mend);
+            let remedy = "name answers of the unmarked server, or drop it: no mark is proven then";
+            self.problem("transcript.control", "the same file as transcript.import", remedy);
         }
         for (index, channel) in experiment.distill.iter().enumerate() {
             if channel.surface.access().max(channel.loss.build().needs()) > Access::Text {
