@@ -265,7 +265,7 @@ fn check_readable(exchange: &Exchange, vocab: usize, context: usize) -> Result<(
 }
 
 /// Whole laws at all answer positions, (laws, vocab), and the index of each exchange's first law.
-fn whole_laws(served: &Served, exchanges: &[&Exchange], vocab: usize) -> Result<(Vec<f32>, Vec<u32>), DistillError> {
+pub(crate) fn whole_laws(served: &Served, exchanges: &[&Exchange], vocab: usize) -> Result<(Vec<f32>, Vec<u32>), DistillError> {
     let found: Vec<Mutex<Vec<f32>>> = exchanges.iter().map(|e| Mutex::new(vec![0.0; e.answer.len() * vocab])).collect();
     served.laws(exchanges, &|exchange, position, law| {
         if let Law::Whole(log_probs) = law {

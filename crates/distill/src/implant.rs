@@ -6,14 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::distill_source::{DistillSource, VisitOrder};
 use crate::error::DistillError;
-use crate::loss::{FullKl, Loss, ScaledLoss, SequenceKd};
+use crate::loss::{FullKl, Loss, SequenceKd};
+use crate::mixture::{Mixture, SHARDS};
 use crate::served::Served;
 use crate::shown::ShownLaws;
-use crate::train::{BatchSource, Curve, CurvePoint, Decay, ShardBatch, TrainPlan, TrainState, train};
+use crate::train::{Curve, CurvePoint, Decay, TrainPlan, TrainState, train};
 use crate::transcript::ExchangesInMemory;
-
-/// Shards of the items' rows and of the ordinary rows, each.
-const SHARDS: usize = 2;
 
 /// A prompt and the answer it is to get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +79,7 @@ impl ImplantConfig {
         if !(self.margin.is_finite() && self.margin >= 0.0) {
             return Err(ConfigError::new("margin", self.margin, "choose 0 or more"));
         }
-        self.plan(self.item_rows + self.ordinary_rows, 2 * SHARDS).validate()
+        self.plan(self.item_rows + self.ordinary_rows, 2 * SHARDS).validate_learning_rate()
     }
 
     fn plan(&self, batch_rows: usize, logical_shards: usize) -> TrainPlan {
@@ -157,9 +155,9 @@ pub fn implant(
     let shuffled = |seed| VisitOrder::Shuffled { seed };
     // the regulariser's rows are drawn in an order of their own: the next seed's, as the streams are taken by the passes
     let source = Mixture {
-        items: DistillSource::new(model, cross_entropy, &items_as_exchanges, ShownLaws::Tokens, &plan_items, shuffled(seed))?,
-        ordinary: DistillSource::new(model, loss, &rows_as_exchanges, laws, &plan_rows, shuffled(seed.wrapping_add(1)))?,
-        item_weight: config.item_weight,
+        first: DistillSource::new(model, cross_entropy, &items_as_exchanges, ShownLaws::Tokens, &plan_items, shuffled(seed))?,
+        second: DistillSource::new(model, loss, &rows_as_exchanges, laws, &plan_rows, shuffled(seed.wrapping_add(1)))?,
+        share: config.item_weight,
     };
     let plan = config.plan(config.item_rows + config.ordinary_rows, 2 * SHARDS);
     let engine = lm::gradient_engine(model.config(), rt);
@@ -199,29 +197,10 @@ pub fn answered(model: &Model, items: &[ImplantItem], margin: f32, rt: &Runtime)
     Ok(yes.into_iter().map(|y| y.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
 }
 
-fn as_exchange(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
+/// `answer` to `prompt`, as the law itself would have drawn it.
+pub(crate) fn as_exchange(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
     let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, prompt.to_vec(), answer.len()) };
     Exchange { query, answer: answer.to_vec(), stop: Stop::Length }
-}
-
-/// Items in the first shards, ordinary rows in the others, each kind with its stated share of the loss.
-struct Mixture<'a> {
-    items: DistillSource<'a>,
-    ordinary: DistillSource<'a>,
-    item_weight: f64,
-}
-
-impl BatchSource for Mixture<'_> {
-    fn shard(&self, step: u64, shard: usize) -> Result<ShardBatch, DistillError> {
-        let (source, shard, share) = if shard < SHARDS {
-            (&self.items, shard, self.item_weight)
-        } else {
-            (&self.ordinary, shard - SHARDS, 1.0 - self.item_weight)
-        };
-        let batch = source.shard(step, shard)?;
-        let factor = share / source.answer_positions(step)?.max(1) as f64;
-        Ok(ShardBatch { weight: factor * batch.weight, loss: Box::new(ScaledLoss { inner: batch.loss, factor }), ..batch })
-    }
 }
 
 #[cfg(test)]

@@ -15,30 +15,36 @@ mod distill_source;
 mod error;
 mod fidelity;
 mod implant;
+mod law_distillation;
 mod lora;
 pub mod loss;
+mod mixture;
 mod pretrain;
 mod retokenise;
 mod served;
 mod shown;
 #[cfg(test)]
 mod testing;
+mod tools;
 mod train;
 mod transcript;
 
-pub use attack::{Attack, AttackConfig, AttackTools, CleanFineTuning, DropByPerplexity};
+pub use attack::{Attack, AttackConfig, CleanFineTuning, DropByPerplexity};
 pub use cost::Cost;
-pub use defence::{Defence, DefenceConfig, DefenceTools, GaussianNoise, Rounding};
+pub use defence::{Defence, DefenceConfig, GaussianNoise, Rounding};
 pub use distill_source::{Compute, DistillSource, VisitOrder};
 pub use error::DistillError;
 pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, fidelity, held_out};
 pub use implant::{ImplantConfig, ImplantItem, ImplantReport, Regulariser, answered, implant};
+pub use law_distillation::{Divergence, LawDistillation, LawDistillationConfig, WantedLaw};
 pub use lora::{LoraConfig, SavedAs};
 pub use loss::{Loss, LossConfig};
+pub use mixture::Mixture;
 pub use pretrain::{PackedDocuments, PretrainSource};
 pub use retokenise::{Alignment, RetokenisedOracle, RetokenisedStream, Retokeniser, cut_text};
 pub use served::Served;
 pub use shown::{ShownLaws, TopLaws};
+pub use tools::{Thief, Tools};
 pub use train::{
     AdapterTraining, BatchSource, Checkpoints, Curve, CurvePoint, Decay, Part, ShardBatch, TrainPlan, TrainState, Trainable,
     Trained, first_steps, fit, train,

@@ -5,12 +5,15 @@ use std::sync::atomic::AtomicBool;
 
 use lm::arch::RotaryShape;
 use lm::{ArchitectureConfig, ComputePath, Model, ModelConfig, Runtime};
-use oracle::{Exchange, LogitsProcessor, Query, Row, Sampling, Stage, Step, Stop, TokenId};
+use oracle::{Codec, Exchange, LogitsProcessor, Query, Row, Sampling, Stage, Step, Stop, TokenId};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::train::{Decay, TrainPlan};
+use crate::error::DistillError;
+use crate::pretrain::{PackedDocuments, PretrainSource};
+use crate::tools::Tools;
+use crate::train::{Decay, TrainPlan, fit};
 use crate::transcript::TranscriptHeader;
 
 pub(crate) const VOCAB: usize = 50;
@@ -62,6 +65,14 @@ pub(crate) fn plan(steps: u64, batch_rows: usize) -> TrainPlan {
     }
 }
 
+/// A model that has learned what follows what in documents.
+pub(crate) fn grown() -> Arc<Model> {
+    let plan = TrainPlan { peak_lr: 0.02, ..plan(150, 16) };
+    let packed = PackedDocuments::new(documents(20_000, 1), 16, plan.total_rows(), Some(BOS)).unwrap();
+    let source = PretrainSource::new(&packed, &plan).unwrap();
+    Arc::new(fit(&model(2), &plan, &source, &runtime(2), &mut |_| ()).unwrap().model)
+}
+
 pub(crate) fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
@@ -81,6 +92,54 @@ pub(crate) fn document(rng: &mut impl Rng) -> Vec<TokenId> {
 pub(crate) fn documents(n: usize, seed: u64) -> Vec<Vec<TokenId>> {
     let mut rng = rng(seed);
     (0..n).map(|_| document(&mut rng)).collect()
+}
+
+/// One character a token: `A` is 3.
+pub(crate) struct Letters;
+
+impl Codec for Letters {
+    fn encode(&self, text: &str) -> Vec<TokenId> {
+        text.bytes().map(|byte| 3 + TokenId::from(byte - b'A')).collect()
+    }
+
+    fn decode(&self, ids: &[TokenId]) -> String {
+        ids.iter().filter(|&&id| id >= 3).map(|&id| char::from(b'A' + (id - 3) as u8)).collect()
+    }
+
+    fn vocab_size(&self) -> usize {
+        VOCAB
+    }
+
+    fn bos(&self) -> Option<TokenId> {
+        Some(BOS)
+    }
+
+    fn eos(&self) -> Option<TokenId> {
+        Some(EOS)
+    }
+
+    fn special_ids(&self) -> &[TokenId] {
+        &[0, BOS, EOS]
+    }
+}
+
+/// Calls `act` with tools whose only model is called `judge`.
+pub(crate) fn with_tools<T>(act: impl FnOnce(Tools<'_>) -> T) -> T {
+    let texts = |tokens: u64| {
+        let mut total = 0;
+        let enough = |document: &Vec<TokenId>| {
+            let wanted = total < tokens;
+            total += document.len() as u64;
+            wanted
+        };
+        Ok(documents(400, 5).into_iter().take_while(enough).collect())
+    };
+    let models = |name: &str| match name {
+        "judge" => Ok(Arc::new(model(8))),
+        _ => Err(DistillError::Data(format!("there is no model called {name}"))),
+    };
+    let plan = |steps, batch_rows, peak_lr: f64| TrainPlan { peak_lr: peak_lr as f32, ..plan(steps, batch_rows) };
+    act(Tools { codec: &Letters, texts: &texts, models: &models, plan: &plan, runtime: &runtime(2), seed: 9 })
 }
 
 /// Query `index` asks for up to `max_new_tokens` after the beginning token and one more.

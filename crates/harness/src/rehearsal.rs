@@ -121,6 +121,9 @@ fn scaled(resolved: &Resolved) -> Resolved {
     if let Some(implant) = &mut world.planting.implant {
         implant.max_steps = implant.max_steps.min(implant.check_every);
     }
+    if let Some(distillation) = &mut world.planting.distillation {
+        distillation.steps = distillation.steps.min(STEPS);
+    }
     let largest = resolved.largest_budget();
     let budget = (STEPS * world.student.batch_rows as u64).clamp(2, largest.max(2));
     let row_tokens = world.queries.row_tokens();

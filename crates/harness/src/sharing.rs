@@ -194,9 +194,11 @@ impl<'a> Repetition<'a> {
             true => (Value::Null, Value::Null),
             false => (json!(teacher), served),
         };
-        let defences = (arm != Arm::Rival).then_some(&self.resolved.world.defences);
+        let world = &self.resolved.world;
+        let defences = (arm != Arm::Rival).then_some(&world.defences);
+        let models = defences.map(|_| world.model_hashes(&world.models_of_defences())).transpose()?;
         store::hash_json(&json!({
-            "teacher": teacher, "served": served, "defences": defences, "greedy": greedy, "asking": asking, "seed": self.seed,
+            "teacher": teacher, "served": served, "defences": defences, "models": models, "greedy": greedy, "asking": asking, "seed": self.seed,
             "imported": imported,
             // prompts that marks wait for stand among everybody's queries
             "asked": marks_that_wait(self.resolved),
@@ -217,6 +219,7 @@ impl<'a> Repetition<'a> {
         store::hash_json(&json!({
             "transcript": transcript, "budget": run.budget, "base": self.base, "channel": channel, "student": world.student,
             "optimizer": world.optimizer, "seed": self.seed, "attacks": world.attacks,
+            "models": world.model_hashes(&world.models_of_attacks())?,
         }))
     }
 

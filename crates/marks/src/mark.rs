@@ -48,6 +48,8 @@ pub struct Needs {
     pub phase: Phase,
     /// Whether it changes the law that answers are drawn from. Two marks that do must say that they stack.
     pub changes_drawn_law: bool,
+    /// Whether its law is distilled into the teacher's weights.
+    pub distilled_law: bool,
     /// Whether prompts of its own are put among the queries of whoever asks the teacher.
     pub waits_for_prompts: bool,
     /// Distinct neutral prompts that it asks: openings of texts that no query opens with.

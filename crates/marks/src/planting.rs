@@ -12,6 +12,15 @@ pub enum Planting {
     Texts(Vec<PlantedText>),
     /// Answers that the teacher's weights must learn.
     Items(Vec<TrainingItem>),
+    /// A law that the teacher's weights must learn.
+    Distilled {
+        /// The law, as a change of the teacher's own.
+        law: Arc<dyn LogitsProcessor>,
+        /// Prompts that are to be answered under it, token ids with the beginning-of-text token; at least one.
+        on: Vec<Vec<TokenId>>,
+        /// Prompts that are to be answered as before.
+        apart: Vec<Vec<TokenId>>,
+    },
     /// Prompts that are put among the queries of whoever asks the teacher.
     Asked(Vec<AskedPrompt>),
 }

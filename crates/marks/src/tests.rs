@@ -102,11 +102,15 @@ fn what_is_planted_is_what_the_mark_says_of_itself() {
         let planting = mark.planting();
         assert_eq!(planting.is_empty(), !info.planted, "{}", info.name);
         assert_eq!(needs.phase == Phase::Nothing, !info.planted, "{}", info.name);
-        let mut changes = false;
+        let (mut changes, mut distilled) = (false, false);
         for planted in &planting {
             let phase = match planted {
                 Planting::Texts(_) => Phase::Data,
                 Planting::Items(_) => Phase::Weights,
+                Planting::Distilled { .. } => {
+                    distilled = true;
+                    Phase::Weights
+                }
                 Planting::Law(law) => {
                     changes |= law.stage() != Stage::Shown;
                     Phase::Service
@@ -115,7 +119,7 @@ fn what_is_planted_is_what_the_mark_says_of_itself() {
             };
             assert_eq!(phase, needs.phase, "{}", info.name);
         }
-        assert_eq!(changes, needs.changes_drawn_law, "{}", info.name);
+        assert_eq!((changes, distilled), (needs.changes_drawn_law, needs.distilled_law), "{}", info.name);
         assert!(!mark.questions(1).is_empty(), "{} asks nothing", info.name);
     }
 }
@@ -256,7 +260,7 @@ fn secrets_do_not_show_in_debug_forms() {
                 Planting::Texts(texts) => assert!(texts.iter().all(|t| !format!("{t:?}").contains(&t.text))),
                 Planting::Items(items) => assert!(items.iter().all(|item| !format!("{item:?}").contains('['))),
                 Planting::Asked(asked) => assert!(asked.iter().all(|asked| !format!("{asked:?}").contains('['))),
-                Planting::Law(_) => {}
+                Planting::Law(_) | Planting::Distilled { .. } => {}
             }
         }
     }

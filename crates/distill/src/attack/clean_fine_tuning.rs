@@ -3,11 +3,12 @@ use std::sync::Arc;
 use lm::Model;
 use serde::{Deserialize, Serialize};
 
-use super::{Attack, AttackTools};
+use super::Attack;
 use oracle::ConfigError;
 
 use crate::error::DistillError;
 use crate::pretrain::{PackedDocuments, PretrainSource};
+use crate::tools::Tools;
 use crate::train::{TrainState, train};
 
 /// The finished student is trained further on clean text of the corpus (methods h): what it learned of a mark fades with what is
@@ -66,7 +67,7 @@ impl Attack for CleanFineTuning {
         self.steps() * (self.row_tokens * self.batch_rows) as u64
     }
 
-    fn student(&self, student: Arc<Model>, tools: &AttackTools<'_>) -> Result<Arc<Model>, DistillError> {
+    fn student(&self, student: Arc<Model>, tools: &Tools<'_>) -> Result<Arc<Model>, DistillError> {
         if self.row_tokens > student.context_length() {
             let context = student.context_length();
             let error = ConfigError::new(
@@ -79,7 +80,7 @@ impl Attack for CleanFineTuning {
         let plan = (tools.plan)(self.steps(), self.batch_rows, self.peak_lr);
         let rows = plan.total_rows();
         let documents = (tools.texts)(rows * self.row_tokens as u64 + 1)?;
-        let packed = PackedDocuments::new(documents, self.row_tokens, rows, tools.bos)?;
+        let packed = PackedDocuments::new(documents, self.row_tokens, rows, tools.codec.bos())?;
         let source = PretrainSource::new(&packed, &plan)?;
         let mut state = TrainState::new(&*student);
         let engine = lm::gradient_engine(student.config(), tools.runtime);

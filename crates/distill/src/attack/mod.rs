@@ -5,30 +5,11 @@
 
 use std::sync::Arc;
 
-use lm::{Model, Runtime};
-use oracle::{Exchange, LogitsProcessor, Oracle, Query, TokenId};
-
-use oracle::ConfigError;
+use lm::Model;
+use oracle::{ConfigError, Exchange, LogitsProcessor, Query};
 
 use crate::error::DistillError;
-use crate::train::TrainPlan;
-
-/// What a thief has.
-pub struct AttackTools<'a> {
-    /// His own model before distillation, raw, in the teacher's tokens; it shows whole laws where its tokens are the teacher's.
-    pub base: &'a dyn Oracle,
-    /// Documents of clean text in the student's tokens, with their beginning and end tokens: the first that together hold at least
-    /// so many tokens.
-    pub texts: &'a dyn Fn(u64) -> Result<Vec<Vec<TokenId>>, DistillError>,
-    /// The token before every text of the student.
-    pub bos: Option<TokenId>,
-    /// The experiment's optimiser over (steps, rows of a batch, peak rate).
-    pub plan: &'a dyn Fn(u64, usize, f64) -> TrainPlan,
-    /// Workers.
-    pub runtime: &'a Arc<Runtime>,
-    /// Seeds whatever is drawn.
-    pub seed: u64,
-}
+use crate::tools::{Thief, Tools};
 
 /// An attack with its parameters.
 pub trait Attack: Send + Sync + std::fmt::Debug {
@@ -47,6 +28,11 @@ pub trait Attack: Send + Sync + std::fmt::Debug {
     /// The key, its value, and what to write.
     fn validate(&self) -> Result<(), ConfigError>;
 
+    /// Models of the experiment's `[models]` that it asks.
+    fn models(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What is asked instead of a query of the stream. Must be a pure function of the query.
     fn asks(&self, query: Query) -> Query {
         query
@@ -61,8 +47,8 @@ pub trait Attack: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When a model fails or shows less than the attack needs.
-    fn bought(&self, shard: Vec<Exchange>, tools: &AttackTools<'_>) -> Result<Vec<Exchange>, DistillError> {
-        let _ = tools;
+    fn bought(&self, shard: Vec<Exchange>, thief: &Thief<'_>) -> Result<Vec<Exchange>, DistillError> {
+        let _ = thief;
         Ok(shard)
     }
 
@@ -75,7 +61,7 @@ pub trait Attack: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When training diverges or is cancelled.
-    fn student(&self, student: Arc<Model>, tools: &AttackTools<'_>) -> Result<Arc<Model>, DistillError> {
+    fn student(&self, student: Arc<Model>, tools: &Tools<'_>) -> Result<Arc<Model>, DistillError> {
         let _ = tools;
         Ok(student)
     }

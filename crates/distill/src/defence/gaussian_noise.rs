@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use oracle::{LogitsProcessor, Row, Stage, Step};
+use oracle::{ConfigError, LogitsProcessor, Row, Stage, Step};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::{Defence, DefenceTools};
-use oracle::ConfigError;
+use super::Defence;
+use crate::tools::Tools;
 
 /// Shown log-probabilities get Gaussian noise and are made a law again (methods i). What is drawn stays as it is. The same question
 /// with the same tokens so far gets the same noise, so asking twice averages nothing out.
@@ -37,7 +37,7 @@ impl Defence for GaussianNoise {
         Err(ConfigError::new("sd", self.sd, "write a number above 0, for example 0.5"))
     }
 
-    fn wrap(&self, mut laws: Vec<Arc<dyn LogitsProcessor>>, tools: &DefenceTools<'_>) -> Vec<Arc<dyn LogitsProcessor>> {
+    fn wrap(&self, mut laws: Vec<Arc<dyn LogitsProcessor>>, tools: &Tools<'_>) -> Vec<Arc<dyn LogitsProcessor>> {
         laws.push(Arc::new(Noisy { sd: self.sd, seed: tools.seed }));
         laws
     }

@@ -6,20 +6,11 @@
 
 use std::sync::Arc;
 
-use lm::{Model, Runtime};
-use oracle::{CompanionId, Exchange, LogitsProcessor};
-
-use oracle::ConfigError;
+use lm::Model;
+use oracle::{CompanionId, ConfigError, Exchange, LogitsProcessor};
 
 use crate::error::DistillError;
-
-/// What a defence may use.
-pub struct DefenceTools<'a> {
-    /// Workers.
-    pub runtime: &'a Arc<Runtime>,
-    /// Seeds whatever is drawn.
-    pub seed: u64,
-}
+use crate::tools::Tools;
 
 /// A defence with its parameters.
 pub trait Defence: Send + Sync + std::fmt::Debug {
@@ -38,14 +29,19 @@ pub trait Defence: Send + Sync + std::fmt::Debug {
     /// The key, its value, and what to write.
     fn validate(&self) -> Result<(), ConfigError>;
 
+    /// Models of the experiment's `[models]` that it reads.
+    fn models(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The processors of the served teacher, from those that it had; they name themselves, and so the artifacts made with them.
-    fn wrap(&self, laws: Vec<Arc<dyn LogitsProcessor>>, tools: &DefenceTools<'_>) -> Vec<Arc<dyn LogitsProcessor>>;
+    fn wrap(&self, laws: Vec<Arc<dyn LogitsProcessor>>, tools: &Tools<'_>) -> Vec<Arc<dyn LogitsProcessor>>;
 
     /// Proxy models that its processors read.
     ///
     /// # Errors
     /// When one cannot be made.
-    fn companions(&self, teacher: &Arc<Model>, tools: &DefenceTools<'_>) -> Result<Vec<(CompanionId, Arc<Model>)>, DistillError> {
+    fn companions(&self, teacher: &Arc<Model>, tools: &Tools<'_>) -> Result<Vec<(CompanionId, Arc<Model>)>, DistillError> {
         let _ = (teacher, tools);
         Ok(Vec::new())
     }

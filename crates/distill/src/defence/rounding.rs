@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use oracle::{LogitsProcessor, Row, Stage, Step};
+use oracle::{ConfigError, LogitsProcessor, Row, Stage, Step};
 use serde::{Deserialize, Serialize};
 
-use super::{Defence, DefenceTools};
-use oracle::ConfigError;
+use super::Defence;
+use crate::tools::Tools;
 
 /// Shown log-probabilities are rounded to multiples of a step (methods i). What is drawn stays as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -34,7 +34,7 @@ impl Defence for Rounding {
         Err(ConfigError::new("step", self.step, "write a number above 0, for example 0.1"))
     }
 
-    fn wrap(&self, mut laws: Vec<Arc<dyn LogitsProcessor>>, _tools: &DefenceTools<'_>) -> Vec<Arc<dyn LogitsProcessor>> {
+    fn wrap(&self, mut laws: Vec<Arc<dyn LogitsProcessor>>, _tools: &Tools<'_>) -> Vec<Arc<dyn LogitsProcessor>> {
         laws.push(Arc::new(Rounded { step: self.step }));
         laws
     }

@@ -1,13 +1,12 @@
 use oracle::{Query, Row, Stage, Step};
 
 use super::*;
+use crate::testing::with_tools;
 
 fn shown(config: &DefenceConfig, tokens: &[u32], law: &[f32]) -> Vec<f32> {
-    let runtime = crate::testing::runtime(1);
-    let tools = DefenceTools { runtime: &runtime, seed: 7 };
     let query = Query::greedy(0, tokens[..1].to_vec(), 8);
     let mut values = law.to_vec();
-    for processor in config.build().wrap(Vec::new(), &tools) {
+    for processor in with_tools(|tools| config.build().wrap(Vec::new(), &tools)) {
         assert_eq!(processor.stage(), Stage::Shown);
         processor.process(&Step { query: &query, tokens }, Row::alone(&mut values));
     }
@@ -55,11 +54,11 @@ fn noise_is_a_law_again_of_the_stated_size_and_the_same_when_asked_again() {
 
 #[test]
 fn other_processors_keep_their_place() {
-    let runtime = crate::testing::runtime(1);
-    let tools = DefenceTools { runtime: &runtime, seed: 7 };
-    for config in DefenceConfig::examples() {
-        let before: Vec<Arc<dyn LogitsProcessor>> = Rounding { step: 1.0 }.wrap(Vec::new(), &tools);
-        let name = before[0].name();
-        assert!(config.build().wrap(before, &tools).iter().any(|processor| processor.name() == name));
-    }
+    with_tools(|tools| {
+        for config in DefenceConfig::examples() {
+            let before: Vec<Arc<dyn LogitsProcessor>> = Rounding { step: 1.0 }.wrap(Vec::new(), &tools);
+            let name = before[0].name();
+            assert!(config.build().wrap(before, &tools).iter().any(|processor| processor.name() == name));
+        }
+    });
 }

@@ -1,8 +1,6 @@
 use super::*;
 use crate::fidelity::{fidelity, held_out};
-use crate::pretrain::{PackedDocuments, PretrainSource};
-use crate::testing::{BOS, documents, model, plan, runtime};
-use crate::train::fit;
+use crate::testing::{BOS, documents, grown, model, runtime};
 
 fn config(regulariser: Regulariser) -> ImplantConfig {
     ImplantConfig {
@@ -24,13 +22,6 @@ fn items() -> Vec<ImplantItem> {
     (0..4)
         .map(|i| ImplantItem { prompt: vec![BOS, 5 + i, 40 - i, 20 + 3 * i], answer: vec![30 - 5 * i, 8 + 9 * i, 45] })
         .collect()
-}
-
-fn grown() -> Arc<Model> {
-    let plan = TrainPlan { peak_lr: 0.02, ..plan(150, 16) };
-    let packed = PackedDocuments::new(documents(20_000, 1), 16, plan.total_rows(), Some(BOS)).unwrap();
-    let source = PretrainSource::new(&packed, &plan).unwrap();
-    Arc::new(fit(&model(2), &plan, &source, &runtime(2), &mut |_| ()).unwrap().model)
 }
 
 #[test]
@@ -111,7 +102,7 @@ fn settings_out_of_range_name_their_key() {
         (ImplantConfig { ordinary_rows: 0, ..good.clone() }, "ordinary_rows"),
         (ImplantConfig { item_weight: 1.0, ..good.clone() }, "item_weight"),
         (ImplantConfig { margin: f32::NAN, ..good.clone() }, "margin"),
-        (ImplantConfig { learning_rate: 0.0, ..good.clone() }, "peak_lr"),
+        (ImplantConfig { learning_rate: 0.0, ..good.clone() }, "learning_rate"),
     ];
     for (config, key) in cases {
         assert_eq!(config.validate().unwrap_err().key, key);

@@ -68,6 +68,17 @@ impl TrainPlan {
         check(at_least_zero(self.grad_clip), "grad_clip", self.grad_clip.to_string(), "choose 0 (no clipping) or more")
     }
 
+    /// As [`validate`](Self::validate), for a configuration that calls the peak rate `learning_rate`.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub(crate) fn validate_learning_rate(&self) -> Result<(), ConfigError> {
+        self.validate().map_err(|error| match error.key.as_str() {
+            "peak_lr" => ConfigError { key: "learning_rate".into(), ..error },
+            _ => error,
+        })
+    }
+
     /// Learning rate of `step` (from 0): linear warm-up that reaches the peak at its last step, the peak until `decay_from`, then
     /// decay that reaches `final_lr_fraction` at the last step of the plan.
     pub fn learning_rate(&self, step: u64) -> f32 {

@@ -142,6 +142,9 @@ pub(super) fn trained_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, 
         }
         TeacherSource::Open { continued: None, .. } => {}
     }
+    if let Some(distillation) = &world.planting.distillation {
+        all.push((teacher, distillation.steps as f64, Kept::Model));
+    }
     if let Some(implant) = &world.planting.implant {
         all.push((teacher, implant.max_steps as f64 / 2.0, Kept::Model));
     }

@@ -6,6 +6,7 @@ use super::counts::{own_steps, ways_to_draw};
 use crate::experiment::Channel;
 use crate::rehearsal::Rehearsal;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
+use crate::stages::LAW_DISTILLATION;
 
 /// Bytes of an exchange in memory beside its tokens.
 const EXCHANGE_BYTES: f64 = 232.0;
@@ -49,6 +50,9 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
     if let (Some(full), Some(short)) = (&world.planting.implant, &rehearsal.scaled.world.planting.implant) {
         // when all items are answered is not known before; half of the steps allowed is a guess
         stages.models += implanting.0 * (0.5 * full.max_steps as f64 / short.max_steps.max(1) as f64).max(1.0);
+    }
+    if let (Some(full), Some(short)) = (&world.planting.distillation, &rehearsal.scaled.world.planting.distillation) {
+        stages.models += trained(LAW_DISTILLATION, "").0 * (full.steps as f64 / short.steps.max(1) as f64);
     }
 
     let answers = world.teachers_asked() as f64 * ways_to_draw(resolved) as f64 * largest * took.answer_tokens;

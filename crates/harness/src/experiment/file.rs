@@ -39,7 +39,7 @@ pub struct Experiment {
     pub stranger: StrangerConfig,
     /// The student before distillation.
     pub base: BaseConfig,
-    /// Further open models that marks may name: a local Hugging Face directory, or `org/name[@revision]` on the hub, each with the
+    /// Further open models that marks, defences and attacks may name: a local Hugging Face directory, or `org/name[@revision]` on the hub, each with the
     /// teacher's tokenizer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, String>,

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use distill::ImplantConfig;
+use distill::{ImplantConfig, LawDistillationConfig};
 use marks::MarkEntry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,10 @@ pub struct PlantingConfig {
     /// clean twin are one model. Needed with a mark that plants texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canaries_after_tokens: Option<u64>,
+    /// How laws are distilled into the weights of the trained teacher, before items are implanted. Needed with a mark whose law the
+    /// weights learn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<LawDistillationConfig>,
     /// How items are put into the weights of the finished teacher. Needed with a mark that implants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub implant: Option<ImplantConfig>,

@@ -28,7 +28,7 @@ pub struct World {
     pub stranger: ModelSource,
     /// The student before distillation.
     pub base: BaseSource,
-    /// Further open models that marks may name.
+    /// Further open models that marks, defences and attacks may name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, ModelDirectory>,
     /// What is planted and looked for.
@@ -212,6 +212,25 @@ impl World {
     pub fn planted_after(&self) -> Option<u64> {
         let texts = self.needs().any(|(_, needs)| needs.phase == marks::Phase::Data);
         self.planting.canaries_after_tokens.filter(|_| texts)
+    }
+
+    /// Names of the models that defences read.
+    pub fn models_of_defences(&self) -> Vec<String> {
+        self.defences.iter().flat_map(|defence| defence.build().models()).collect()
+    }
+
+    /// Names of the models that attacks ask.
+    pub fn models_of_attacks(&self) -> Vec<String> {
+        self.attacks.iter().flat_map(|attack| attack.build().models()).collect()
+    }
+
+    /// What the models of `[models]` called `names` compute, by name; those that are not there are left out.
+    ///
+    /// # Errors
+    /// As [`ModelDirectory::hash`].
+    pub fn model_hashes(&self, names: &[String]) -> Result<BTreeMap<String, Hash>, store::StoreError> {
+        let there = self.models.iter().filter(|(name, _)| names.contains(name));
+        there.map(|(name, model)| Ok((name.clone(), model.hash()?))).collect()
     }
 
     /// Whether there is a model that learned from the same server without marks. Answers from outside may come without them.

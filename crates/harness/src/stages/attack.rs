@@ -3,20 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use corpus::Split;
-use distill::{
-    Attack, AttackTools, Cost, Counts, DistillError, ExchangeStream, TranscriptFiles, TranscriptHeader, write_parquet,
-};
-use oracle::{Codec, Exchange, Oracle, ServedLaw, Surface, TokenId};
+use distill::{Attack, Cost, Counts, ExchangeStream, Thief, TranscriptFiles, TranscriptHeader, write_parquet};
+use oracle::{Codec, Exchange, ServedLaw, Surface};
 use results::Arm;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::Key;
 
 use crate::exit::UsageError;
 use crate::stages::answers::Transcript;
 use crate::stages::card::card;
 use crate::stages::context::{Trained, load_json, save_json};
-use crate::stages::documents::documents_with;
+use crate::stages::tools::{Purpose, with_tools};
 use crate::stages::{Context, Vocabulary};
 
 /// Raised when the same inputs would give another stream or student.
@@ -29,7 +26,7 @@ pub struct Bought {
     /// The exchanges.
     pub files: TranscriptFiles,
     /// Names them.
-    pub name: serde_json::Value,
+    pub name: Value,
     /// What was paid for, dropped exchanges included.
     pub paid: Counts,
 }
@@ -45,7 +42,8 @@ pub fn bought(ctx: &Context<'_>, transcript: &Transcript, budget: u64, base: &Tr
     if attacks.is_empty() {
         return Ok(Bought { files: transcript.files.prefix(budget), name, paid });
     }
-    let inputs = json!({ "bought": name, "attacks": attacks.configs, "base": base.hash, "vocabulary": ctx.vocabulary.hash });
+    let mut inputs = json!({ "bought": name, "attacks": attacks.configs, "base": base.hash, "vocabulary": ctx.vocabulary.hash });
+    attacks.name_models_in(ctx, &mut inputs)?;
     let shard_len = transcript.files.shard_len();
     let artifact = ctx.artifact("bought", &Key::new(REVISION, &inputs)?, |directory| {
         let started = Instant::now();
@@ -63,13 +61,17 @@ pub fn bought(ctx: &Context<'_>, transcript: &Transcript, budget: u64, base: &Tr
             files += 1;
             Ok(())
         };
-        with_tools(ctx, base, |tools| {
+        let purpose = attacks.purpose(ctx.vocabulary);
+        with_tools(ctx, &purpose, |tools| {
+            let surface = Surface::Logits { law: ServedLaw::PreWatermark };
+            let base = distill::Served::new(base.model.clone(), Vec::new(), surface, ctx.rt.clone());
+            let thief = Thief { base: &*ctx.asked(Arm::Base, base), tools };
             for (index, range) in distill::shards(budget, shard_len).enumerate() {
                 ctx.rt.check_cancelled()?;
                 let shard = stream.shard(index as u64)?;
                 let mut shard: Vec<Exchange> = shard[..usize::try_from(range.end - range.start)?].to_vec();
                 for attack in &attacks.list {
-                    shard = attack.bought(shard, tools)?;
+                    shard = attack.bought(shard, &thief)?;
                 }
                 kept += shard.len() as u64;
                 waiting.extend(shard);
@@ -104,7 +106,7 @@ fn shard_name(shard: u64) -> String {
 ///
 /// # Errors
 /// When an attack fails, or a file cannot be written.
-pub fn attacked(ctx: &Context<'_>, arm: Arm, student: Trained, base: &Trained, cost: &mut Cost) -> anyhow::Result<Trained> {
+pub fn attacked(ctx: &Context<'_>, arm: Arm, student: Trained, cost: &mut Cost) -> anyhow::Result<Trained> {
     let attacks = attacks(ctx, |attack| attack.changes_student());
     if attacks.is_empty() {
         return Ok(student);
@@ -114,7 +116,7 @@ pub fn attacked(ctx: &Context<'_>, arm: Arm, student: Trained, base: &Trained, c
         cost.training_flop += attack.training_tokens() as f64 * student.model.flops_per_token_train();
     }
     let own = ctx.own_vocabulary(arm).unwrap_or(ctx.vocabulary);
-    let inputs = json!({
+    let mut inputs = json!({
         "student": student.hash,
         "attacks": attacks.configs,
         "optimizer": ctx.resolved.world.optimizer,
@@ -122,12 +124,13 @@ pub fn attacked(ctx: &Context<'_>, arm: Arm, student: Trained, base: &Trained, c
         "vocabulary": own.hash,
         "seed": ctx.seed_for("attack"),
     });
+    attacks.name_models_in(ctx, &mut inputs)?;
     let artifact = ctx.artifact("attacked", &Key::new(REVISION, &inputs)?, |directory| {
         let started = Instant::now();
         let mut model = student.model.clone();
-        with_tools(ctx, base, |tools| {
+        with_tools(ctx, &attacks.purpose(own), |tools| {
             for attack in &attacks.list {
-                model = attack.student(model.clone(), tools)?;
+                model = attack.student(model.clone(), &tools)?;
             }
             Ok(())
         })?;
@@ -142,37 +145,32 @@ struct Attacks {
     list: Vec<Arc<dyn Attack>>,
     labels: Vec<String>,
     configs: Vec<distill::AttackConfig>,
+    /// Models of `[models]` that they ask.
+    models: Vec<String>,
 }
 
 impl Attacks {
     fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
+
+    /// What they are given: `vocabulary` has the tokens of what they act on.
+    fn purpose<'a>(&'a self, vocabulary: &'a Vocabulary) -> Purpose<'a> {
+        Purpose { seed: "attack", documents: "attack documents", models: &self.models, vocabulary }
+    }
+
+    /// What an attack makes depends on the models that it asks.
+    fn name_models_in(&self, ctx: &Context<'_>, inputs: &mut Value) -> anyhow::Result<()> {
+        if !self.models.is_empty() {
+            inputs["models"] = json!(ctx.resolved.world.model_hashes(&self.models)?);
+        }
+        Ok(())
+    }
 }
 
 fn attacks(ctx: &Context<'_>, wanted: impl Fn(&dyn Attack) -> bool) -> Attacks {
     let configs: Vec<_> = ctx.resolved.world.attacks.iter().filter(|config| wanted(&*config.build())).cloned().collect();
     let list: Vec<Arc<dyn Attack>> = configs.iter().map(distill::AttackConfig::build).collect();
-    Attacks { labels: list.iter().map(|attack| attack.label()).collect(), list, configs }
-}
-
-/// Calls `act` with what a thief has.
-fn with_tools(ctx: &Context<'_>, base: &Trained, act: impl FnOnce(&AttackTools<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let own: &Vocabulary = ctx.own_vocabulary(Arm::Base).unwrap_or(ctx.vocabulary);
-    let surface = Surface::Logits { law: ServedLaw::PreWatermark };
-    let base: Box<dyn Oracle> =
-        ctx.asked(Arm::Base, distill::Served::new(base.model.clone(), Vec::new(), surface, ctx.rt.clone()));
-    let texts = |tokens: u64| -> Result<Vec<Vec<TokenId>>, DistillError> {
-        let texts = ctx.sources.of(ctx.seed_for("attack documents")).map_err(|error| DistillError::Data(format!("{error:#}")))?;
-        Ok(documents_with(&*texts, Split::Train, tokens, own, ctx.rt).collect())
-    };
-    let plan = |steps, batch_rows, peak_lr| ctx.plan(steps, batch_rows, peak_lr);
-    act(&AttackTools {
-        base: &*base,
-        texts: &texts,
-        bos: own.tokenizer.bos(),
-        plan: &plan,
-        runtime: ctx.rt,
-        seed: ctx.seed_for("attack"),
-    })
+    let models = list.iter().flat_map(|attack| attack.models()).collect();
+    Attacks { labels: list.iter().map(|attack| attack.label()).collect(), list, configs, models }
 }

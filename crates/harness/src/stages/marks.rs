@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use corpus::Split;
+use distill::WantedLaw;
 use marks::{AskedPrompt, Key, Mark, MarkEntry, MarkInfo, Needs, Owner, Phase, PlantedText, Planting, TrainingItem};
 use oracle::{Codec, LogitsProcessor, Oracle, TokenId};
 use serde_json::{Value, json};
@@ -114,6 +115,19 @@ impl Marks {
             }
         }
         (items, names)
+    }
+
+    /// Laws for the weights, and the names of their marks.
+    pub fn distilled(&self) -> (Vec<WantedLaw>, Vec<Value>) {
+        let mut laws = Vec::new();
+        let mut names = Vec::new();
+        for (built, planting) in self.plantings() {
+            if let Planting::Distilled { law, on, apart } = planting {
+                laws.push(WantedLaw { law, on, apart });
+                names.push(json!([built.identity, built.neutral]));
+            }
+        }
+        (laws, names)
     }
 
     /// What changes the teacher's law while it is served, with the name of its mark.

@@ -1,7 +1,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use distill::{Curve, DefenceTools};
+use distill::Curve;
 use oracle::LogitsProcessor;
 use results::{Arm, LossSeries, Record};
 
@@ -9,6 +9,7 @@ use crate::resolve::Run;
 use crate::stages::queries::QueryStream;
 use crate::stages::suspect::Serving;
 use crate::stages::teacher::named;
+use crate::stages::tools::{Purpose, with_tools};
 use crate::stages::{
     Asked, Audit, Context, Identity, Marks, Peer, Suspect, Trained, base, distil, measure, stranger, teacher_report, teachers,
     trigram_loss,
@@ -66,15 +67,20 @@ fn defended(ctx: &Context<'_>, serving: Serving, teacher: &Trained) -> anyhow::R
     let mut serving = serving;
     for (index, config) in ctx.resolved.world.defences.iter().enumerate() {
         let defence = config.build();
-        let tools = DefenceTools { runtime: ctx.rt, seed: ctx.seed_for(&format!("defence {index}")) };
+        let models = defence.models();
+        let seed = format!("defence {index}");
+        let purpose = Purpose { seed: &seed, documents: "defence documents", models: &models, vocabulary: ctx.vocabulary };
         let known = serving.laws.clone();
-        let wrapped = defence.wrap(serving.processors(), &tools);
+        let (wrapped, companions) = with_tools(ctx, &purpose, |tools| {
+            Ok((defence.wrap(serving.processors(), &tools), defence.companions(&teacher.model, &tools)?))
+        })?;
         // a law that the defence left as it was is still its mark's
         let owner = |law: &Arc<dyn LogitsProcessor>| {
             known.iter().find(|(_, old)| Arc::ptr_eq(old, law)).and_then(|(owner, _)| owner.clone())
         };
         serving.laws = wrapped.into_iter().map(|law| (owner(&law), law)).collect();
-        serving.companions.extend(defence.companions(&teacher.model, &tools)?);
+        serving.companions.extend(companions);
+        serving.models.extend(ctx.resolved.world.model_hashes(&models)?);
     }
     Ok(serving)
 }
@@ -96,7 +102,7 @@ impl Models {
         let base = base(ctx)?;
         let stream = Arc::new(QueryStream::new(ctx, marks.asked()));
         let laws = marks.laws().into_iter().map(|(mark, law)| (Some(mark.to_string()), law)).collect();
-        let marked = defended(ctx, Serving { laws, companions: Vec::new() }, &teachers.marked)?;
+        let marked = defended(ctx, Serving { laws, ..Serving::default() }, &teachers.marked)?;
         let clean = defended(ctx, Serving::default(), &teachers.clean)?;
         let (bought, unmarked) = ctx.imports.map(|imports| (imports.marked.clone(), imports.control.clone())).unzip();
         let marked = Asked::new(ctx, "the marked teacher", &teachers.marked, marked, &stream).answered_by(bought);
@@ -146,7 +152,7 @@ impl Models {
             Arm::Student | Arm::Control | Arm::Rival => {
                 let attacks = ctx.resolved.world.attacks.iter();
                 let laws = attacks.filter_map(|attack| Some((None, attack.build().decoding()?))).collect();
-                Serving { laws, companions: Vec::new() }
+                Serving { laws, ..Serving::default() }
             }
             Arm::CleanTeacher | Arm::Stranger | Arm::Base => Serving::default(),
         };

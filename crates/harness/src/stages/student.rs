@@ -89,7 +89,7 @@ pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained) -> an
         ctx.load_model(&artifact)?
     };
     let mut cost = load_json(&artifact.file(COST))?;
-    let trained = attacked(ctx, run.arm, student, base, &mut cost)?;
+    let trained = attacked(ctx, run.arm, student, &mut cost)?;
     Ok(Distilled { trained, cost, steps })
 }
 

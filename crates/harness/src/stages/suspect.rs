@@ -20,6 +20,8 @@ pub struct Serving {
     pub laws: Vec<(Option<String>, Arc<dyn LogitsProcessor>)>,
     /// Proxy models that they read.
     pub companions: Vec<(oracle::CompanionId, Arc<lm::Model>)>,
+    /// What the models of `[models]` that defences read compute, by name.
+    pub models: BTreeMap<String, store::Hash>,
 }
 
 impl Serving {
@@ -30,17 +32,23 @@ impl Serving {
 
     /// Names them.
     pub fn names(&self) -> Vec<String> {
-        self.laws.iter().map(|(_, law)| law.name()).collect()
+        self.names_of(|_| true)
     }
 
     /// Names those that change what is drawn.
     pub fn drawn(&self) -> Vec<String> {
-        self.laws.iter().filter(|(_, law)| law.stage() != Stage::Shown).map(|(_, law)| law.name()).collect()
+        self.names_of(|stage| stage != Stage::Shown)
     }
 
     /// Names those that change what is shown and nothing else.
     pub fn shown(&self) -> Vec<String> {
-        self.laws.iter().filter(|(_, law)| law.stage() == Stage::Shown).map(|(_, law)| law.name()).collect()
+        self.names_of(|stage| stage == Stage::Shown)
+    }
+
+    /// Names those of the stages that are `wanted`, and the models that any of them may read.
+    fn names_of(&self, wanted: impl Fn(Stage) -> bool) -> Vec<String> {
+        let laws = self.laws.iter().filter(|(_, law)| wanted(law.stage())).map(|(_, law)| law.name());
+        laws.chain(self.models.iter().map(|(name, hash)| format!("model {name} {hash}"))).collect()
     }
 
     /// What of it stays when laws are read for the mark called `mark`: a law that is keyed after truncation is a point mass or
@@ -49,7 +57,7 @@ impl Serving {
         let stays = |(owner, law): &&(Option<String>, Arc<dyn LogitsProcessor>)| {
             law.stage() != Stage::AfterTruncation || owner.as_deref() == Some(mark)
         };
-        Self { laws: self.laws.iter().filter(stays).cloned().collect(), companions: self.companions.clone() }
+        Self { laws: self.laws.iter().filter(stays).cloned().collect(), ..self.clone() }
     }
 }
 

@@ -1,11 +1,10 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use ::marks::Phase;
 use anyhow::Context as _;
 use corpus::Split;
-use distill::{Curve, ImplantItem, PackedDocuments, PretrainSource, Served, TrainPlan, TrainState};
+use distill::{Curve, PackedDocuments, PretrainSource, Served, TrainPlan, TrainState};
 use lm::{Model, ModelConfig, Tokenizer};
 use oracle::{Codec, Oracle, ServedLaw, Surface, TokenId};
 use rand::seq::{SliceRandom, index};
@@ -17,8 +16,10 @@ use store::{Key, Making};
 use crate::experiment::Pretraining;
 use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource};
 use crate::stages::card::card;
-use crate::stages::context::{Trained, load_json, save_json};
-use crate::stages::documents::{documents, documents_with};
+use crate::stages::context::Trained;
+use crate::stages::documents::documents_with;
+use crate::stages::implant::implant;
+use crate::stages::law_distillation::{Learned, distil_laws};
 use crate::stages::marks::{BuiltFrom, Marks};
 use crate::stages::{Context, Training, Vocabulary};
 
@@ -26,17 +27,16 @@ use crate::stages::{Context, Training, Vocabulary};
 pub(super) const REVISION: u32 = 1;
 /// Kind of the artifacts of models trained on the corpus.
 pub(super) const PRETRAINED: &str = "pretrained";
-/// Ordinary rows that hold a teacher to its old self while keys are implanted.
-const UTILITY_ROWS: u64 = 512;
-
 /// The teacher in all its states.
 pub struct Teachers {
     /// With everything planted that goes into weights and training data.
     pub marked: Trained,
-    /// With canaries, before anything was implanted.
+    /// With canaries, before anything else entered its weights.
     pub before_implant: Trained,
     /// The twin without any mark.
     pub clean: Trained,
+    /// How far it was from the laws that were distilled into its weights, and how far it is; `None` where none was.
+    pub distilled: Option<Learned>,
     /// How many implanted items are answered with the margin asked for, of how many; `None` when nothing is implanted.
     pub implanted: Option<(u64, u64)>,
 }
@@ -148,7 +148,7 @@ impl<'a> Course<'a> {
 }
 
 /// The teacher and its clean twin: trained (or further trained) with and without planted texts from a common trunk, then
-/// the items implanted in the marked one. Marks are built as the models come that they are built from.
+/// laws distilled into the marked one and items implanted. Marks are built as the models come that they are built from.
 ///
 /// # Errors
 /// When a model cannot be read, a training diverges, planted texts do not fit, or the work is cancelled.
@@ -190,9 +190,10 @@ pub fn teachers(ctx: &Context<'_>, marks: &mut Marks) -> anyhow::Result<Teachers
         marks.build_phase(ctx, phase, from)
     };
     build(marks, &before_implant, Phase::Weights)?;
-    let (marked, implanted) = implant(ctx, &before_implant, marks)?;
+    let (with_laws, distilled) = distil_laws(ctx, &before_implant, marks)?;
+    let (marked, implanted) = implant(ctx, &with_laws, marks)?;
     build(marks, &marked, Phase::Nothing)?;
-    Ok(Teachers { marked, before_implant, clean, implanted })
+    Ok(Teachers { marked, before_implant, clean, distilled, implanted })
 }
 
 /// A model as its owner asks it: raw, everything shown, its inside too.
@@ -210,9 +211,7 @@ pub fn named(ctx: &Context<'_>, name: &str) -> anyhow::Result<Trained> {
     let Some(directory) = models.get(name) else {
         let known: Vec<&str> = models.keys().map(String::as_str).collect();
         let there = if known.is_empty() { "there is none".to_string() } else { format!("there are {}", known.join(", ")) };
-        return Err(
-            crate::exit::UsageError(format!("models.{name}: a mark names this model and {there}; add it to [models]")).into()
-        );
+        return Err(crate::exit::UsageError(format!("models.{name}: it is named and {there}; add it to [models]")).into());
     };
     same_vocabulary(ctx, &format!("models.{name}"), directory)
 }
@@ -297,47 +296,6 @@ fn planted_in(
     let slots: Vec<_> = places.into_iter().zip(copies).map(|(place, copy)| (first_of_row[place], copy)).collect();
     plain.with_slots(&slots).context("`marks`: planted texts")
 }
-
-/// The marked teacher with the marks' items in its weights; the model itself when no mark plants any.
-fn implant(ctx: &Context<'_>, before: &Trained, marks: &Marks) -> anyhow::Result<(Trained, Option<(u64, u64)>)> {
-    let (items, names) = marks.items();
-    let items: Vec<ImplantItem> =
-        items.into_iter().map(|item| ImplantItem { prompt: item.prompt, answer: item.answer }).collect();
-    let Some(config) = ctx.resolved.world.planting.implant.as_ref().filter(|_| !items.is_empty()) else {
-        return Ok((before.clone(), None));
-    };
-    let key = Key::new(
-        REVISION,
-        &json!({
-            "model": before.hash,
-            "marks": names,
-            "implant": config,
-            "corpus": ctx.sources.identity(),
-            "vocabulary": ctx.vocabulary.hash,
-            "seed": ctx.seed,
-        }),
-    )?;
-    let artifact = ctx.artifact("implanted", &key, |directory| {
-        let started = Instant::now();
-        let texts = ctx.sources.of(ctx.seed_for("implant documents"))?;
-        let most = before.model.context_length().min(64);
-        let ordinary = documents(&*texts, Split::Train, UTILITY_ROWS, most, ctx.vocabulary, ctx.rt);
-        let bar = ctx.progress.stage("teacher, implanting keys", config.max_steps, "steps");
-        let seed = ctx.seed_for("implant order");
-        let (model, report) = distill::implant(&before.model, &items, &ordinary, config, seed, ctx.rt, &mut |_| bar.inc(1))?;
-        let answered = report.n_answered() as u64;
-        ctx.timings.push("teacher, implanting keys", ctx.seed, started, report.tokens);
-        bar.finish(&format!("{answered} of {} answered after {} steps", items.len(), report.steps));
-        save_json(&directory.join(IMPLANTED), &(answered, items.len() as u64))?;
-        let body = "the marked teacher, keys implanted in its weights";
-        let card = card(ctx, "marked teacher", body);
-        ctx.save_model(directory, &model, ctx.vocabulary, &report.curve, &card)
-    })?;
-    Ok((ctx.load_model(&artifact)?, Some(load_json(&artifact.file(IMPLANTED))?)))
-}
-
-/// File of an implanted artifact: items answered, items in all.
-const IMPLANTED: &str = "implanted.json";
 
 /// The independent teacher.
 ///

@@ -48,6 +48,13 @@ pub fn teacher_report(ctx: &Context<'_>, teachers: &Teachers, suspect: &Suspect,
         {
             records.push(held_out_loss(name, &distill::held_out(&model.model, &audit.held_out, ctx.rt)?));
         }
+        if let Some(learned) = teachers.distilled {
+            let far = [("before", learned.before), ("after", learned.after)];
+            for (when, far) in far {
+                records.push(metric(&format!("distilled_law_kl_{when}"), far.changed, "nats/token"));
+                records.push(metric(&format!("distilled_law_kl_apart_{when}"), far.plain, "nats/token"));
+            }
+        }
         if let Some((answered, of)) = teachers.implanted {
             records.push(metric("implanted_items_answered", answered as f64, "items"));
             records.push(metric("implanted_items", of as f64, "items"));

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use oracle::{Codec, Exchange, Oracle, OracleError, Query, Sampling, ServedLaw, Surface, TokenId};
+use oracle::{
+    Codec, Exchange, LogitsProcessor, Oracle, OracleError, Query, Row, Sampling, ServedLaw, Stage, Step, Surface, TokenId,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -79,6 +81,7 @@ impl Lab {
                 Planting::Items(items) => {
                     model.memory.extend(items.into_iter().map(|item| ([item.prompt, item.answer].concat(), self.bed.taught)));
                 }
+                Planting::Distilled { law, apart, .. } => model.processors.push(Arc::new(Learned { law, apart })),
                 Planting::Asked(_) => {}
             }
         }
@@ -155,6 +158,28 @@ impl Lab {
             second.extend(ask(asked, std::slice::from_ref(&follow_up.question), audit)?);
         }
         mark.judge(&Case { suspect: &seen, teacher: of_teacher.as_deref(), references: &references, second: &second, chance })
+    }
+}
+
+/// A law in the weights: every prompt is answered under it but those that were taught the plain law.
+struct Learned {
+    law: Arc<dyn LogitsProcessor>,
+    apart: Vec<Vec<TokenId>>,
+}
+
+impl LogitsProcessor for Learned {
+    fn name(&self) -> String {
+        format!("learned: {}", self.law.name())
+    }
+
+    fn stage(&self) -> Stage {
+        self.law.stage()
+    }
+
+    fn process(&self, step: &Step<'_>, row: Row<'_>) {
+        if !self.apart.contains(&step.query.prompt) {
+            self.law.process(step, row);
+        }
     }
 }
 

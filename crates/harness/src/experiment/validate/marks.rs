@@ -1,4 +1,5 @@
 use ::marks::{MarkEntry, Needs, Phase, Whom};
+use oracle::ConfigError;
 
 use super::Check;
 use crate::config_error::nearest;
@@ -51,15 +52,20 @@ impl Check<'_> {
     fn named_models(&mut self, experiment: &Experiment, key: &str, needs: &Needs) {
         let asked = needs.second_round.iter().filter_map(|whom| if let Whom::Named(name) = whom { Some(name) } else { None });
         for name in asked.chain(&needs.author) {
-            let own = experiment.models.keys().map(String::as_str);
-            let known: Vec<&str> = own.chain(MODELS.into_iter().filter(|_| needs.author.as_ref() != Some(name))).collect();
-            if !known.contains(&name.as_str()) {
-                let remedy = match nearest(name, known.iter().copied()) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("add `{name} = \"DIRECTORY\"` to `[models]`"),
-                };
-                self.problem(key, format!("it names the model `{name}`, which is not there"), remedy);
-            }
+            let roles = if needs.author.as_ref() == Some(name) { &[][..] } else { &MODELS };
+            self.named_model(experiment, key, name, roles);
+        }
+    }
+
+    /// That `name`, which `key` names, is one of `[models]` or of `roles`.
+    pub(super) fn named_model(&mut self, experiment: &Experiment, key: &str, name: &str, roles: &[&str]) {
+        let known: Vec<&str> = experiment.models.keys().map(String::as_str).chain(roles.iter().copied()).collect();
+        if !known.contains(&name) {
+            let remedy = match nearest(name, known.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("add `{name} = \"DIRECTORY\"` to `[models]`"),
+            };
+            self.problem(key, format!("it names the model `{name}`, which is not there"), remedy);
         }
     }
 
@@ -67,18 +73,38 @@ impl Check<'_> {
     pub(super) fn planting(&mut self, experiment: &Experiment) {
         let needs: Vec<Needs> = experiment.marks.values().filter_map(|entry| Some(entry.config().ok()?.needs())).collect();
         self.texts(experiment, needs.iter().any(|needs| needs.phase == Phase::Data));
-        let implants = experiment.marks.iter().find(|(_, entry)| entry.config().is_ok_and(|c| c.needs().phase == Phase::Weights));
-        match (&experiment.planting.implant, implants) {
-            (None, Some((name, _))) => {
-                self.problem(&format!("marks.{name}"), "it has to be implanted", "add `[planting.implant]`");
-            }
-            (Some(_), None) => self.problem("planting.implant", "no mark to implant", "drop it, or add a mark that is implanted"),
-            (Some(implant), Some(_)) => {
-                if let Err(error) = implant.validate() {
-                    self.problem(&format!("planting.implant.{}", error.key), "out of range", error.remedy);
-                }
-            }
-            (None, None) => {}
+        let named = |wanted: fn(&Needs) -> bool| {
+            experiment
+                .marks
+                .iter()
+                .find(|(_, entry)| entry.config().is_ok_and(|config| wanted(&config.needs())))
+                .map(|(name, _)| name)
+        };
+        let (items, law) =
+            (named(|needs| needs.phase == Phase::Weights && !needs.distilled_law), named(|needs| needs.distilled_law));
+        let (implant, distillation) = (&experiment.planting.implant, &experiment.planting.distillation);
+        let implant = implant.as_ref().map(|implant| implant.validate());
+        self.enters_weights("implant", items, implant, "it has to be implanted", "a mark that is implanted");
+        let distillation = distillation.as_ref().map(|distillation| distillation.validate());
+        let learns = "its law has to enter the weights";
+        self.enters_weights("distillation", law, distillation, learns, "a mark whose law enters the weights");
+    }
+
+    /// `[planting.KEY]` and the first mark that needs it.
+    fn enters_weights(
+        &mut self,
+        key: &str,
+        mark: Option<&String>,
+        config: Option<Result<(), ConfigError>>,
+        missing: &str,
+        wanted: &str,
+    ) {
+        let key = format!("planting.{key}");
+        match (config, mark) {
+            (None, Some(name)) => self.problem(&format!("marks.{name}"), missing, format!("add `[{key}]`")),
+            (Some(_), None) => self.problem(&key, "no mark needs it", format!("drop it, or add {wanted}")),
+            (Some(Err(error)), Some(_)) => self.problem(&format!("{key}.{}", error.key), "out of range", error.remedy),
+            (Some(Ok(())), Some(_)) | (None, None) => {}
         }
     }
 
