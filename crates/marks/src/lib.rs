@@ -22,6 +22,8 @@ registry! {
         synthid: SynthidConfig,
         /// A key of its own for every account, for any mark of the drawn law.
         per_account: PerAccountConfig,
+        /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).
+        domain_watermark: DomainWatermarkConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
     }
