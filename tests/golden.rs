@@ -12,7 +12,9 @@ use results::{Kind, Record};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Ran, manifests, results_directory, root, run, run_command, smoke, smoke_file};
+use crate::support::{
+    DOMAIN_WATERMARK, LAW_DISTILLATION, Ran, manifests, results_directory, root, run, run_command, smoke, smoke_file,
+};
 
 /// Share of a transcript's tokens that must be as they were. Below it an answer here and there went another way after a coin
 /// fell on its edge; a change of sampling, prompts, watermark or teacher turns most of them.
@@ -152,15 +154,25 @@ fn effects(records: &[Record]) -> BTreeMap<String, (f64, f64)> {
         .collect()
 }
 
-/// Records of the smoke run with both kinds of attack: on what was bought, and on the finished student.
-fn attacked() -> Vec<Record> {
+/// Records of the smoke run with `sets`.
+fn smoke_with(sets: &[&str]) -> Vec<Record> {
     let place = tempfile::tempdir().unwrap();
-    let attacks = "attacks=[{ drop_by_perplexity = { share = 0.5 } }, \
-                   { clean_fine_tuning = { tokens = 512, row_tokens = 16, batch_rows = 4, peak_lr = 1e-3 } }]";
     let mut command = run_command(&smoke_file(), place.path(), 2);
-    command.args(["--set", attacks]);
+    command.args(sets.iter().flat_map(|set| ["--set", set]));
     Ran::of(command.output().unwrap()).expect_code(0);
     results::read_records(&results_directory(&place.path().join("results")).join("records.jsonl")).unwrap()
+}
+
+/// With both kinds of attack: on what was bought, and on the finished student.
+fn attacked() -> Vec<Record> {
+    let attacks = "attacks=[{ drop_by_perplexity = { share = 0.5 } }, \
+                   { clean_fine_tuning = { tokens = 512, row_tokens = 16, batch_rows = 4, peak_lr = 1e-3 } }]";
+    smoke_with(&[attacks])
+}
+
+/// With a watermark that the teacher's weights learn for prompts of one domain.
+fn with_law_in_weights() -> Vec<Record> {
+    smoke_with(&[DOMAIN_WATERMARK, LAW_DISTILLATION])
 }
 
 /// What the smoke run made, stage by stage in the order of the flow.
@@ -180,6 +192,8 @@ fn current() -> Golden {
     let is_student = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_some();
     let reported = ["held_out_loss_clean_twin", "held_out_loss_before_implant"];
     let is_report = |record: &Record| is_named(record, &reported);
+    let is_implanted = |record: &Record| is_trained(record) && record.arm == results::Arm::Teacher;
+    let is_distilled = |record: &Record| record.metric.as_deref().is_some_and(|name| name.starts_with("distilled_law_kl"));
     let is_trigram = |record: &Record| is_named(record, &["trigram_loss"]);
 
     let made = |(name, revision): (&str, u32)| {
@@ -192,6 +206,8 @@ fn current() -> Golden {
             "unasked" => Stage { exact: exact("asked.json", contents("unasked/", "asked.json")), ..stage },
             "trigram" => Stage { numbers: metrics(&records, LOSS, is_trigram), ..stage },
             "teacher" => Stage { numbers: metrics(&records, LOSS, is_trained), ..stage },
+            "law_distillation" => Stage { numbers: metrics(&with_law_in_weights(), LOSS, is_distilled), ..stage },
+            "implant" => Stage { numbers: metrics(&records, LOSS, is_implanted), ..stage },
             "transcript" => {
                 let tokens = exchanges.iter().map(|exchange| exchange.answer.clone()).collect();
                 Stage { exact: exact("prompts", prompts.clone()), tokens, ..stage }

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use results::{Arm, Kind, Record, View};
 
-use crate::support::{Ran, manifests, results_directory, root, run_command, smoke, smoke_file, text};
+use crate::support::{
+    DOMAIN_WATERMARK, LAW_DISTILLATION, Ran, manifests, results_directory, root, run_command, smoke, smoke_file, text,
+};
 
 /// Records of smoke with `sets`, its artifacts below `place`.
 fn smoke_with(place: &Path, sets: &[&str]) -> Vec<Record> {
@@ -100,6 +102,60 @@ fn attacks_change_students_and_their_label_and_nothing_else() {
     assert_eq!(teacher(&attacked), teacher(&plain));
     // three teachers at two budgets; every distilled suspect of two curves
     assert_eq!((artifacts(place.path(), "bought").len(), artifacts(place.path(), "attacked").len()), (5, 10));
+}
+
+/// The model that is surprised may be any of `[models]`, and what it leaves is named by it.
+#[test]
+fn an_attack_may_ask_a_model_that_the_experiment_names() {
+    let place = tempfile::tempdir().unwrap();
+    let compute = "student.compute=one_pass";
+    smoke_with(place.path(), &[compute]);
+    let trained = artifacts(place.path(), "pretrained");
+    let (first, last) = (trained.first().unwrap(), trained.last().unwrap());
+    let named = |model: &str| format!("models.judge='{}'", place.path().join("artifacts").join(model).display());
+    let attack = "attacks=[{ drop_by_perplexity = { share = 0.5, model = 'judge' } }]";
+    let attacked = smoke_with(place.path(), &[compute, attack, &named(first)]);
+    let distilled = attacked.iter().filter(|r| matches!(r.arm, Arm::Student | Arm::Control | Arm::Rival));
+    assert!(
+        distilled.clone().count() > 0 && distilled.clone().all(|r| r.attack.as_deref() == Some("drop_by_perplexity(0.5, judge)"))
+    );
+    // three teachers at two budgets, the rival at the largest alone; another model leaves other answers
+    assert_eq!(artifacts(place.path(), "bought").len(), 5);
+    let other = smoke_with(place.path(), &[compute, attack, &named(last)]);
+    assert_eq!(artifacts(place.path(), "bought").len(), 10);
+    assert_eq!(artifacts(place.path(), "pretrained"), trained);
+    let losses = |records: &[Record]| -> Vec<f64> {
+        let of = records.iter().filter(|r| r.arm == Arm::Student && r.metric.as_deref() == Some("held_out_loss"));
+        of.map(|r| r.value.unwrap()).collect()
+    };
+    assert_ne!(losses(&attacked), losses(&other));
+}
+
+/// A law may be planted in the weights: for prompts of a domain the teacher answers under it, and nothing is added as it is served.
+#[test]
+fn a_law_in_the_weights_is_found_in_the_marked_teacher_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let plain = smoke_with(place.path(), &[]);
+    let trained = artifacts(place.path(), "pretrained");
+    let marked = smoke_with(place.path(), &[DOMAIN_WATERMARK, LAW_DISTILLATION]);
+    assert_eq!(artifacts(place.path(), "pretrained"), trained, "the clean twin and all others are what they were");
+    assert_eq!(artifacts(place.path(), "distilled").len(), 1);
+    let teacher = one(&marked, Arm::Teacher, "domain");
+    // KGW's exact binomial test at answers to stories, and 999 decoy keys
+    assert!(teacher.log10_p.unwrap() < -3.0 && teacher.log10_p_decoy.unwrap() <= -3.0, "{teacher:?}");
+    assert_eq!(teacher.view, Some(View::Served));
+    for arm in [Arm::Base, Arm::Stranger, Arm::Control, Arm::Rival] {
+        let none = marked.iter().filter(|r| r.arm == arm && r.mark.as_deref() == Some("domain") && r.kind == Kind::Mark);
+        // error rate 1e-4 for each of ten suspects
+        assert!(none.clone().count() > 0 && none.clone().all(|r| r.log10_p.unwrap() > -4.0), "{arm:?}");
+    }
+    let metric = |name: &str| marked.iter().find(|r| r.metric.as_deref() == Some(name)).unwrap().value.unwrap();
+    let learned = [metric("distilled_law_kl_before"), metric("distilled_law_kl_after")];
+    assert!(learned[1] < 0.2 * learned[0], "{learned:?}");
+    assert!(metric("distilled_law_kl_apart_before") < 1e-6 && metric("distilled_law_kl_apart_after") < 0.1 * learned[0]);
+    // items are implanted on top of it
+    let answered = |records: &[Record]| records.iter().find(|r| r.metric.as_deref() == Some("implanted_items")).unwrap().value;
+    assert_eq!(answered(&marked), answered(&plain));
 }
 
 #[test]

@@ -227,6 +227,14 @@ pub fn smoke_file() -> PathBuf {
     root().join("experiments/ci/smoke.toml")
 }
 
+/// A `--set` for smoke: a watermark that the teacher's weights learn for stories.
+pub const DOMAIN_WATERMARK: &str = "marks.domain={ domain_watermark = { words = ['once ', 'one '], prompts = 400, \
+     max_new_tokens = 12, of = { kgw = { gamma = 0.25, delta = 4.0, context_width = 0 } } } }";
+
+/// A `--set` for smoke: how it gets there.
+pub const LAW_DISTILLATION: &str = "planting.distillation={ steps = 150, answers_per_prompt = 4, max_new_tokens = 12, \
+     law_rows = 8, plain_rows = 8, law_weight = 0.6, learning_rate = 5e-3, warmup_steps = 5, grad_clip = 1.0 }";
+
 /// The smoke experiment, run once for all tests, on two threads. Nothing may be changed below its directories.
 pub fn smoke() -> &'static Finished {
     static SMOKE: OnceLock<Finished> = OnceLock::new();

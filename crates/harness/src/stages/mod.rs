@@ -55,10 +55,12 @@ pub use vocabulary::Vocabulary;
 
 /// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and
 /// raised whenever the same inputs give other bytes.
-pub fn revisions() -> [(&'static str, u32); 10] {
+pub fn revisions() -> [(&'static str, u32); 12] {
     [
         ("vocabulary", vocabulary::REVISION),
         ("teacher", teacher::REVISION),
+        ("law_distillation", law_distillation::REVISION),
+        ("implant", implant::REVISION),
         ("imported", imported::REVISION),
         ("unasked", unasked::REVISION),
         ("trigram", trigram::REVISION),

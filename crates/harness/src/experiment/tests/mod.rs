@@ -202,6 +202,23 @@ fn what_must_agree_is_compared() {
         (KGW, &two, "it changes the law that answers are drawn from, as `a` does; keep one of them"),
         ("[queries]\n", "[queries]\naccounts = 0\n", "`queries.accounts = 0`"),
         ("[queries]\n", "[[defences]]\nrounding = { step = 0 }\n[queries]\n", "`defences[0].rounding.step = 0`: out of range"),
+        (
+            "[queries]\n",
+            "[[attacks]]\ndrop_by_perplexity = { share = 0.1, model = \"judge\" }\n[queries]\n",
+            "it names the model `judge`, which is not there; add `judge = \"DIRECTORY\"` to `[models]`",
+        ),
+        (
+            "[queries]\n",
+            "[marks.d.domain_watermark]\nwords = [\"one\"]\nprompts = 10\nmax_new_tokens = 4\n\
+            of = { kgw = { gamma = 0.5, delta = 1.0, context_width = 0 } }\n[queries]\n",
+            "its law has to enter the weights; add `[planting.distillation]`",
+        ),
+        (
+            "[queries]\n",
+            "[planting.distillation]\nsteps = 1\nanswers_per_prompt = 1\nmax_new_tokens = 1\nlaw_rows = 2\n\
+            plain_rows = 2\nlaw_weight = 0.5\nlearning_rate = 1e-3\nwarmup_steps = 0\ngrad_clip = 1.0\n[queries]\n",
+            "no mark needs it; drop it, or add a mark whose law enters the weights",
+        ),
         ("[queries]\n", "[[attacks]]\ndrop_by_perplexity = { share = 1 }\n[queries]\n", "`attacks[0].drop_by_perplexity.share"),
         ("num_attention_heads = 2", "num_attention_heads = 5", "`teacher.train.architecture.llama."),
         ("bpe = { vocab_size = 384, documents = 300 }", "", "`tokenizer = {}`: no choice made"),
