@@ -14,7 +14,7 @@ pub enum DistillError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A loss wants more than the teacher's surface shows.
-    #[error("`{loss}` needs {needs}; a `{surface}` oracle has none (serve `{instead}`, or train with `sequence_kd`)")]
+    #[error("`{loss}` needs {needs}; a `{surface}` oracle has none (serve {instead}, or train with `sequence_kd`)")]
     LossNotServed {
         /// Name of the loss.
         loss: &'static str,
@@ -22,7 +22,7 @@ pub enum DistillError {
         needs: &'static str,
         /// Name of the surface.
         surface: &'static str,
-        /// A surface that would show it.
+        /// What would show it, in backticks.
         instead: &'static str,
     },
     /// The loss or its gradient stopped being a number.

@@ -9,6 +9,7 @@
 mod registry;
 
 mod attack;
+mod choice;
 mod cost;
 mod defence;
 mod distill_source;
@@ -30,6 +31,7 @@ mod train;
 mod transcript;
 
 pub use attack::{Attack, AttackConfig, CleanFineTuning, DropByPerplexity};
+pub use choice::Choice;
 pub use cost::Cost;
 pub use defence::{Defence, DefenceConfig, GaussianNoise, Rounding};
 pub use distill_source::{Compute, DistillSource, VisitOrder};

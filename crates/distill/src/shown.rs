@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oracle::{Access, Exchange, Law, Oracle, Surface, TokenId};
+use oracle::{Access, Exchange, Law, Oracle, TokenId};
 
 use crate::error::DistillError;
 use crate::loss::{Loss, check_surface};
@@ -124,10 +124,10 @@ impl ShownLaws {
         if loss.needs() == Access::Text {
             return Ok(Self::Tokens);
         }
-        match served.surface() {
-            Surface::TopLogprobs { k, .. } => Ok(Self::Top(Arc::new(TopLaws::new(served.clone(), *k)))),
-            _ => Ok(Self::Live(served.clone())),
-        }
+        Ok(match served.surface().reported_tokens() {
+            Some(k) => Self::Top(Arc::new(TopLaws::new(served.clone(), k))),
+            None => Self::Live(served.clone()),
+        })
     }
 
     /// The teacher behind the laws.

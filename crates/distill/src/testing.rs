@@ -94,35 +94,6 @@ pub(crate) fn documents(n: usize, seed: u64) -> Vec<Vec<TokenId>> {
     (0..n).map(|_| document(&mut rng)).collect()
 }
 
-/// One character a token: `A` is 3.
-pub(crate) struct Letters;
-
-impl Codec for Letters {
-    fn encode(&self, text: &str) -> Vec<TokenId> {
-        text.bytes().map(|byte| 3 + TokenId::from(byte - b'A')).collect()
-    }
-
-    fn decode(&self, ids: &[TokenId]) -> String {
-        ids.iter().filter(|&&id| id >= 3).map(|&id| char::from(b'A' + (id - 3) as u8)).collect()
-    }
-
-    fn vocab_size(&self) -> usize {
-        VOCAB
-    }
-
-    fn bos(&self) -> Option<TokenId> {
-        Some(BOS)
-    }
-
-    fn eos(&self) -> Option<TokenId> {
-        Some(EOS)
-    }
-
-    fn special_ids(&self) -> &[TokenId] {
-        &[0, BOS, EOS]
-    }
-}
-
 /// Calls `act` with tools whose only model is called `judge`.
 pub(crate) fn with_tools<T>(act: impl FnOnce(Tools<'_>) -> T) -> T {
     let texts = |tokens: u64| {
@@ -139,7 +110,7 @@ pub(crate) fn with_tools<T>(act: impl FnOnce(Tools<'_>) -> T) -> T {
         _ => Err(DistillError::Data(format!("there is no model called {name}"))),
     };
     let plan = |steps, batch_rows, peak_lr: f64| TrainPlan { peak_lr: peak_lr as f32, ..plan(steps, batch_rows) };
-    act(Tools { codec: &Letters, texts: &texts, models: &models, plan: &plan, runtime: &runtime(2), seed: 9 })
+    act(Tools { codec: &Letters { eos: Some(EOS) }, texts: &texts, models: &models, plan: &plan, runtime: &runtime(2), seed: 9 })
 }
 
 /// Query `index` asks for up to `max_new_tokens` after the beginning token and one more.
@@ -190,5 +161,41 @@ impl LogitsProcessor for Parity {
                 *logit += self.delta;
             }
         }
+    }
+}
+
+/// The letters a to z are tokens 3 to 28, `<` is the end token, and nothing else is a token.
+pub(crate) struct Letters {
+    pub(crate) eos: Option<TokenId>,
+}
+
+impl Codec for Letters {
+    fn encode(&self, text: &str) -> Vec<TokenId> {
+        let token = |c: char| match c {
+            '<' => Some(EOS),
+            'a'..='z' => Some(3 + c as TokenId - 'a' as TokenId),
+            _ => None,
+        };
+        text.chars().filter_map(token).collect()
+    }
+
+    fn decode(&self, ids: &[TokenId]) -> String {
+        ids.iter().filter(|id| (3..29).contains(*id)).map(|id| char::from(b'a' + (*id - 3) as u8)).collect()
+    }
+
+    fn vocab_size(&self) -> usize {
+        VOCAB
+    }
+
+    fn bos(&self) -> Option<TokenId> {
+        Some(BOS)
+    }
+
+    fn eos(&self) -> Option<TokenId> {
+        self.eos
+    }
+
+    fn special_ids(&self) -> &[TokenId] {
+        &[0, BOS, EOS]
     }
 }

@@ -21,7 +21,7 @@ pub use exchange::{Exchange, Query, Sampling, ScoreItem, Stop};
 pub use law::{Law, LawSink};
 pub use open::{Matrix, OpenModel, Role};
 pub use processor::{CompanionId, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step};
-pub use surface::{Access, ServedLaw, Surface};
+pub use surface::{Access, Drawing, ServedLaw, Surface};
 pub use token::TokenId;
 
 /// A model as an outsider meets it: it answers queries, and re-scores given answers as far as its surface shows.

@@ -48,11 +48,12 @@ pub fn check_surface(loss: &dyn Loss, surface: &Surface) -> Result<(), DistillEr
     if surface.access() >= needs {
         return Ok(());
     }
-    let (needs, instead) = match needs {
-        Access::Text => ("answers", "text"),
-        Access::Logprobs => ("log-probabilities", "top_logprobs"),
-        Access::Logits => ("whole laws", "logits"),
-        Access::Weights => ("weights", "logits"),
+    let (needs, instead) = match (needs, surface) {
+        (Access::Text, _) => ("answers", "`text`"),
+        (Access::Logprobs, Surface::Label { .. }) => ("log-probabilities", "`posterior = true` or `top_logprobs`"),
+        (Access::Logprobs, _) => ("log-probabilities", "`top_logprobs`"),
+        (Access::Logits, _) => ("whole laws", "`logits`"),
+        (Access::Weights, _) => ("weights", "`logits`"),
     };
     Err(DistillError::LossNotServed { loss: loss.name(), needs, surface: surface.name(), instead })
 }

@@ -173,6 +173,29 @@ fn extreme_laws_stay_finite() {
     }
 }
 
+/// What follows from the first token of a label is shown as certain, beside tokens that cannot be: every tail learns that token.
+#[test]
+fn certain_laws_teach_their_token() {
+    let (ids, log_probs) = ([7, 0, 1], [0.0, f32::NEG_INFINITY, f32::NEG_INFINITY]);
+    let top = Shown::Top { ids: &ids, log_probs: &log_probs };
+    for tail in [Tail::Bucket, Tail::Renormalised, Tail::Zero] {
+        let config = LossConfig::TopkKl(TopkKl { tail });
+        for seed in 0..4 {
+            let student = normal_row(seed, 1.5);
+            // among all tokens, or among those that are reported
+            let among: Vec<usize> = if tail == Tail::Renormalised { vec![0, 1, 7] } else { (0..V).collect() };
+            let mass: f64 = among.iter().map(|&id| student[id].exp()).sum();
+            let (loss, gradient) = row(&config, 7, top, &student);
+            assert!((loss - (mass.ln() - student[7])).abs() < 1e-5, "{tail:?}: {loss}");
+            for (id, slope) in gradient.iter().enumerate() {
+                let p = if among.contains(&id) { student[id].exp() / mass } else { 0.0 };
+                let expected = p - if id == 7 { 1.0 } else { 0.0 };
+                assert!((f64::from(*slope) - expected).abs() < 1e-6, "{tail:?}, logit {id}: {slope} instead of {expected}");
+            }
+        }
+    }
+}
+
 /// Laws as a defended surface shows them: all log-probabilities moved, so that they sum to more or less than 1, or to nothing.
 #[test]
 fn shown_laws_that_do_not_sum_to_one_are_renormalised() {
@@ -233,7 +256,15 @@ fn a_small_tail_is_not_lost_to_rounding() {
 #[test]
 fn a_loss_that_wants_more_than_the_surface_shows_is_refused_by_name() {
     let law = ServedLaw::PostWatermark;
-    let surfaces = [Surface::GreedyText, Surface::Text, Surface::TopLogprobs { k: 5, law }, Surface::Logits { law }];
+    let label = |posterior| Surface::Label { labels: vec!["yes".into(), "no".into()], posterior };
+    let surfaces = [
+        Surface::GreedyText,
+        Surface::Text,
+        Surface::TopLogprobs { k: 5, law },
+        Surface::Logits { law },
+        label(false),
+        label(true),
+    ];
     for config in LossConfig::examples() {
         let loss = config.build();
         for surface in &surfaces {

@@ -133,7 +133,8 @@ impl ToyModel {
     fn law(&self) -> Result<ServedLaw, OracleError> {
         match &self.surface {
             Surface::TopLogprobs { law, .. } | Surface::Logits { law } => Ok(*law),
-            Surface::GreedyText | Surface::Text => Err(OracleError::NotShown {
+            // without a tokenizer it knows no label
+            Surface::GreedyText | Surface::Text | Surface::Label { .. } => Err(OracleError::NotShown {
                 surface: self.surface.name().to_string(),
                 asked: "log-probabilities",
                 instead: "logits",
