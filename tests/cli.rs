@@ -29,7 +29,7 @@ fn lists_hold_what_is_registered() {
     let expected: [(&str, Vec<String>); 4] = [
         ("marks", marks::MarkEntry::KINDS.iter().map(ToString::to_string).collect()),
         ("losses", distill::LossConfig::examples().iter().map(|loss| loss.build().name().to_string()).collect()),
-        ("surfaces", ["text", "greedy_text", "top_logprobs", "logits"].map(String::from).into()),
+        ("surfaces", ["text", "greedy_text", "top_logprobs", "logits", "label"].map(String::from).into()),
         ("architectures", lm::ModelConfig::KNOWN.iter().map(|name| name.to_string()).collect()),
     ];
     for (what, names) in expected {

@@ -19,6 +19,7 @@ mod hub;
 #[path = "../crates/lm/tests/it/hub_server.rs"]
 mod hub_server;
 mod imported;
+mod labels;
 mod models;
 mod mould;
 mod open_models;

@@ -13,7 +13,7 @@ use store::{Hash, Store};
 use crate::memory::peak_bytes;
 use crate::progress::Progress;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
-use crate::stages::{Context, Imports, Rehearsed, Sources, Timings, Vocabulary, rehearse};
+use crate::stages::{Context, Imports, Rehearsed, Sources, Timings, Vocabulary, check_labels, rehearse};
 
 /// Steps of every training in a rehearsal: enough for what a training sets up once not to count.
 const STEPS: u64 = 120;
@@ -42,6 +42,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
     let started = Instant::now();
     let sources = Sources::open(&scaled.world.corpus)?;
     let vocabulary = Vocabulary::open(&scaled.world, &sources, &store, &rt, &progress)?;
+    check_labels(&scaled, &vocabulary)?;
     let student_vocabulary = Vocabulary::of_student(&scaled, &vocabulary, &sources, &store, &rt, &progress)?;
     let imports = Imports::open(&scaled, (&vocabulary, student_vocabulary.as_ref()), &store, &rt, &progress)?;
     let opening = started.elapsed().as_secs_f64();

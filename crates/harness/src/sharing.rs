@@ -3,10 +3,10 @@
 //! A stage is named here by the parts of the experiment that reach it. Running them finds shared work by the hashes of artifacts;
 //! this only predicts it, for the bill. A test compares both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use marks::Phase;
-use oracle::Surface;
+use oracle::Drawing;
 use results::Arm;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -155,11 +155,9 @@ impl<'a> Repetition<'a> {
         // imported answers are asked of nobody
         let imported = world.transcript.is_some();
         for arm in [Arm::Student, Arm::Control, Arm::Rival].into_iter().filter(|arm| !imported || *arm == Arm::Rival) {
-            let mut ways: Vec<bool> = self.resolved.channels.iter().map(|channel| is_greedy(&channel.surface)).collect();
-            ways.sort_unstable();
-            ways.dedup();
-            for greedy in ways {
-                add(Made::Transcript, self.transcript(arm, greedy)?, queries);
+            let ways: BTreeSet<Drawing> = self.resolved.channels.iter().map(|channel| channel.surface.drawing()).collect();
+            for drawing in &ways {
+                add(Made::Transcript, self.transcript(arm, drawing)?, queries);
             }
         }
         for run in self.resolved.runs().into_iter().filter(|run| run.seed == self.seed) {
@@ -181,7 +179,7 @@ impl<'a> Repetition<'a> {
         }
     }
 
-    fn transcript(&self, arm: Arm, greedy: bool) -> Result<Hash, StoreError> {
+    fn transcript(&self, arm: Arm, drawing: &Drawing) -> Result<Hash, StoreError> {
         let asking = &self.resolved.world.queries;
         let (teacher, served) = self.asked(arm);
         let imported = self.resolved.world.transcript.as_ref().map(|source| match arm {
@@ -197,12 +195,17 @@ impl<'a> Repetition<'a> {
         let world = &self.resolved.world;
         let defences = (arm != Arm::Rival).then_some(&world.defences);
         let models = defences.map(|_| world.model_hashes(&world.models_of_defences())).transpose()?;
-        store::hash_json(&json!({
-            "teacher": teacher, "served": served, "defences": defences, "models": models, "greedy": greedy, "asking": asking, "seed": self.seed,
+        let mut inputs = json!({
+            "teacher": teacher, "served": served, "defences": defences, "models": models, "asking": asking, "seed": self.seed,
             "imported": imported,
+            "greedy": *drawing == Drawing::Greedy,
             // prompts that marks wait for stand among everybody's queries
             "asked": marks_that_wait(self.resolved),
-        }))
+        });
+        if let Drawing::Label(labels) = drawing {
+            inputs["labels"] = json!(labels);
+        }
+        store::hash_json(&inputs)
     }
 
     fn suspect(&self, run: &Run) -> Result<Hash, StoreError> {
@@ -215,7 +218,7 @@ impl<'a> Repetition<'a> {
             });
         };
         let world = &self.resolved.world;
-        let transcript = self.transcript(run.arm, is_greedy(&channel.surface))?;
+        let transcript = self.transcript(run.arm, &channel.surface.drawing())?;
         store::hash_json(&json!({
             "transcript": transcript, "budget": run.budget, "base": self.base, "channel": channel, "student": world.student,
             "optimizer": world.optimizer, "seed": self.seed, "attacks": world.attacks,
@@ -242,10 +245,6 @@ fn marks_that_wait(resolved: &Resolved) -> Value {
     let waits = |entry: &marks::MarkEntry| entry.config().is_ok_and(|config| config.needs().waits_for_prompts);
     let waiting: BTreeMap<_, _> = resolved.world.marks.iter().filter(|(_, entry)| waits(entry)).collect();
     if waiting.is_empty() { Value::Null } else { json!({ "marks": waiting, "commitment": resolved.world.commitment }) }
-}
-
-fn is_greedy(surface: &Surface) -> bool {
-    *surface == Surface::GreedyText
 }
 
 /// How many stages there are of one kind.

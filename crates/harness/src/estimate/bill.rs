@@ -78,8 +78,5 @@ impl Stages {
 
 /// Tokens of each law a surface reports, where a trainer keeps them.
 pub(super) fn law_size(surface: &Surface) -> Option<f64> {
-    match surface {
-        Surface::TopLogprobs { k, .. } => Some(*k as f64),
-        _ => None,
-    }
+    surface.reported_tokens().map(|tokens| tokens as f64)
 }

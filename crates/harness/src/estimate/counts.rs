@@ -1,13 +1,15 @@
+use std::collections::BTreeSet;
+
 use distill::SavedAs;
-use oracle::Access;
+use oracle::{Access, Drawing};
 use results::Arm;
 
 use super::{Estimate, Stages};
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
 use crate::shapes::Shapes;
 
-/// Queries, tokens and operations; `answer` is the mean length of an answer where it is known, else the longest is assumed.
-pub(super) fn count(resolved: &Resolved, shapes: &Shapes, answer: Option<f64>) -> (Estimate, Operations) {
+/// Queries, tokens and operations; `mean` is the mean length of an answer where it is known, else the longest is assumed.
+pub(super) fn count(resolved: &Resolved, shapes: &Shapes, mean: Option<f64>) -> (Estimate, Operations) {
     let world = &resolved.world;
     let seeds = resolved.seeds.len() as u64;
     let (mut total, mut flop) = (Estimate::default(), Operations::default());
@@ -19,13 +21,15 @@ pub(super) fn count(resolved: &Resolved, shapes: &Shapes, answer: Option<f64>) -
     }
 
     // transcripts: marked teacher, clean twin and stranger answer the same prompts; of imported ones the stranger alone
-    let asked = seeds * resolved.largest_budget() * world.teachers_asked() * ways_to_draw(resolved);
+    let each_way = seeds * resolved.largest_budget() * world.teachers_asked();
     let prompt = world.queries.prompt_tokens as f64;
-    let answer = answer.unwrap_or(world.queries.max_new_tokens as f64);
-    total.queries = asked;
-    total.prompt_tokens = asked * world.queries.prompt_tokens as u64;
-    total.answer_tokens = (asked as f64 * answer).round() as u64;
-    flop.forward.asking += asked as f64 * (prompt + answer) * teacher.flops_per_token_forward();
+    let answer_to = |drawing: &Drawing| answer_tokens(resolved, drawing, mean);
+    let ways = ways_to_draw(resolved);
+    let answers = each_way as f64 * ways.iter().map(answer_to).sum::<f64>();
+    total.queries = each_way * ways.len() as u64;
+    total.prompt_tokens = total.queries * world.queries.prompt_tokens as u64;
+    total.answer_tokens = answers.round() as u64;
+    flop.forward.asking += (total.queries as f64 * prompt + answers) * teacher.flops_per_token_forward();
 
     for run in resolved.runs() {
         total.suspects += 1;
@@ -35,7 +39,7 @@ pub(super) fn count(resolved: &Resolved, shapes: &Shapes, answer: Option<f64>) -
         flop.forward.measuring += audit as f64 * audited.flops_per_token_forward();
         if let (Some(channel), Some(steps)) = (&run.channel, run.steps) {
             let rows = own_steps(resolved, run.arm, steps) * world.student.batch_rows as u64;
-            let tokens = rows as f64 * (prompt + answer);
+            let tokens = rows as f64 * (prompt + answer_to(&channel.surface.drawing()));
             total.distilled += 1;
             total.distillation_tokens += tokens as u64;
             flop.train.students += tokens * student.flops_per_token_train();
@@ -57,12 +61,19 @@ pub(super) struct Operations {
     pub(super) forward: Stages,
 }
 
-/// Surfaces that draw alike share a transcript: the number of those that do not.
-pub(super) fn ways_to_draw(resolved: &Resolved) -> u64 {
-    let mut ways: Vec<bool> = resolved.channels.iter().map(|c| c.surface == oracle::Surface::GreedyText).collect();
-    ways.sort_unstable();
-    ways.dedup();
-    ways.len() as u64
+/// Surfaces that draw alike share a transcript: the ways of those that do not.
+pub(super) fn ways_to_draw(resolved: &Resolved) -> BTreeSet<Drawing> {
+    resolved.channels.iter().map(|channel| channel.surface.drawing()).collect()
+}
+
+/// Tokens of an answer: of a text `mean` where that is known, else the longest; of a label at most, as no token is shorter than a byte.
+pub(super) fn answer_tokens(resolved: &Resolved, drawing: &Drawing, mean: Option<f64>) -> f64 {
+    let longest = resolved.world.queries.max_new_tokens;
+    match drawing {
+        Drawing::Sampled | Drawing::Greedy => mean.unwrap_or(longest as f64),
+        // and the end token
+        Drawing::Label(labels) => (labels.iter().map(String::len).max().unwrap_or(0) + 1).min(longest) as f64,
+    }
 }
 
 /// Steps that the student after `steps` steps adds to those of the next smaller budget: all of them, unless budgets share a trunk.

@@ -2,7 +2,7 @@ use distill::{Compute, TopLaws};
 use results::Arm;
 
 use super::bill::{Estimate, Stages, law_size};
-use super::counts::{own_steps, ways_to_draw};
+use super::counts::{answer_tokens, own_steps, ways_to_draw};
 use crate::experiment::Channel;
 use crate::rehearsal::Rehearsal;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
@@ -55,13 +55,15 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
         stages.models += trained(LAW_DISTILLATION, "").0 * (full.steps as f64 / short.steps.max(1) as f64);
     }
 
-    let answers = world.teachers_asked() as f64 * ways_to_draw(resolved) as f64 * largest * took.answer_tokens;
+    let answer_to = |drawing: &oracle::Drawing| answer_tokens(resolved, drawing, Some(took.answer_tokens));
+    let answers = world.teachers_asked() as f64 * largest * ways_to_draw(resolved).iter().map(answer_to).sum::<f64>();
     stages.asking = answers * rate(took.asking);
     // prompts are drawn again to keep audit and neutral questions apart from them
     stages.asking += 2.0 * largest * rate(took.prompts);
 
-    let (prompt, answer) = (world.queries.prompt_tokens as f64, took.answer_tokens);
+    let prompt = world.queries.prompt_tokens as f64;
     for (channel, [fresh, known]) in resolved.channels.iter().zip(&took.students) {
+        let answer = answer_to(&channel.surface.drawing());
         // only where laws are shown, and exchanges are met again, do they cost more the first time
         let shown_once = matches!(world.student.compute, Compute::SinglePass { .. } | Compute::OnePass);
         let alike = law_size(&channel.surface).is_none() || shown_once;
@@ -119,7 +121,10 @@ pub(super) fn memory(resolved: &Resolved, total: &Estimate, rehearsal: &Rehearsa
     let laws: f64 = resolved
         .channels
         .iter()
-        .filter_map(|channel| Some(law_size(&channel.surface)? * 8.0 * rehearsal.took.answer_tokens * read))
+        .filter_map(|channel| {
+            let answer = answer_tokens(resolved, &channel.surface.drawing(), Some(rehearsal.took.answer_tokens));
+            Some(law_size(&channel.surface)? * 8.0 * answer * read)
+        })
         // of three teachers each
         .map(|bytes| 3.0 * bytes.min(LAWS_BYTES))
         .sum();

@@ -6,11 +6,12 @@ mod adapters;
 mod against;
 mod imported;
 mod marks;
+mod surfaces;
 mod tokenizers;
 
 use distill::Compute;
 use distill::loss::check_surface;
-use oracle::{Sampling, Surface};
+use oracle::Sampling;
 
 use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig};
 use crate::config_error::Problem;
@@ -262,16 +263,7 @@ impl Check<'_> {
             if let Err(error) = check_surface(&*loss, &channel.surface) {
                 self.problem(&format!("{key}.loss"), error.to_string(), "");
             }
-            if let Surface::TopLogprobs { k, .. } = channel.surface {
-                let most = match &experiment.tokenizer {
-                    TokenizerConfig::Bpe(bpe) => bpe.vocab_size,
-                    TokenizerConfig::OfTeacher => usize::MAX,
-                };
-                if k == 0 || k > most {
-                    let remedy = if k == 0 { "write 1 or more".into() } else { format!("the vocabulary has {most} tokens") };
-                    self.problem(&format!("{key}.surface.top_logprobs.k"), "out of range", remedy);
-                }
-            }
+            self.surface(&format!("{key}.surface"), experiment, &channel.surface);
             if experiment.distill[..index].contains(channel) {
                 self.problem(&key, "the same surface and loss as before", "drop it");
             } else if experiment.distill[..index]

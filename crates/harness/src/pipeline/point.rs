@@ -13,7 +13,7 @@ use super::files::{make_directory, write_timings};
 use super::job::{JOURNAL, RunOptions};
 use crate::progress::Progress;
 use crate::resolve::{Point, World};
-use crate::stages::{Context, Identity, Imports, Sources, Timings, Vocabulary, repeat};
+use crate::stages::{Context, Identity, Imports, Sources, Timings, Vocabulary, check_labels, repeat};
 
 /// Everything one point found.
 #[derive(Debug, Clone, Default)]
@@ -93,6 +93,7 @@ impl<'a> Workshop<'a> {
         sources.check(experiment.world.measure.held_out_documents, asked)?;
         let (store, rt, progress) = (&self.store, &self.rt, self.progress);
         let vocabulary = Vocabulary::open(&experiment.world, &sources, store, rt, progress)?;
+        check_labels(experiment, &vocabulary)?;
         let student_vocabulary = Vocabulary::of_student(experiment, &vocabulary, &sources, store, rt, progress)?;
         let imports = Imports::open(experiment, (&vocabulary, student_vocabulary.as_ref()), store, rt, progress)?;
         let timings = Timings::default();

@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 use distill::{Counts, Served, ShownLaws, TranscriptFiles, TranscriptHeader, write_parquet};
-use oracle::{Exchange, Surface};
+use oracle::{ConfigError, Drawing, Exchange, Surface};
 use serde_json::{Value, json};
 use store::{Artifact, Claim, Key, Making};
 
@@ -34,10 +34,8 @@ pub struct Asked {
     teacher: Trained,
     serving: Serving,
     stream: Arc<QueryStream>,
-    /// Sampled answers.
-    sampled: OnceCell<Transcript>,
-    /// Greedy answers.
-    greedy: OnceCell<Transcript>,
+    /// Answers, by how they are drawn.
+    transcripts: BTreeMap<Drawing, OnceCell<Transcript>>,
     /// Answers from outside, in place of its own.
     imported: Option<Arc<Imported>>,
     /// By channel; laws once shown are shared by the students of every budget.
@@ -47,9 +45,10 @@ pub struct Asked {
 impl Asked {
     /// `teacher`, served as `serving` says, asked the queries of `stream`.
     pub fn new(ctx: &Context<'_>, name: &'static str, teacher: &Trained, serving: Serving, stream: &Arc<QueryStream>) -> Self {
-        let laws = ctx.resolved.channels.iter().map(|channel| (label(channel), OnceCell::new())).collect();
-        let (sampled, greedy) = (OnceCell::new(), OnceCell::new());
-        Self { name, teacher: teacher.clone(), serving, stream: stream.clone(), sampled, greedy, imported: None, laws }
+        let channels = &ctx.resolved.channels;
+        let laws = channels.iter().map(|channel| (label(channel), OnceCell::new())).collect();
+        let transcripts = channels.iter().map(|channel| (channel.surface.drawing(), OnceCell::new())).collect();
+        Self { name, teacher: teacher.clone(), serving, stream: stream.clone(), transcripts, imported: None, laws }
     }
 
     /// The same with answers from outside, where there are any, in place of the teacher's own.
@@ -74,21 +73,24 @@ impl Asked {
     }
 
     /// The teacher behind a surface.
-    pub fn served(&self, ctx: &Context<'_>, surface: &Surface) -> Arc<Served> {
-        let served = Served::new(self.teacher.model.clone(), self.serving.processors(), surface.clone(), ctx.rt.clone());
-        Arc::new(served.with_companions(self.serving.companions.clone()))
-    }
-
-    /// Answers to the whole query stream. Surfaces differ in what they show beside the answers, and only a greedy one answers
-    /// differently, so all others share one transcript.
     ///
     /// # Errors
-    /// When the model fails or the work is cancelled.
+    /// When the tokenizer does not tell the labels of the surface apart.
+    pub fn served(&self, ctx: &Context<'_>, surface: &Surface) -> Result<Arc<Served>, ConfigError> {
+        let served = Served::new(self.teacher.model.clone(), self.serving.processors(), surface.clone(), ctx.rt.clone());
+        Ok(Arc::new(served.with_companions(self.serving.companions.clone()).with_labels(&*ctx.vocabulary.tokenizer)?))
+    }
+
+    /// Answers to the whole query stream. Surfaces that draw alike differ in what they show beside the answers, and share one
+    /// transcript.
+    ///
+    /// # Errors
+    /// When the model fails or the work is cancelled; when no channel of the experiment draws as `surface` does.
     pub fn transcript(&self, ctx: &Context<'_>, surface: &Surface) -> anyhow::Result<&Transcript> {
         if let Some(imported) = &self.imported {
             return Ok(&imported.transcript);
         }
-        let cell = if *surface == Surface::GreedyText { &self.greedy } else { &self.sampled };
+        let cell = self.transcripts.get(&surface.drawing()).ok_or_else(|| anyhow::anyhow!("no channel shows `{surface}`"))?;
         if cell.get().is_none() {
             let _ = cell.set(self.ask(ctx, surface)?);
         }
@@ -97,10 +99,11 @@ impl Asked {
 
     fn ask(&self, ctx: &Context<'_>, surface: &Surface) -> anyhow::Result<Transcript> {
         let asking = &ctx.resolved.world.queries;
+        let drawing = surface.drawing();
         let mut stream = json!({
             "teacher": self.teacher.hash,
             "laws": self.serving.drawn(),
-            "greedy": *surface == Surface::GreedyText,
+            "greedy": drawing == Drawing::Greedy,
             "prompt_tokens": asking.prompt_tokens,
             "max_new_tokens": asking.max_new_tokens,
             "sampling": asking.sampling,
@@ -108,6 +111,9 @@ impl Asked {
             "vocabulary": ctx.vocabulary.hash,
             "seed": ctx.seed_for("queries"),
         });
+        if let Drawing::Label(labels) = &drawing {
+            stream["labels"] = json!(labels);
+        }
         if asking.chat {
             stream["chat"] = json!(true);
         }
@@ -126,7 +132,7 @@ impl Asked {
     /// All shards: found, or asked one after the other, each written while the next is being answered.
     fn shards(&self, ctx: &Context<'_>, surface: &Surface, stream: &Value, n: u64) -> anyhow::Result<Vec<Artifact>> {
         let what = format!("asking {}", self.name);
-        let served = self.served(ctx, surface);
+        let served = self.served(ctx, surface)?;
         let (tokenizer, teacher) = (ctx.vocabulary.hash.hex(), self.teacher.hash.hex());
         let header = TranscriptHeader {
             vocab_size: self.teacher.model.vocab_size(),
@@ -180,7 +186,7 @@ impl Asked {
     pub fn laws(&self, ctx: &Context<'_>, channel: &Channel) -> anyhow::Result<ShownLaws> {
         let cell = &self.laws[&label(channel)];
         if cell.get().is_none() {
-            let _ = cell.set(ShownLaws::prepare(&*channel.loss.build(), &self.served(ctx, &channel.surface))?);
+            let _ = cell.set(ShownLaws::prepare(&*channel.loss.build(), &self.served(ctx, &channel.surface)?)?);
         }
         cell.get().cloned().ok_or_else(|| anyhow::anyhow!("the laws were just prepared"))
     }

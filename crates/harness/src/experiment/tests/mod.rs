@@ -63,6 +63,7 @@ fn mistakes_of_form_are_shown_where_they_are() {
             "\"top_logprobs\"",
             &["has parameters", "write { top_logprobs = { k = …, law = … } }"],
         ),
+        ("surface = \"text\"", "surface = \"label\"", "\"label\"", &["write { label = { labels = …, posterior = … } }"]),
         ("surface = \"text\"", "surface = { text = {} }", "text", &["no parameters", "\"text\""]),
         (
             "tail = \"bucket\"",
@@ -138,6 +139,30 @@ fn mistakes_of_sense_are_shown_where_they_are() {
         ),
         ("k = 5", "k = 0", "0", &["`distill[1].surface.top_logprobs.k = 0`", "write 1 or more"]),
         ("k = 5", "k = 1000", "1000", &["the vocabulary has 384 tokens"]),
+        (
+            "surface = \"text\"",
+            "surface = { label = { labels = [\"yes\"], posterior = true } }",
+            "[\"yes\"]",
+            &["`distill[0].surface.label.labels = [\"yes\"]`", "give two labels or more"],
+        ),
+        (
+            "surface = \"text\"",
+            "surface = { label = { labels = [\"yes\", \"\"], posterior = true } }",
+            "\"\"",
+            &["`distill[0].surface.label.labels[1] = \"\"`", "write some text"],
+        ),
+        (
+            "surface = \"text\"",
+            "surface = { label = { labels = [\"a\", \"b\", \"a\"], posterior = false } }",
+            "\"a\"], ",
+            &["`distill[0].surface.label.labels[2] = \"a\"`", "labels[0] is the same; drop one of them"],
+        ),
+        (
+            "surface = { top_logprobs = { k = 5, law = \"post_watermark\" } }\nloss = { topk_kl",
+            "surface = { label = { labels = [\"a\", \"b\"], posterior = false } }\nloss = { topk_kl",
+            "{ topk_kl",
+            &["`topk_kl` needs log-probabilities; a `label` oracle has none", "serve `posterior = true` or `top_logprobs`"],
+        ),
         ("tokens = 2_000 }", "tokens = 0 }", "0", &["`student.compute.fixed_steps.tokens = 0`"]),
         ("shard_queries = 25", "shard_queries = 0", "0", &["`queries.shard_queries = 0`", "write 1 to 1048576"]),
         (
@@ -229,6 +254,20 @@ fn what_must_agree_is_compared() {
         let message = load(&text, &[]).err().unwrap_or_else(|| panic!("accepted: {to}"));
         assert!(message.contains(fragment), "expected {fragment}\ngot {message}");
     }
+}
+
+/// Some marks answer prompts of theirs with text.
+#[test]
+fn labels_do_not_go_with_answers_of_a_marks_own() {
+    let canary = "served_canary = { canaries = 2, prompt_tokens = 4, secret = { digits = 4 }, references = 20, every = 10 }";
+    let text = VALID.replacen(KGW, &format!("[marks.trap]\n{canary}\n"), 1);
+    assert!(load(&text, &[]).is_ok());
+    let label = "surface = { label = { labels = [\"yes\", \"no\"], posterior = true } }";
+    let message = load(&text.replacen("surface = \"text\"", label, 1), &[]).unwrap_err();
+    assert!(message.contains("`distill[0].surface") && message.contains("`marks.trap` gives answers of its own"), "{message}");
+    let labelled = load(&VALID.replacen("surface = \"text\"", label, 1), &[]).unwrap().value;
+    let surface = serde_json::to_string(&labelled.distill[0].surface).unwrap();
+    assert_eq!(surface, r#"{"label":{"labels":["yes","no"],"posterior":true}}"#);
 }
 
 #[test]
