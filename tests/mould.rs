@@ -75,6 +75,24 @@ fn same_place(a: &Record, b: &Record) -> bool {
     (a.arm, a.budget_queries, &a.mark, a.kind) == (b.arm, b.budget_queries, &b.mark, b.kind)
 }
 
+/// An interval that misses the value it stands beside says nothing of it.
+#[test]
+fn every_interval_holds_its_value() {
+    let records = results::read_records(&smoke().directory.join("records.jsonl")).unwrap();
+    let (mut metrics, mut effects) = (0, 0);
+    for record in &records {
+        if let (Some(value), Some(low), Some(high)) = (record.value, record.low, record.high) {
+            assert!(low <= value && value <= high, "{record:?}");
+            metrics += 1;
+        }
+        if let (Some(effect), Some(low), Some(high)) = (record.effect, record.effect_low, record.effect_high) {
+            assert!(low <= effect && effect <= high, "{record:?}");
+            effects += 1;
+        }
+    }
+    assert!(metrics > 50 && effects > 20, "{metrics} metrics and {effects} effects have intervals");
+}
+
 #[test]
 fn attacks_change_students_and_their_label_and_nothing_else() {
     let place = tempfile::tempdir().unwrap();

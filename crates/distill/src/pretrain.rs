@@ -24,12 +24,6 @@ pub struct PackedDocuments {
     bos: Option<TokenId>,
 }
 
-/// A piece of a row under construction.
-struct Segment<'a> {
-    tokens: &'a [TokenId],
-    planted: bool,
-}
-
 impl PackedDocuments {
     /// Packs documents (each with its beginning and end tokens, if the model has them) until `rows` rows are full or the documents
     /// end. `bos` is never a target: after an end token there is nothing to be learned from it.
@@ -89,12 +83,22 @@ impl PackedDocuments {
         (self.starts[index] / self.time) as u64
     }
 
+    /// How many tokens of its row stand before document `index`.
+    pub fn offset_of(&self, index: usize) -> usize {
+        self.starts[index] % self.time
+    }
+
+    /// Whether a planted document of `tokens` tokens fits in the place of document `index`, alone in its row.
+    pub fn fits(&self, index: usize, tokens: usize) -> bool {
+        self.row_of(index) < self.n_rows() && self.offset_of(index) + tokens <= self.time + 1
+    }
+
     /// The same stream with other documents in the places of some: `slots` pairs the index of an ordinary document with the one
-    /// that replaces it. A planted document is never cut: where it would run over its row's end it moves before ordinary text
-    /// of the same row.
+    /// that replaces it. A planted document is never cut and never moved: it begins where the ordinary one began, or behind a planted
+    /// one of the same row that is longer than what it replaced.
     ///
     /// # Errors
-    /// When a slot does not exist or is used twice, or the planted documents of one row do not fit in it.
+    /// When a slot does not exist or is used twice, or a planted document would run over its row's end ([`fits`](Self::fits)).
     pub fn with_slots(&self, slots: &[(usize, Vec<TokenId>)]) -> Result<Self, DistillError> {
         let mut by_document = BTreeMap::new();
         for (document, planted) in slots {
@@ -122,31 +126,26 @@ impl PackedDocuments {
         let mut cursor = row as usize * self.time;
         // a document that starts before the row is ordinary here: its slot, if any, is in the row where it begins
         let mut document = self.starts.partition_point(|&s| s <= cursor) - 1;
-        let last_planted = planted.keys().rev().find(|&&d| self.row_of(d) == row).copied();
-        let (mut segments, mut length) = (Vec::new(), 0);
-        while document < self.n_documents() && (length < capacity || Some(document) <= last_planted) {
+        let mut waiting = planted.keys().filter(|&&d| self.row_of(d) == row).count();
+        let mut tokens: Vec<TokenId> = Vec::with_capacity(capacity);
+        while document < self.n_documents() && tokens.len() < capacity {
             let end = self.starts[document + 1];
-            let here = planted.get(&document).filter(|_| cursor == self.starts[document] && self.row_of(document) == row);
-            let segment = match here {
-                Some(tokens) => Segment { tokens, planted: true },
-                None => Segment { tokens: &self.tokens[cursor..end], planted: false },
-            };
-            length += segment.tokens.len();
-            segments.push(segment);
+            match planted.get(&document).filter(|_| cursor == self.starts[document] && self.row_of(document) == row) {
+                Some(whole) if tokens.len() + whole.len() > capacity => break,
+                Some(whole) => {
+                    tokens.extend_from_slice(whole);
+                    waiting -= 1;
+                }
+                None => tokens.extend_from_slice(&self.tokens[cursor..end]),
+            }
             (cursor, document) = (end, document + 1);
         }
-        while let Some(cut) = first_cut(&segments, capacity) {
-            let Some(before) = segments[..cut].iter().rposition(|s| !s.planted) else {
-                let total: usize = segments.iter().filter(|s| s.planted).map(|s| s.tokens.len()).sum();
-                return Err(DistillError::Data(format!(
-                    "{total} tokens of planted documents do not fit in row {row} of {capacity} tokens; \
-                     use longer rows, shorter documents, or slots further apart"
-                )));
-            };
-            let ordinary = segments.remove(before);
-            segments.insert(cut, ordinary);
+        if waiting > 0 {
+            return Err(DistillError::Data(format!(
+                "{waiting} planted documents of row {row} do not fit between their slots and its end, {capacity} tokens in all; \
+                 use longer rows, shorter documents, or other slots"
+            )));
         }
-        let mut tokens: Vec<TokenId> = segments.iter().flat_map(|s| s.tokens).copied().collect();
         tokens.truncate(capacity);
         Ok(tokens)
     }
@@ -167,15 +166,6 @@ impl PackedDocuments {
         let first = row as usize * self.time;
         &self.tokens[first..self.tokens.len().min(first + self.time + 1)]
     }
-}
-
-/// Index of the first planted segment that the row's end would cut.
-fn first_cut(segments: &[Segment<'_>], capacity: usize) -> Option<usize> {
-    let mut end = 0;
-    segments.iter().position(|s| {
-        end += s.tokens.len();
-        s.planted && end > capacity
-    })
 }
 
 /// One pass over packed documents, next-token cross-entropy on every position.

@@ -101,8 +101,8 @@ fn scaled(resolved: &Resolved) -> Resolved {
     }
     let copies: u64 = world.needs().map(|(_, needs)| needs.planted_copies).sum();
     let mut teacher = |tokens: &mut u64, batch_rows: usize, row_tokens: usize| {
-        // the second half has a row for each copy, twice over, as not every row begins a document
-        let planted = (STEPS / 2).max(2 * copies.div_ceil(batch_rows.max(1) as u64) + 2);
+        // the second half has a row for each copy, eight times over, as not in every row a document begins early enough
+        let planted = (STEPS / 2).max(8 * copies.div_ceil(batch_rows.max(1) as u64) + 2);
         few(tokens, STEPS / 2 + planted, batch_rows, row_tokens);
         if let Some(after) = &mut world.planting.canaries_after_tokens {
             few(after, STEPS / 2, batch_rows, row_tokens);

@@ -8,7 +8,8 @@ use crate::{MarkError, Seen};
 pub struct Case<'a> {
     /// The suspect's answers, in the order of the questions.
     pub suspect: &'a [Seen],
-    /// The answers of the owner's own model, unmarked by anything served; `None` for marks that do not compare.
+    /// The answers of the owner's own model, asked as the mark needs ([`compared_with`](crate::Needs::compared_with)); `None` for marks
+    /// that do not compare.
     pub teacher: Option<&'a [Seen]>,
     /// Answers of models that learned nothing from the teacher, the suspect itself left out; none for marks that do not compare.
     pub references: &'a [Reference<'a>],

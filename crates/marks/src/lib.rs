@@ -77,7 +77,7 @@ pub use mark::{Bed, Mark, MarkConfig, Needs, Phase};
 pub use owner::Owner;
 pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};
 pub use program::{Conversation, Launcher, Program};
-pub use question::{Entropy, FollowUp, Question, Reduce, Reduced, Seen, Whom};
+pub use question::{Entropy, FollowUp, Question, Reduce, Reduced, Seen, TeacherView, Whom};
 
 /// Names a configured mark under a key, for whatever is planted: its kind, its parameters and the public name of its key.
 pub(crate) fn identity<C: MarkConfig + serde::Serialize>(config: &C, key: &Key) -> String {

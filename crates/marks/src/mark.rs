@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::{Case, Finding, FollowUp, MarkError, MarkInfo, Owner, Planting, Question, Seen, Whom};
+use crate::{Case, Finding, FollowUp, MarkError, MarkInfo, Owner, Planting, Question, Seen, TeacherView, Whom};
 use oracle::ConfigError;
 
 /// A mark under one key: what is planted, what is asked, and how the answers are judged. It never asks, trains or serves.
@@ -66,6 +66,8 @@ pub struct Needs {
     pub training_order: bool,
     /// Whom its second round asks, the suspect left out.
     pub second_round: Vec<Whom>,
+    /// How the teacher is asked that its suspects are compared with, where they are.
+    pub compared_with: TeacherView,
     /// Accounts that have keys of their own; 0 when all share one.
     pub accounts: u32,
     /// Words that may be paths of files; the content of those that are decides what the mark does.

@@ -159,6 +159,29 @@ impl Seen {
     }
 }
 
+/// How the owner's own model is asked, where suspects are compared with it.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherView {
+    /// As its API serves it, marks and defences included: what whoever asked it could have learned.
+    #[default]
+    Served,
+    /// Its own law, unmarked by anything served: what is inside.
+    Raw,
+}
+
+impl TeacherView {
+    /// Lower-case name, as experiment files and details write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Raw => "raw",
+        }
+    }
+}
+
 /// Who is asked in a second round.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Whom {

@@ -1,15 +1,14 @@
-use ::marks::Question;
+use ::marks::{Question, TeacherView};
 use corpus::{Split, Task, TaskKind};
 use oracle::{Codec, Query, TokenId};
 use results::Arm;
 
-use crate::stages::context::Trained;
 use crate::stages::documents::documents;
 use crate::stages::marks::Marks;
 use crate::stages::queries::{Drawn, openings, prompts};
 use crate::stages::suspect::{Peer, Suspect};
 use crate::stages::unasked::opened_by_queries;
-use crate::stages::{Context, Vocabulary};
+use crate::stages::{Asked, Context, Vocabulary};
 
 /// What every suspect of a repetition is asked, and whom it is compared with. None of it occurs in a transcript.
 pub struct Audit {
@@ -25,6 +24,8 @@ pub struct Audit {
     pub queries_hash: store::Hash,
     /// The owner's own model, raw.
     pub teacher: Peer,
+    /// The same as it is served.
+    pub served_teacher: Peer,
     /// Models that learned nothing from it: the rivals by channel, base, stranger.
     pub negatives: Vec<Negative>,
 }
@@ -79,7 +80,7 @@ impl Audit {
     ///
     /// # Errors
     /// When the grammar is not valid, the corpus has no tasks of a kind asked for, or a task is longer than `context`.
-    pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Trained, context: usize) -> anyhow::Result<Self> {
+    pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Asked, context: usize) -> anyhow::Result<Self> {
         let world = &ctx.resolved.world;
         let queries = unasked(ctx)?;
         if let Some(own) = ctx.student_vocabulary {
@@ -127,8 +128,25 @@ impl Audit {
         }
         check_rows(marks, context)?;
         let queries_hash = store::hash_json(&queries.iter().map(|query| (&query.prompt, query.seed)).collect::<Vec<_>>())?;
-        let teacher = Peer::new(Arm::Teacher, teacher);
-        Ok(Self { queries, queries_hash, held_out, retokenised, tasks, teacher, negatives: Vec::new() })
+        let raw = || Peer::new(Arm::Teacher, teacher.teacher());
+        let (teacher, served_teacher) = (raw(), raw().served(teacher.serving().clone()));
+        Ok(Self { queries, queries_hash, held_out, retokenised, tasks, teacher, served_teacher, negatives: Vec::new() })
+    }
+
+    /// The held-out documents in the tokens of the model at `arm`.
+    pub fn held_out_of(&self, ctx: &Context<'_>, arm: Arm) -> &[Vec<TokenId>] {
+        match (&self.retokenised, ctx.own_vocabulary(arm)) {
+            (Some(retokenised), Some(_)) => &retokenised.rows,
+            _ => &self.held_out,
+        }
+    }
+
+    /// The owner's own model as `view` asks it.
+    pub fn teacher_as(&self, view: TeacherView) -> &Peer {
+        match view {
+            TeacherView::Served => &self.served_teacher,
+            TeacherView::Raw => &self.teacher,
+        }
     }
 
     /// Takes those of `suspects` that learned nothing from the teacher as the models others are compared with.

@@ -208,23 +208,24 @@ fn key(ctx: &Context<'_>, name: &str, info: &MarkInfo) -> Key {
     ctx.resolved.secret.derive(&label, ctx.seed)
 }
 
-/// At least `wanted` neutral questions, where there are so many: openings of audit texts behind those of the audit itself, token ids;
-/// texts that open as one of the thief's queries does are left out. More of them begin with the same ones.
+/// At least `wanted` neutral questions, where there are so many: openings of audit texts behind those of the audit itself, token ids, cut
+/// to many lengths; those that open as one of the thief's queries does, as they are cut, are left out. More of them begin with the same
+/// ones.
 fn neutral(ctx: &Context<'_>, purpose: &str, wanted: u64) -> anyhow::Result<Vec<Vec<TokenId>>> {
     if wanted == 0 {
         return Ok(Vec::new());
     }
     let world = &ctx.resolved.world;
-    // openings of the same words are asked once only, hence more than needed
+    // openings of the same words are asked once only, and short ones are often a query's: hence more than needed
     let asked = 8 * wanted;
     let texts = ctx.sources.of(ctx.seed_for(purpose))?;
     let rows = documents(&*texts, Split::Audit, world.audit.prompts + asked, usize::MAX, ctx.vocabulary, ctx.rt);
-    let taken = opened_by_queries(ctx, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
     let (shortest, span) = (*QUESTION_TOKENS.start(), QUESTION_TOKENS.end() - QUESTION_TOKENS.start() + 1);
     let cut = |(i, mut ids): (usize, Vec<TokenId>)| {
         ids.truncate((shortest + i % span).min(ids.len().saturating_sub(1).max(1)));
         ids
     };
-    let rows = rows.into_iter().zip(taken).skip(world.audit.prompts as usize).filter(|(_, taken)| !taken);
-    Ok(rows.map(|(ids, _)| ids).enumerate().map(cut).collect())
+    let rows: Vec<Vec<TokenId>> = rows.into_iter().skip(world.audit.prompts as usize).enumerate().map(cut).collect();
+    let taken = opened_by_queries(ctx, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    Ok(rows.into_iter().zip(taken).filter(|(_, taken)| !taken).map(|(ids, _)| ids).collect())
 }

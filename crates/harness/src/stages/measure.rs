@@ -11,12 +11,13 @@ use store::Key;
 use crate::stages::audit::{Audit, Negative};
 use crate::stages::context::{load_json, save_json};
 use crate::stages::marks::{Built, Marks};
-use crate::stages::metric::{held_out_loss, held_out_loss_per_byte, metric, metric_with_interval};
+use crate::stages::metric::{held_out_loss, held_out_loss_per_byte, metric, pooled_metric};
 use crate::stages::suspect::Suspect;
+use crate::stages::worth::nobody_as_good;
 use crate::stages::{Context, Imported, usefulness};
 
 /// Raised when the same inputs would give another measurement.
-pub(super) const REVISION: u32 = 4;
+pub(super) const REVISION: u32 = 5;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 
@@ -98,10 +99,6 @@ struct Measurement<'a> {
     built: &'a Built,
 }
 
-/// A mark that compares asks whether a suspect is nearer to the teacher than every independent model. The stranger has only
-/// base and rival beside it, which are weaker, and a better model agrees more with any good one.
-const NO_PEER_OF_THE_STRANGER: &str = "needs a second independent model as strong as the stranger to compare it with";
-
 impl Measurement<'_> {
     fn references(&self) -> Vec<&Negative> {
         if !self.built.info.compares {
@@ -121,7 +118,6 @@ impl Measurement<'_> {
             "laws": suspect.serving.names(),
             "mark": built.identity,
             "neutral": built.neutral,
-            "stranger": suspect.run.arm == Arm::Stranger,
             "chance": [json!(world.measure.decoys), json!(world.measure.permutations)],
             "decoys": decoy_seed(ctx, suspect),
             "alpha": ctx.resolved.alpha,
@@ -137,8 +133,11 @@ impl Measurement<'_> {
         if let Some((imported, answers)) = self.imported() {
             inputs["imported"] = json!([imported.hash(), answers]);
         }
-        if built.info.compares || built.needs.second_round.contains(&Whom::Teacher) {
-            inputs["teacher"] = json!(audit.teacher.trained.hash);
+        if built.info.compares {
+            inputs["teacher"] = audit.teacher_as(built.needs.compared_with).identity();
+        }
+        if built.needs.second_round.contains(&Whom::Teacher) {
+            inputs["raw_teacher"] = json!(audit.teacher.trained.hash);
         }
         for whom in &built.needs.second_round {
             if let Whom::Named(name) = whom {
@@ -148,6 +147,8 @@ impl Measurement<'_> {
         if built.info.compares {
             let references = self.references();
             inputs["references"] = json!(references.iter().map(|r| (r.peer.arm.name(), r.peer.trained.hash)).collect::<Vec<_>>());
+            // a suspect that is better than all of them is compared with nobody
+            inputs["held_out"] = json!(store::hash_json(&audit.held_out)?);
         }
         if let Some(own) = ctx.own_vocabulary(suspect.run.arm) {
             inputs["student_vocabulary"] = json!(own.hash);
@@ -158,8 +159,8 @@ impl Measurement<'_> {
     fn records(&self) -> anyhow::Result<Vec<Record>> {
         let built = self.built;
         let about = self.about();
-        if built.info.compares && self.suspect.run.arm == Arm::Stranger {
-            return Ok(vec![Record { reason: Some(NO_PEER_OF_THE_STRANGER.into()), ..about }]);
+        if let Some(reason) = self.nobody_as_good()? {
+            return Ok(vec![Record { reason: Some(reason), ..about }]);
         }
         let questions = built.mark.questions(self.ctx.seed_for("questions"));
         let (findings, seen) = match self.judged(&questions) {
@@ -183,6 +184,23 @@ impl Measurement<'_> {
             records.push(self.record(finding, &about));
         }
         Ok(records)
+    }
+
+    /// Why a mark that compares has nobody to compare the suspect with; the owner's own models are no suspects.
+    fn nobody_as_good(&self) -> anyhow::Result<Option<String>> {
+        let (ctx, audit, run) = (self.ctx, self.audit, &self.suspect.run);
+        if !self.built.info.compares || matches!(run.arm, Arm::Teacher | Arm::CleanTeacher) {
+            return Ok(None);
+        }
+        let ours = self.suspect.worth.held_out(ctx, &self.suspect.trained.model, audit.held_out_of(ctx, run.arm))?;
+        let references = self.references();
+        let theirs = references.iter().map(|reference| {
+            let peer = &reference.peer;
+            Ok((peer.arm.name(), peer.worth.held_out(ctx, &peer.trained.model, audit.held_out_of(ctx, peer.arm))?))
+        });
+        let theirs = theirs.collect::<anyhow::Result<Vec<_>>>()?;
+        let tokens: Vec<f64> = audit.held_out.iter().map(|document| document.len().saturating_sub(1) as f64).collect();
+        Ok(nobody_as_good(ours, &theirs, &tokens))
     }
 
     fn record(&self, finding: Finding, about: &Record) -> Record {
@@ -210,7 +228,7 @@ impl Measurement<'_> {
         let seen = self.seen(questions)?;
         let (mut teacher, mut references) = (None, Vec::new());
         if built.info.compares {
-            teacher = Some(audit.teacher.seen(ctx, built, &audit.queries)?);
+            teacher = Some(audit.teacher_as(built.needs.compared_with).seen(ctx, built, &audit.queries)?);
             for reference in self.references() {
                 references.push((reference.peer.arm.name(), reference.peer.seen(ctx, built, &audit.queries)?));
             }
@@ -326,23 +344,20 @@ fn name(suspect: &Suspect) -> String {
 fn metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Result<Vec<Record>> {
     let model = &suspect.trained.model;
     let own = ctx.own_vocabulary(suspect.run.arm);
-    let (rows, bytes) = match (&audit.retokenised, own) {
-        (Some(retokenised), Some(_)) => (&retokenised.rows, Some(&retokenised.bytes)),
-        (retokenised, _) => (&audit.held_out, retokenised.as_ref().map(|retokenised| &retokenised.teacher_bytes)),
+    let bytes = match (&audit.retokenised, own) {
+        (Some(retokenised), Some(_)) => Some(&retokenised.bytes),
+        (retokenised, _) => retokenised.as_ref().map(|retokenised| &retokenised.teacher_bytes),
     };
-    let held_out = distill::held_out(model, rows, ctx.rt)?;
-    let mut records = vec![held_out_loss("held_out_loss", &held_out)];
-    records.extend(bytes.map(|bytes| held_out_loss_per_byte(&held_out, bytes)));
+    let held_out = suspect.worth.held_out(ctx, model, audit.held_out_of(ctx, suspect.run.arm))?;
+    let mut records = vec![held_out_loss("held_out_loss", held_out)];
+    records.extend(bytes.map(|bytes| held_out_loss_per_byte(held_out, bytes)));
     let teacher = &audit.teacher.trained.model;
     // laws over different tokens have no distance
     if own.is_none() && teacher.vocab_size() == model.vocab_size() {
         let fidelity: Fidelity = distill::fidelity(teacher, model, &audit.held_out, ctx.rt)?;
-        let per_row = |value: &dyn Fn(&distill::RowFidelity) -> f64| -> Vec<f64> {
-            fidelity.rows.iter().filter(|row| row.positions > 0).map(|row| value(row) / row.positions as f64).collect()
-        };
-        let agreed = per_row(&|row| row.agreed as f64);
-        records.push(metric_with_interval("agreement", fidelity.agreement(), "1", &agreed));
-        records.push(metric_with_interval("kl", fidelity.mean_kl(), "nats/token", &per_row(&|row| row.kl_nats)));
+        let rows = || fidelity.rows.iter().map(|row| (row, row.positions as f64));
+        records.push(pooled_metric("agreement", "1", rows().map(|(row, positions)| (row.agreed as f64, positions))));
+        records.push(pooled_metric("kl", "nats/token", rows().map(|(row, positions)| (row.kl_nats, positions))));
     }
     if let Some(own) = own {
         // the others were not chosen one by one, and carry less of a mark

@@ -1,30 +1,30 @@
 //! Numbers about a suspect, as records without identity.
 
 use results::{Kind, Record};
-use stats::interval::mean_interval;
+use stats::interval::ratio_interval;
 
 /// A metric without identity.
 pub fn metric(name: &str, value: f64, unit: &str) -> Record {
     Record { kind: Kind::Metric, metric: Some(name.into()), value: Some(value), unit: Some(unit.into()), ..Record::default() }
 }
 
-/// A metric with the 95 % interval of a mean over `units` (documents, rows).
-pub fn metric_with_interval(name: &str, value: f64, unit: &str, units: &[f64]) -> Record {
-    let interval = mean_interval(units);
+/// A value pooled over tokens (or bytes) with its 95 % interval over units (documents, rows): each unit's sum and how many it is
+/// over. The value is the ratio of the sums, and the interval is centred on it.
+pub fn pooled_metric(name: &str, unit: &str, units: impl IntoIterator<Item = (f64, f64)>) -> Record {
+    let (sums, counts): (Vec<f64>, Vec<f64>) = units.into_iter().unzip();
+    let interval = ratio_interval(&sums, &counts);
+    let value = sums.iter().sum::<f64>() / counts.iter().sum::<f64>();
     Record { low: interval.map(|i| i.low), high: interval.map(|i| i.high), ..metric(name, value, unit) }
 }
 
 /// Held-out loss with its interval over documents.
 pub fn held_out_loss(name: &str, held_out: &distill::HeldOut) -> Record {
-    let per_document: Vec<f64> =
-        held_out.rows.iter().filter(|row| row.tokens > 0).map(|row| row.nats / row.tokens as f64).collect();
-    metric_with_interval(name, held_out.nats_per_token(), "nats/token", &per_document)
+    pooled_metric(name, "nats/token", held_out.rows.iter().map(|row| (row.nats, row.tokens as f64)))
 }
 
 /// Held-out loss by the byte of text, which models of different tokenizers have in common.
 pub fn held_out_loss_per_byte(held_out: &distill::HeldOut, bytes: &[u64]) -> Record {
-    let rows = || held_out.rows.iter().zip(bytes).filter(|(_, bytes)| **bytes > 0);
-    let mean = rows().map(|(row, _)| row.nats).sum::<f64>() / rows().map(|(_, bytes)| *bytes as f64).sum::<f64>();
-    let per_document: Vec<f64> = rows().map(|(row, bytes)| row.nats / *bytes as f64).collect();
-    metric_with_interval("held_out_loss_per_byte", mean, "nats/byte", &per_document)
+    // a document without bytes has no loss either
+    let rows = held_out.rows.iter().zip(bytes).filter(|(_, bytes)| **bytes > 0);
+    pooled_metric("held_out_loss_per_byte", "nats/byte", rows.map(|(row, bytes)| (row.nats, *bytes as f64)))
 }

@@ -34,6 +34,7 @@ mod trigram;
 mod unasked;
 mod usefulness;
 mod vocabulary;
+mod worth;
 
 pub use audit::{Audit, Negative};
 pub use context::{Context, Timing, Timings, Trained, load_json, save_json};

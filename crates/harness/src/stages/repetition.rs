@@ -10,6 +10,7 @@ use crate::stages::queries::QueryStream;
 use crate::stages::suspect::Serving;
 use crate::stages::teacher::named;
 use crate::stages::tools::{Purpose, with_tools};
+use crate::stages::worth::Worth;
 use crate::stages::{
     Asked, Audit, Context, Identity, Marks, Peer, Suspect, Trained, base, distil, measure, stranger, teacher_report, teachers,
     trigram_loss,
@@ -156,14 +157,14 @@ impl Models {
             }
             Arm::CleanTeacher | Arm::Stranger | Arm::Base => Serving::default(),
         };
-        Ok(Suspect { run, trained, serving, cost, audit: OnceCell::new() })
+        Ok(Suspect { run, trained, serving, cost, audit: OnceCell::new(), worth: Worth::default() })
     }
 
     /// What every suspect is asked; a student holds as much context as its base. Nobody is compared with yet.
     pub(super) fn audit(&self, ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Audit> {
         let models = [&self.teachers.marked, &self.stranger, &self.base];
         let context = models.into_iter().map(|trained| trained.model.context_length()).min().unwrap_or(0);
-        Audit::new(ctx, marks, &self.teachers.marked, context)
+        Audit::new(ctx, marks, &self.marked, context)
     }
 
     /// Loss curves: the teachers, the base, and everything distilled at the largest budget.

@@ -12,6 +12,7 @@ use crate::resolve::Run;
 use crate::stages::Context;
 use crate::stages::context::Trained;
 use crate::stages::marks::Built;
+use crate::stages::worth::Worth;
 
 /// What changes a model's law while it answers.
 #[derive(Clone, Default)]
@@ -59,6 +60,13 @@ impl Serving {
         };
         Self { laws: self.laws.iter().filter(stays).cloned().collect(), ..self.clone() }
     }
+
+    /// `trained`, the model at `arm`, as it answers: everything a log-probability surface shows, its inside too, in the teacher's tokens.
+    fn oracle(&self, ctx: &Context<'_>, arm: Arm, trained: &Trained) -> Box<dyn Oracle> {
+        let surface = Surface::Logits { law: ServedLaw::PostWatermark };
+        let served = Served::new(trained.model.clone(), self.processors(), surface, ctx.rt.clone());
+        ctx.asked(arm, served.with_companions(self.companions.clone()).opened())
+    }
 }
 
 /// A model under suspicion.
@@ -73,6 +81,8 @@ pub struct Suspect {
     pub cost: Option<Cost>,
     /// Its answers to the audit, asked once.
     pub audit: OnceCell<Arc<Vec<Exchange>>>,
+    /// Its losses on held-out text.
+    pub worth: Worth,
 }
 
 impl Suspect {
@@ -82,9 +92,7 @@ impl Suspect {
     }
 
     fn asked(&self, ctx: &Context<'_>, serving: &Serving) -> Box<dyn Oracle> {
-        let surface = Surface::Logits { law: ServedLaw::PostWatermark };
-        let served = Served::new(self.trained.model.clone(), serving.processors(), surface, ctx.rt.clone());
-        ctx.asked(self.run.arm, served.with_companions(serving.companions.clone()).opened())
+        serving.oracle(ctx, self.run.arm, &self.trained)
     }
 
     /// Whether laws are read for the mark called `mark` as they are served, rather than raw.
@@ -114,20 +122,38 @@ impl Suspect {
     }
 }
 
-/// A model that suspects are compared with, raw; its answers to each mark are asked once.
+/// A model that suspects are compared with, raw or as it is served; its answers to each mark are asked once.
 pub struct Peer {
     /// Who it is.
     pub arm: Arm,
     /// The model.
     pub trained: Trained,
+    /// What changes its answers; nothing of a raw one.
+    serving: Serving,
+    /// Its losses on held-out text.
+    pub worth: Worth,
     /// By name of the mark.
     seen: RefCell<BTreeMap<String, Rc<Vec<Seen>>>>,
 }
 
 impl Peer {
-    /// `trained` as the peer called `arm`.
+    /// `trained` as the peer called `arm`, raw.
     pub fn new(arm: Arm, trained: &Trained) -> Self {
-        Self { arm, trained: trained.clone(), seen: RefCell::default() }
+        Self { arm, trained: trained.clone(), serving: Serving::default(), worth: Worth::default(), seen: RefCell::default() }
+    }
+
+    /// The same, changed by `serving`.
+    #[must_use]
+    pub fn served(self, serving: Serving) -> Self {
+        Self { serving, ..self }
+    }
+
+    /// Names the model and what changes its answers.
+    pub fn identity(&self) -> serde_json::Value {
+        match self.serving.names() {
+            names if names.is_empty() => serde_json::json!(self.trained.hash),
+            names => serde_json::json!([self.trained.hash, names]),
+        }
     }
 
     /// Its own answers to a mark, drawn independently of every other model's.
@@ -149,9 +175,11 @@ impl Peer {
     /// # Errors
     /// As [`seen`](Self::seen).
     pub fn ask(&self, ctx: &Context<'_>, questions: &[Question], audit: &[Query]) -> Result<Vec<Seen>, OracleError> {
-        let surface = Surface::Logits { law: ServedLaw::PreWatermark };
-        let raw = Served::new(self.trained.model.clone(), Vec::new(), surface, ctx.rt.clone()).opened();
-        let raw = ctx.asked(self.arm, raw);
-        Asked { answers: &*raw, laws: &*raw, audit: &|| Ok(Arc::new(raw.answer(audit)?)) }.ask_all(questions)
+        let (answers, laws) = (self.oracle(ctx, &self.serving), self.oracle(ctx, &self.serving.read_for("")));
+        Asked { answers: &*answers, laws: &*laws, audit: &|| Ok(Arc::new(answers.answer(audit)?)) }.ask_all(questions)
+    }
+
+    fn oracle(&self, ctx: &Context<'_>, serving: &Serving) -> Box<dyn Oracle> {
+        serving.oracle(ctx, self.arm, &self.trained)
     }
 }

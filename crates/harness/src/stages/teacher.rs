@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use corpus::Split;
 use distill::{Curve, PackedDocuments, PretrainSource, Served, TrainPlan, TrainState};
 use lm::{Model, ModelConfig, Tokenizer};
 use oracle::{Codec, Oracle, ServedLaw, Surface, TokenId};
+use rand::RngExt;
 use rand::seq::{SliceRandom, index};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -24,7 +26,7 @@ use crate::stages::marks::{BuiltFrom, Marks};
 use crate::stages::{Context, Training, Vocabulary};
 
 /// Raised when the same inputs would give other weights.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 /// Kind of the artifacts of models trained on the corpus.
 pub(super) const PRETRAINED: &str = "pretrained";
 /// The teacher in all its states.
@@ -256,8 +258,9 @@ fn with_and_without_texts(ctx: &Context<'_>, course: &Course<'_>, marks: &Marks)
 /// File of a trunk artifact.
 const TRUNK: &str = "state.safetensors";
 
-/// The training stream with canaries in the places of ordinary documents, one copy to a row, rows after the trunk drawn
-/// without replacement.
+/// The training stream with canaries in the places of ordinary documents, one copy to a row, rows after the trunk drawn without
+/// replacement. A copy begins where the ordinary document began: only places count where the longest copy fits before the row's end, and
+/// of those of a row each is as likely, so that canaries stand where ordinary documents do.
 fn planted_in(
     ctx: &Context<'_>,
     course: &Course<'_>,
@@ -270,30 +273,35 @@ fn planted_in(
     for planted in &texts {
         copies.extend(std::iter::repeat_n(ctx.vocabulary.document(&planted.text), planted.repeats as usize));
     }
+    let longest = copies.iter().map(Vec::len).max().unwrap_or(0);
     let first_row = trunk_steps * course.plan.batch_rows as u64;
     let rows = course.plan.total_rows().min(plain.n_rows());
-    let mut first_of_row: Vec<usize> = Vec::new();
-    let mut last = None;
-    for document in 0..plain.n_documents() {
+    let mut places: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for document in (0..plain.n_documents()).filter(|&document| plain.fits(document, longest)) {
         let row = plain.row_of(document);
-        if row >= first_row && row + 1 < rows && last != Some(row) {
-            first_of_row.push(document);
-            last = Some(row);
+        if row >= first_row && row + 1 < rows {
+            places.entry(row).or_default().push(document);
         }
     }
-    if copies.len() > first_of_row.len() {
+    let places: Vec<Vec<usize>> = places.into_values().collect();
+    if copies.len() > places.len() {
         return Err(crate::exit::UsageError(format!(
-            "marks: {} copies of planted texts need as many rows after the trunk and there are {}; raise the training tokens, or \
-             lower their repeats or planting.canaries_after_tokens",
+            "marks: {} copies of planted texts need as many rows after the trunk in which {longest} tokens fit behind the beginning of a \
+             text, and there are {}; raise the training tokens or row_tokens, or lower their repeats or \
+             planting.canaries_after_tokens",
             copies.len(),
-            first_of_row.len()
+            places.len()
         ))
         .into());
     }
     let mut rng = ChaCha8Rng::seed_from_u64(ctx.seed_for("canary places"));
     copies.shuffle(&mut rng);
-    let places = index::sample(&mut rng, first_of_row.len(), copies.len());
-    let slots: Vec<_> = places.into_iter().zip(copies).map(|(place, copy)| (first_of_row[place], copy)).collect();
+    let chosen = index::sample(&mut rng, places.len(), copies.len());
+    let mut slots = Vec::with_capacity(copies.len());
+    for (row, copy) in chosen.into_iter().zip(copies) {
+        let of_row = &places[row];
+        slots.push((of_row[rng.random_range(0..of_row.len())], copy));
+    }
     plain.with_slots(&slots).context("`marks`: planted texts")
 }
 

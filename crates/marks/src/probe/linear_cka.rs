@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::relative::{Differences, nearer_than_all};
 use crate::{
     Bed, Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Planting, Question, Seen,
+    TeacherView,
 };
 
 /// Parameters of linear CKA.
@@ -75,7 +76,7 @@ impl MarkConfig for LinearCkaConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { neutral_prompts: self.texts as u64, ..Needs::default() }
+        Needs { neutral_prompts: self.texts as u64, compared_with: TeacherView::Raw, ..Needs::default() }
     }
 
     fn examples() -> Vec<Self> {

@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::exchanges;
 use crate::relative::{Differences, nearer_than_all};
-use crate::{Bed, Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Planting, Question};
+use crate::{
+    Bed, Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Planting, Question,
+    TeacherView,
+};
 
 /// Parameters of model equality testing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -28,6 +31,9 @@ pub struct ModelEqualityConfig {
     pub samples: usize,
     /// Longest completion, tokens; a shorter one counts as filled up with blanks.
     pub max_new_tokens: usize,
+    /// The teacher that completions are compared with.
+    #[serde(default)]
+    pub teacher: TeacherView,
 }
 
 /// Most completions of a prompt: every pair of them is compared.
@@ -63,12 +69,12 @@ impl MarkConfig for ModelEqualityConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { neutral_prompts: self.prompts as u64, ..Needs::default() }
+        Needs { neutral_prompts: self.prompts as u64, compared_with: self.teacher, ..Needs::default() }
     }
 
     fn examples() -> Vec<Self> {
-        let example = Self { prompts: 40, samples: 4, max_new_tokens: 6 };
-        vec![example.clone(), Self { prompts: 60, samples: 3, max_new_tokens: 1 }]
+        let example = Self { prompts: 40, samples: 4, max_new_tokens: 6, teacher: TeacherView::Served };
+        vec![example.clone(), Self { prompts: 60, samples: 3, max_new_tokens: 1, teacher: TeacherView::Raw }]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -213,7 +219,7 @@ mod tests {
     /// The distance estimates a sum of squared differences of laws, which is known for toy models; for a copy it is 0.
     #[test]
     fn distances_are_those_of_the_laws() {
-        let config = ModelEqualityConfig { prompts: 400, samples: 8, max_new_tokens: 1 };
+        let config = ModelEqualityConfig { prompts: 400, samples: 8, max_new_tokens: 1, teacher: TeacherView::Raw };
         let lab = lab(config.clone());
         let mark = lab.build(&Key::decoy(0, 0)).unwrap();
         let (teacher, other) = (lab.model(1_000), lab.model(7));
@@ -246,7 +252,7 @@ mod tests {
 
     #[test]
     fn streams_draw_apart_and_prompts_come_once() {
-        let config = ModelEqualityConfig { prompts: 5, samples: 3, max_new_tokens: 4 };
+        let config = ModelEqualityConfig { prompts: 5, samples: 3, max_new_tokens: 4, teacher: TeacherView::Raw };
         let lab = lab(config);
         let mark = lab.build(&Key::decoy(0, 0)).unwrap();
         let queries = |stream| match mark.questions(stream).pop() {
@@ -264,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_judged_is_refused() {
-        let lab = lab(ModelEqualityConfig { prompts: 5, samples: 3, max_new_tokens: 4 });
+        let lab = lab(ModelEqualityConfig { prompts: 5, samples: 3, max_new_tokens: 4, teacher: TeacherView::Raw });
         let mark = lab.build(&Key::decoy(0, 0)).unwrap();
         let whole = ask(&*mark, &lab.model(1), 1);
         let short = vec![Seen::Exchanges(Arc::new(whole[0].exchanges().unwrap()[..14].to_vec()))];

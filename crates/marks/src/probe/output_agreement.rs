@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use stats::{Evidence, Interval, NullKind, NullLaw, paired};
 
 use crate::case::exchanges;
-use crate::{Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Planting, Question};
+use crate::{Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Planting, Question, TeacherView};
 
 /// Parameters of the agreement test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -21,6 +21,9 @@ use crate::{Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo,
 pub struct OutputAgreementConfig {
     /// Number of distinct neutral prompts, one next token each.
     pub prompts: usize,
+    /// The teacher that is agreed with.
+    #[serde(default)]
+    pub teacher: TeacherView,
 }
 
 impl MarkConfig for OutputAgreementConfig {
@@ -46,11 +49,11 @@ impl MarkConfig for OutputAgreementConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { neutral_prompts: self.prompts as u64, ..Needs::default() }
+        Needs { neutral_prompts: self.prompts as u64, compared_with: self.teacher, ..Needs::default() }
     }
 
     fn examples() -> Vec<Self> {
-        vec![Self { prompts: 100 }]
+        [TeacherView::Served, TeacherView::Raw].map(|teacher| Self { prompts: 100, teacher }).into()
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -127,7 +130,10 @@ impl Mark for OutputAgreement {
         let null = NullLaw::new(NullKind::Mcnemar, words);
         let evidence = Evidence::new(hits as f64, pair.difference(asked), pair.interval(asked), asked, null, log10_p)
             .map_err(|error| self.unmeasurable(error.to_string()))?;
-        let detail = format!("{hits} of {asked} answers as the raw teacher has them; the nearest other model is {nearest}");
+        let detail = format!(
+            "{hits} of {asked} answers as the {} teacher has them; the nearest other model is {nearest}",
+            self.config.teacher.name()
+        );
         Ok(vec![Finding::new(evidence, "agreement above the nearest other model's", detail)])
     }
 }

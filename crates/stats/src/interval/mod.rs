@@ -1,13 +1,15 @@
-//! Intervals: of a proportion, of a mean, of a proportion over models, and by bootstrap.
+//! Intervals: of a proportion, of a mean, of a ratio of sums, of a proportion over models, and by bootstrap.
 
 mod binomial;
 mod bootstrap;
 mod clustered;
 mod ends;
 mod mean;
+mod ratio;
 
 pub use binomial::{clopper_pearson, wilson};
 pub use bootstrap::bootstrap;
 pub use clustered::{ClusterMethod, ClusteredProportion, clustered_proportion};
 pub use ends::Interval;
 pub use mean::mean_interval;
+pub use ratio::ratio_interval;

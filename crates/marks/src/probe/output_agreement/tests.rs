@@ -16,7 +16,7 @@ fn prompts(count: u32, vocab: u32) -> Vec<Vec<TokenId>> {
 fn build(count: usize, vocab: usize, neutral: &[Vec<TokenId>]) -> Result<Arc<dyn Mark>, MarkError> {
     let codec: Arc<dyn oracle::Codec> = Arc::new(ToyCodec::new(vocab));
     let key = Key::decoy(0, 0);
-    OutputAgreementConfig { prompts: count }.build(&Owner { neutral, ..Owner::new(&key, &codec) })
+    OutputAgreementConfig { prompts: count, teacher: TeacherView::Raw }.build(&Owner { neutral, ..Owner::new(&key, &codec) })
 }
 
 fn agreement(count: usize, vocab: usize) -> Arc<dyn Mark> {
