@@ -93,6 +93,21 @@ fn every_interval_holds_its_value() {
     assert!(metrics > 50 && effects > 20, "{metrics} metrics and {effects} effects have intervals");
 }
 
+/// Whoever asks a served teacher learns what it serves: that is the teacher it is compared with, unless the file asks for the raw one.
+#[test]
+fn students_are_compared_with_the_teacher_that_was_served() {
+    let place = tempfile::tempdir().unwrap();
+    let raw = "marks.inside={ output_agreement = { prompts = 40, teacher = 'raw' } }";
+    let strong = "marks.kgw={ kgw = { gamma = 0.25, delta = 6.0, context_width = 1 } }";
+    let records = smoke_with(place.path(), &[raw, strong]);
+    let [served, inside] = ["output_agreement", "inside"].map(|mark| one(&records, Arm::Teacher, mark));
+    // the teacher as it is served says what the served teacher says, and another thing than its raw self
+    assert_eq!((served.statistic, served.n), (Some(40.0), Some(40)));
+    assert!(inside.statistic.unwrap() < 40.0, "{inside:?}");
+    assert!(served.detail.as_deref().unwrap().contains("as the served teacher has them"));
+    assert!(inside.detail.as_deref().unwrap().contains("as the raw teacher has them"));
+}
+
 #[test]
 fn attacks_change_students_and_their_label_and_nothing_else() {
     let place = tempfile::tempdir().unwrap();
