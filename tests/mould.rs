@@ -7,7 +7,7 @@ use std::path::Path;
 use results::{Arm, Kind, Record, View};
 
 use crate::support::{
-    DOMAIN_WATERMARK, LAW_DISTILLATION, Ran, manifests, results_directory, root, run_command, smoke, smoke_file, text,
+    DOMAIN_WATERMARK, LAW_DISTILLATION, Ran, birthmark, manifests, results_directory, root, run_command, smoke, smoke_file, text,
 };
 
 /// Records of smoke with `sets`, its artifacts below `place`.
@@ -106,6 +106,26 @@ fn students_are_compared_with_the_teacher_that_was_served() {
     assert!(inside.statistic.unwrap() < 40.0, "{inside:?}");
     assert!(served.detail.as_deref().unwrap().contains("as the served teacher has them"));
     assert!(inside.detail.as_deref().unwrap().contains("as the raw teacher has them"));
+}
+
+/// A thief's base may know less than the teacher: it never sees some kinds of the corpus' text.
+#[test]
+fn a_base_that_never_saw_some_kinds_of_text_is_another_base_and_nothing_else_is_another() {
+    let place = tempfile::tempdir().unwrap();
+    let plain = smoke_with(place.path(), &[]);
+    let trained = artifacts(place.path(), "pretrained");
+    let left_out = smoke_with(place.path(), &["base.train.leave_out=['sum', 'refusal']"]);
+    assert_eq!(artifacts(place.path(), "pretrained").difference(&trained).count(), 1);
+    let loss = |records: &[Record], arm: Arm| {
+        let of = |r: &&Record| r.arm == arm && r.metric.as_deref() == Some("held_out_loss");
+        records.iter().find(of).unwrap().value
+    };
+    assert_eq!(loss(&left_out, Arm::Teacher), loss(&plain, Arm::Teacher));
+    assert_eq!(loss(&left_out, Arm::Stranger), loss(&plain, Arm::Stranger));
+    assert_ne!(loss(&left_out, Arm::Base), loss(&plain, Arm::Base));
+    let check = |set: &str| birthmark(&["check", text(&smoke_file()), "--quick", "--set", set]);
+    check("base.train.leave_out=['sum', 'sums']").refused_with(&["base.train.leave_out[1]", "sums", "journey, lost, trade"]);
+    check("base.train.leave_out=['sum', 'sum']").refused_with(&["base.train.leave_out[1]", "named twice"]);
 }
 
 #[test]

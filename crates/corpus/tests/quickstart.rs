@@ -191,3 +191,36 @@ fn golden_documents() {
     let golden = include_str!("golden.txt");
     assert_eq!(lines.join("\n"), golden.trim_end());
 }
+
+/// A language without some kinds of text has none of them, and the same shares of the others.
+#[test]
+fn kinds_of_text_can_be_left_out() {
+    let left_out = ["sum", "refusal", "who has it", "where is it"].map(String::from);
+    let smaller = grammar(&spec().without(&left_out).unwrap(), 3).unwrap();
+    let whole = texts(3);
+    let (refusal, n) = (spec().refusal, 4_000);
+    let count = |texts: &Grammar, part: &str| (0..n).filter(|&i| texts.document(Split::Train, i).contains(part)).count();
+    assert!(count(&whole, &refusal) > 50 && count(&smaller, &refusal) == 0);
+    assert!((0..50).all(|i| smaller.task(TaskKind::Arithmetic, Split::Tasks, i).is_none()));
+    assert!(smaller.task(TaskKind::Instruction, Split::Tasks, 0).is_some());
+    // letters begin so: their weight is 2 of all kinds' there, and of fewer here; 4 standard deviations of a share of 4,000
+    let weight = |spec: &GrammarSpec| spec.kinds.iter().map(|kind| f64::from(kind.weight)).sum::<f64>();
+    for (texts, all) in [(&whole, weight(&spec())), (&smaller, weight(&spec().without(&left_out).unwrap()))] {
+        let (share, found) = (2.0 / all, (0..n).filter(|&i| texts.document(Split::Train, i).starts_with("dear ")).count());
+        let sd = (share * (1.0 - share) / n as f64).sqrt();
+        assert!((found as f64 / n as f64 - share).abs() < 4.0 * sd, "{found} letters of {n}, expected a share of {share}");
+    }
+}
+
+#[test]
+fn kinds_that_are_not_there_cannot_be_left_out() {
+    let refused = |left_out: &[&str]| {
+        let left_out: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+        spec().without(&left_out).unwrap_err()
+    };
+    let unknown = refused(&["sum", "sums"]);
+    assert!(unknown.key == "[1]" && unknown.value == "sums" && unknown.remedy.contains("journey, lost, trade"), "{unknown}");
+    assert!(refused(&["sum", "sum"]).remedy.contains("twice"));
+    let all: Vec<String> = spec().kinds.iter().map(|kind| kind.name.clone()).collect();
+    assert!(spec().without(&all).unwrap_err().remedy.contains("at least one"));
+}

@@ -1,3 +1,4 @@
+use super::error::SpecError;
 use crate::TaskKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,4 +43,31 @@ pub struct KindSpec {
     pub task: Option<TaskKind>,
     /// The patterns of each part.
     pub parts: Vec<Vec<String>>,
+}
+
+impl GrammarSpec {
+    /// The same language without the kinds of document called `left_out`; the others keep their weights.
+    ///
+    /// # Errors
+    /// When there is no such kind, one is named twice, or none is left. The key is the name's place in `left_out`.
+    pub fn without(&self, left_out: &[String]) -> Result<Self, SpecError> {
+        let names = || self.kinds.iter().map(|kind| kind.name.as_str()).collect::<Vec<_>>().join(", ");
+        for (at, name) in left_out.iter().enumerate() {
+            if !self.kinds.iter().any(|kind| kind.name == *name) {
+                return Err(SpecError::new(
+                    format!("[{at}]"),
+                    name,
+                    format!("no kind of text is called so; there are {}", names()),
+                ));
+            }
+            if left_out[..at].contains(name) {
+                return Err(SpecError::new(format!("[{at}]"), name, "named twice; drop one of them"));
+            }
+        }
+        let kinds: Vec<KindSpec> = self.kinds.iter().filter(|kind| !left_out.contains(&kind.name)).cloned().collect();
+        if kinds.is_empty() {
+            return Err(SpecError::new("", "every kind of text", "keep at least one"));
+        }
+        Ok(Self { kinds, ..self.clone() })
+    }
 }

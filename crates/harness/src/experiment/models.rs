@@ -64,6 +64,9 @@ pub struct Pretraining {
     pub batch_rows: usize,
     /// Highest learning rate.
     pub peak_lr: f64,
+    /// Kinds of the corpus' text that it never sees, by name: what a thief's base does not know yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leave_out: Vec<String>,
 }
 
 impl Pretraining {

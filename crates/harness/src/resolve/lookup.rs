@@ -40,6 +40,7 @@ pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, see
     let experiment = &loaded.value;
     let mut lookup = Lookup { loaded, models, seen, problems: Vec::new() };
     let corpus = lookup.corpus(&experiment.corpus)?;
+    lookup.left_out(corpus.as_ref());
     let transcript = experiment.transcript.as_ref().and_then(|transcript| lookup.transcript(transcript));
     let secret = lookup.secret();
     let teacher = lookup.teacher()?;
@@ -140,6 +141,30 @@ impl Lookup<'_> {
             CorpusConfig::File(file) => {
                 let found = self.file("corpus.file.path", &file.path, "a .txt, .jsonl or .parquet file", "texts");
                 Ok(found.map(|(path, sha256)| CorpusSource::File { path, column: file.column.clone(), sha256 }))
+            }
+        }
+    }
+
+    /// That the corpus has the kinds of text which some models never see.
+    fn left_out(&mut self, corpus: Option<&CorpusSource>) {
+        let experiment = &self.loaded.value;
+        let base = if let BaseConfig::Train(plan) = &experiment.base { Some(plan) } else { None };
+        let trainings = [
+            ("teacher.train", experiment.teacher.train.as_ref()),
+            ("stranger.train", experiment.stranger.train.as_ref()),
+            ("base.train", base),
+        ];
+        for (key, plan) in trainings {
+            let Some(left_out) = plan.map(|plan| &plan.leave_out).filter(|left_out| !left_out.is_empty()) else { continue };
+            let key = format!("{key}.leave_out");
+            match corpus {
+                Some(CorpusSource::Grammar(spec)) => {
+                    if let Err(error) = spec.without(left_out) {
+                        self.problem(&format!("{key}{}", error.key), "cannot be left out", error.remedy);
+                    }
+                }
+                Some(CorpusSource::File { .. }) => self.problem(&key, "the texts of a file have no kinds", "drop it"),
+                None => {}
             }
         }
     }

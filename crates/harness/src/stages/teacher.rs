@@ -60,6 +60,8 @@ struct Course<'a> {
     start: Model,
     plan: TrainPlan,
     row_tokens: usize,
+    /// Kinds of text that it never sees.
+    left_out: Vec<String>,
     /// Everything that decides the result, marks left out.
     inputs: Value,
 }
@@ -78,7 +80,12 @@ impl<'a> Course<'a> {
         let start = Model::init(&config, seed);
         let from = json!({ "architecture": train.architecture, "seed": seed });
         let rows = Rows { steps: train.steps(), tokens: train.row_tokens, batch: train.batch_rows };
-        Self::new(ctx, name, vocabulary, (start, from), &rows, train.peak_lr)
+        let mut course = Self::new(ctx, name, vocabulary, (start, from), &rows, train.peak_lr)?;
+        if !train.leave_out.is_empty() {
+            course.left_out.clone_from(&train.leave_out);
+            course.inputs["left_out"] = json!(train.leave_out);
+        }
+        Ok(course)
     }
 
     /// A training of `start`, a model with what names it.
@@ -105,12 +112,12 @@ impl<'a> Course<'a> {
             "plan": plan,
             "row_tokens": row_tokens,
         });
-        Ok(Self { name, vocabulary, start, plan, row_tokens, inputs })
+        Ok(Self { name, vocabulary, start, plan, row_tokens, left_out: Vec::new(), inputs })
     }
 
     fn documents(&self, ctx: &Context<'_>) -> anyhow::Result<PackedDocuments> {
         let rows = self.plan.total_rows();
-        let texts = ctx.sources.of(ctx.seed_for(&format!("{} documents", self.name)))?;
+        let texts = ctx.sources.of_without(ctx.seed_for(&format!("{} documents", self.name)), &self.left_out)?;
         let documents = documents_with(&*texts, Split::Train, rows * self.row_tokens as u64 + 1, self.vocabulary, ctx.rt);
         Ok(PackedDocuments::new(documents, self.row_tokens, rows, self.vocabulary.tokenizer.bos())?)
     }

@@ -59,6 +59,17 @@ impl Sources {
         Ok(())
     }
 
+    /// As [`of`](Self::of), without the kinds of text called `left_out`.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of); when there is no such kind.
+    pub fn of_without(&self, seed: u64, left_out: &[String]) -> anyhow::Result<Arc<dyn Texts>> {
+        match &self.source {
+            CorpusSource::Grammar(spec) if !left_out.is_empty() => Ok(Arc::new(grammar(&spec.without(left_out)?, seed)?)),
+            _ => self.of(seed),
+        }
+    }
+
     /// The texts of the purpose whose seed this is.
     ///
     /// # Errors
