@@ -18,6 +18,7 @@ pub mod null;
 pub mod paired;
 pub mod power;
 mod random;
+pub mod repeat;
 pub mod roc;
 mod special;
 pub mod tail;
