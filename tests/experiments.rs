@@ -66,12 +66,14 @@ fn every_arm_is_judged(records: &[Record]) {
 
 fn reports_are_whole(finished: &Finished, records: &[Record]) {
     let read = |name: &str| fs::read(finished.directory.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    for figure in ["survival", "effect", "loss"] {
+    for figure in ["survival", "effect", "loss", "survival-column", "effect-column", "loss-column"] {
         let svg = String::from_utf8(read(&format!("{figure}.svg"))).unwrap();
-        assert!(
-            svg.contains("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("<text"),
-            "{figure}.svg is a labelled figure"
-        );
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{figure}.svg is whole");
+        // words are outlines that need no font, and are said in the description
+        let words = svg.split_once("<desc>").and_then(|(_, rest)| rest.split_once("</desc>")).unwrap().0;
+        assert!(words.lines().count() > 5 && !svg.contains("<text") && !svg.contains("font"), "{figure}.svg: {words}");
+        let pdf = read(&format!("{figure}.pdf"));
+        assert!(pdf.starts_with(b"%PDF-") && pdf.trim_ascii_end().ends_with(b"%%EOF"), "{figure}.pdf is a PDF");
         let png = read(&format!("{figure}.png"));
         assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{figure}.png is a PNG");
         let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());

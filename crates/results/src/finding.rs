@@ -2,10 +2,35 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::again::proven_again;
 use crate::arms::Arms;
-use crate::judge::mark_in_words;
+use crate::family::tests_by_suspect;
+use crate::level::mark_in_words;
 use crate::words::{median, number, p_value, queries};
+use crate::worth::Worth;
 use crate::{Family, NStar, Record, Setting, Verdict, n_star};
+
+/// Evidence and effect of one arm, medians over seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Seen {
+    /// log10 p.
+    pub log10_p: Option<f64>,
+    /// Effect per scored unit.
+    pub effect: Option<f64>,
+    /// Ends of its 95 % interval.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl Seen {
+    fn over(records: &[&Record]) -> Self {
+        let middle = |of: fn(&Record) -> Option<f64>| median(&records.iter().filter_map(|r| of(r)).collect::<Vec<_>>());
+        Self {
+            log10_p: middle(|r| r.log10_p),
+            effect: middle(|r| r.effect),
+            interval: middle(|r| r.effect_low).zip(middle(|r| r.effect_high)),
+        }
+    }
+}
 
 /// What became of one mark in one setting: a row of the table, and its sentence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,90 +45,121 @@ pub struct Finding {
     pub setting: Setting,
     /// Smallest budget from which it is proven.
     pub n_star: NStar,
-    /// log10 p on the teacher, median over seeds.
-    pub teacher_log10_p: Option<f64>,
-    /// log10 p in the student of the largest budget, median over seeds.
-    pub student_log10_p: Option<f64>,
-    /// log10 p in that student's control, median over seeds.
-    pub control_log10_p: Option<f64>,
+    /// What the effects are.
+    pub effect_unit: Option<String>,
+    /// The teacher.
+    pub teacher: Seen,
+    /// The student of the largest budget.
+    pub student: Seen,
+    /// That student's control.
+    pub control: Seen,
+    /// Whether the control is a positive: nobody planted the mark, and the control learned from the same model.
+    pub control_positive: bool,
+    /// P(proven again) of that student, median over seeds ([`proven_again`]).
+    pub again: Option<f64>,
     /// What was seen in that student, in the words of the mark (first seed).
     pub detail: Option<String>,
     /// Innocent accounts in those students, and how many of them fire.
     pub innocents: (u64, u64),
-    /// What survived, in words.
+    /// What was shown, in words.
     pub sentence: String,
 }
 
 /// One finding for each (mark, account, setting) with a judged student, watermarks first. `records` must have been
-/// judged.
-pub fn findings(records: &[Record]) -> Vec<Finding> {
-    let arms = Arms::of(records);
-    let mut found: Vec<Finding> = n_star(records).into_iter().filter_map(|star| finding(star, records, &arms)).collect();
+/// judged at `alpha`.
+pub fn findings(records: &[Record], alpha: f64) -> Vec<Finding> {
+    let view = Look { records, arms: Arms::of(records), worth: Worth::of(records), alpha };
+    let tests = tests_by_suspect(records);
+    let again = |record: &Record| proven_again(record, tests.get(&record.suspect()).copied().unwrap_or(1), alpha);
+    let mut found: Vec<Finding> = n_star(records).into_iter().filter_map(|star| view.finding(star, &again)).collect();
     found.sort_by(|a, b| (a.family, &a.mark, a.account, &a.setting).cmp(&(b.family, &b.mark, b.account, &b.setting)));
     found
 }
 
-fn finding(star: NStar, records: &[Record], arms: &Arms<'_>) -> Option<Finding> {
-    let curve: Vec<&Record> = records.iter().filter(|r| star.is_of(r)).collect();
-    let last: Vec<&Record> = curve.iter().copied().filter(|r| r.budget_queries == Some(star.largest)).collect();
-    let middle = |ps: Vec<Option<f64>>| median(&ps.into_iter().flatten().collect::<Vec<_>>());
-    let innocent = || last.iter().flat_map(|r| arms.innocents(r));
-    let fired = innocent().filter(|r| r.verdict == Some(Verdict::FalsePositive)).count() as u64;
-    let innocents = (innocent().count() as u64, fired);
-    Some(Finding {
-        mark: star.mark.clone(),
-        account: star.account,
-        family: last.first()?.family,
-        setting: star.setting.clone(),
-        teacher_log10_p: middle(last.iter().map(|r| arms.teachers(r).first().and_then(|t| t.log10_p)).collect()),
-        student_log10_p: middle(last.iter().map(|r| r.log10_p).collect()),
-        control_log10_p: middle(last.iter().map(|r| arms.control(r).and_then(|c| c.log10_p)).collect()),
-        detail: last.first()?.detail.clone(),
-        sentence: sentence(&star, &curve, &last) + &of_innocents(innocents),
-        innocents,
-        n_star: star,
-    })
+struct Look<'a> {
+    records: &'a [Record],
+    arms: Arms<'a>,
+    worth: Worth<'a>,
+    alpha: f64,
+}
+
+impl Look<'_> {
+    fn finding(&self, star: NStar, again: &dyn Fn(&Record) -> Option<f64>) -> Option<Finding> {
+        let curve: Vec<&Record> = self.records.iter().filter(|r| star.is_of(r)).collect();
+        let last: Vec<&Record> = curve.iter().copied().filter(|r| r.budget_queries == Some(star.largest)).collect();
+        let innocent = || last.iter().flat_map(|r| self.arms.innocents(r));
+        let fired = innocent().filter(|r| r.verdict == Some(Verdict::FalsePositive)).count() as u64;
+        let innocents = (innocent().count() as u64, fired);
+        let teachers: Vec<&Record> = last.iter().filter_map(|r| self.arms.teachers(r).first().copied()).collect();
+        let controls: Vec<&Record> = last.iter().filter_map(|r| self.arms.control(r)).collect();
+        Some(Finding {
+            mark: star.mark.clone(),
+            account: star.account,
+            family: last.first()?.family,
+            setting: star.setting.clone(),
+            effect_unit: curve.iter().find_map(|r| r.effect_unit.clone()),
+            teacher: Seen::over(&teachers),
+            student: Seen::over(&last),
+            control: Seen::over(&controls),
+            control_positive: controls.iter().any(|control| !control.is_negative()),
+            again: median(&last.iter().filter_map(|r| again(r)).collect::<Vec<_>>()),
+            detail: last.first()?.detail.clone(),
+            sentence: self.sentence(&star, &curve, &last) + &self.of_worth(&star, &last) + &of_innocents(innocents),
+            innocents,
+            n_star: star,
+        })
+    }
+
+    /// That the student is not worth its base, where that is so and the mark is proven all the same.
+    fn of_worth(&self, star: &NStar, last: &[&Record]) -> String {
+        if !star.is_seen() {
+            return String::new();
+        }
+        let beside = last.iter().filter(|r| star.no_theft.contains(&r.seed)).find_map(|r| self.worth.beside_base(r));
+        beside.map_or(String::new(), |loss| {
+            let unit = if loss.unit.is_empty() { String::new() } else { format!(" {}", loss.unit) };
+            format!("; no theft: its held-out loss is {}{unit}, that of its base {}", number(loss.student), number(loss.base))
+        })
+    }
+
+    fn sentence(&self, star: &NStar, curve: &[&Record], last: &[&Record]) -> String {
+        let reason = |of: &[&Record]| of.iter().find_map(|r| r.reason.clone());
+        let all = |verdict| !last.is_empty() && last.iter().all(|r| r.verdict == Some(verdict));
+        let with = |text: &str, reason: Option<String>| reason.map_or(text.to_string(), |reason| format!("{text}: {reason}"));
+        if all(Verdict::NotMeasurable) {
+            return with("not measurable", reason(last));
+        }
+        if all(Verdict::NotPlanted) {
+            return with("not planted", reason(last));
+        }
+        let seeds = star.by_seed.len();
+        let found: Vec<u64> = star.by_seed.iter().filter_map(|(_, n)| *n).collect();
+        if let (Some(&low), Some(&high)) = (found.iter().min(), found.iter().max()) {
+            let share = if seeds > 1 { format!(" in {} of {seeds} seeds", found.len()) } else { String::new() };
+            let smallest = curve.iter().filter_map(|r| r.budget_queries).min();
+            let everywhere = star.by_seed.iter().all(|(_, n)| *n == smallest);
+            let from = if everywhere { "at every budget run, from " } else { "from " };
+            let range = if low == high { queries(low) } else { format!("{} to {}", queries(low), queries(high)) };
+            return format!("survives{share}: proven {from}{range} queries on");
+        }
+        let earlier = curve.iter().filter(|r| r.verdict == Some(Verdict::Proven)).filter_map(|r| r.budget_queries).max();
+        let earlier = earlier
+            .map_or(String::new(), |budget| format!("proven at {} queries, but at {} ", queries(budget), queries(star.largest)));
+        if last.iter().any(|r| r.verdict == Some(Verdict::Suggested)) {
+            let best = last.iter().filter_map(|r| r.log10_p_holm).min_by(f64::total_cmp).map(p_value).unwrap_or_default();
+            return with(&format!("{earlier}suggested, not proven at {} (Holm p {best})", self.alpha), reason(last));
+        }
+        let detectable = last.iter().filter_map(|r| r.detectable_effect).max_by(f64::total_cmp);
+        let text = match detectable {
+            Some(effect) => format!("{earlier}not shown by this audit (detectable from {} on, power 0.8)", number(effect)),
+            None => format!("{earlier}not shown by this audit"),
+        };
+        with(&text, reason(last))
+    }
 }
 
 fn of_innocents((tested, fired): (u64, u64)) -> String {
     if tested == 0 { String::new() } else { format!("; {fired} of {tested} innocent accounts fire") }
-}
-
-fn sentence(star: &NStar, curve: &[&Record], last: &[&Record]) -> String {
-    let reason = |of: &[&Record]| of.iter().find_map(|r| r.reason.clone());
-    let all = |verdict| !last.is_empty() && last.iter().all(|r| r.verdict == Some(verdict));
-    let with = |text: &str, reason: Option<String>| reason.map_or(text.to_string(), |reason| format!("{text}: {reason}"));
-    if all(Verdict::NotMeasurable) {
-        return with("not measurable", reason(last));
-    }
-    if all(Verdict::NotPlanted) {
-        return with("not planted", reason(last));
-    }
-    let seeds = star.by_seed.len();
-    let proven = star.by_seed.iter().filter(|(_, n)| n.is_some()).count();
-    if proven > 0 {
-        let found = NStar { by_seed: star.by_seed.iter().copied().filter(|(_, n)| n.is_some()).collect(), ..star.clone() };
-        let share = if seeds > 1 { format!(" in {proven} of {seeds} seeds") } else { String::new() };
-        let smallest = curve.iter().filter_map(|r| r.budget_queries).min();
-        let everywhere = star.by_seed.iter().all(|(_, n)| *n == smallest);
-        let from = if everywhere { "at every budget run, from " } else { "from " };
-        return format!("survives{share}: proven {from}{} queries on", found.words());
-    }
-    let earlier: Vec<u64> =
-        curve.iter().filter(|r| r.verdict == Some(Verdict::Proven)).filter_map(|r| r.budget_queries).collect();
-    if let Some(&budget) = earlier.iter().max() {
-        return format!("does not last: proven at {} queries but not at {}", queries(budget), queries(star.largest));
-    }
-    if last.iter().any(|r| r.verdict == Some(Verdict::Suggested)) {
-        let best = last.iter().filter_map(|r| r.log10_p_holm).min_by(f64::total_cmp).map(p_value).unwrap_or_default();
-        return with(&format!("suggested, not proven (Holm p {best})"), reason(last));
-    }
-    let detectable = last.iter().filter_map(|r| r.detectable_effect).max_by(f64::total_cmp);
-    let text = match detectable {
-        Some(effect) => format!("not shown (an effect of {} would have been, power 0.8)", number(effect)),
-        None => "not shown".to_string(),
-    };
-    with(&text, reason(last))
 }
 
 /// Suspects whose true key fires where it must not: each is a line of words.

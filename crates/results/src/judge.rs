@@ -3,19 +3,18 @@ use std::collections::BTreeMap;
 use stats::NullKind;
 use stats::combine::holm;
 use stats::power::detectable_effect;
+use stats::repeat::upper_normal_quantile;
 
 use crate::arms::{Arms, Describe};
+use crate::family::tests_by_suspect;
+use crate::level::{at_most, mark_in_words};
 use crate::{Arm, Kind, Record, SuspectKey, Verdict};
 
 /// Holm-adjusted p up to which an effect that is not proven is called suggested (DESIGN 6).
-const SUGGESTED_ALPHA: f64 = 0.05;
+pub(crate) const SUGGESTED_ALPHA: f64 = 0.05;
 
 /// Power at which the detectable effect of a failed test is stated (DESIGN 6).
 const POWER: f64 = 0.8;
-
-/// Slack on log10 p against log10 alpha. The smallest p of 999 decoys is 1/1000, which must count as at most 0.001 although
-/// neither logarithm is exact.
-const LOG10_SLACK: f64 = 1e-9;
 
 /// Reason of records whose experiment has no control by design.
 const NO_CONTROL: &str = "no control: the experiment has no student of the unmarked server beside it";
@@ -89,13 +88,14 @@ pub enum JudgeError {
 /// [`JudgeError`], in words: above all, there is no verdict without the control.
 pub fn judge(records: &mut [Record], alpha: f64) -> Result<(), JudgeError> {
     check(records)?;
-    let family_sizes = adjust(records);
+    adjust(records);
+    let family_sizes = tests_by_suspect(records);
     let verdicts: Vec<Option<Ruling>> = {
         let arms = Arms::of(records);
         records
             .iter()
             .map(|record| match record.kind {
-                Kind::Mark => rule(record, &arms, family_sizes[&record.suspect()], alpha).map(Some),
+                Kind::Mark => rule(record, &arms, family_sizes.get(&record.suspect()).copied().unwrap_or(1), alpha).map(Some),
                 Kind::Metric => Ok(None),
             })
             .collect::<Result<_, _>>()?
@@ -189,7 +189,7 @@ fn passes(record: &Record, alpha: f64) -> bool {
 }
 
 /// Whether p is an approximation without decoy keys beside it.
-fn unconfirmed(record: &Record) -> bool {
+pub(crate) fn unconfirmed(record: &Record) -> bool {
     record.log10_p_decoy.is_none() && record.null_law.is_some_and(|law| !law.exact())
 }
 
@@ -197,22 +197,6 @@ fn unconfirmed(record: &Record) -> bool {
 pub(crate) fn fires(negative: &Record, alpha: f64) -> bool {
     let p = if negative.account.is_some() { negative.log10_p_holm } else { negative.log10_p };
     p.is_some_and(|p| at_most(p, alpha))
-}
-
-/// A mark by name, and by account where it has several keys.
-pub(crate) fn mark_in_words(record: &Record) -> String {
-    with_account(record.mark.as_deref().unwrap_or_default(), record.account)
-}
-
-pub(crate) fn with_account(mark: &str, account: Option<u32>) -> String {
-    match account {
-        Some(account) => format!("{mark}, account {account}"),
-        None => mark.to_string(),
-    }
-}
-
-pub(crate) fn at_most(log10_p: f64, alpha: f64) -> bool {
-    log10_p <= alpha.log10() + LOG10_SLACK
 }
 
 /// Smallest effect that this audit would have shown with power 0.8 at `alpha / family_size`, Holm's strictest step: exact
@@ -225,16 +209,6 @@ fn detectable(record: &Record, alpha: f64, family_size: usize) -> Option<f64> {
     let standard_error = (record.effect_high? - record.effect_low?) / (2.0 * 1.959_964);
     let effect = (upper_normal_quantile(alpha) + upper_normal_quantile(1.0 - POWER)) * standard_error;
     (effect.is_finite() && effect > 0.0).then_some(effect)
-}
-
-/// z with P[Z > z] = `p`, by bisection: slow, exact enough, and needed a few times per report.
-fn upper_normal_quantile(p: f64) -> f64 {
-    let (mut low, mut high) = (-40.0, 40.0);
-    for _ in 0..80 {
-        let middle = 0.5 * (low + high);
-        if stats::tail::log10_normal_sf(middle) > p.log10() { low = middle } else { high = middle }
-    }
-    0.5 * (low + high)
 }
 
 fn check(records: &[Record]) -> Result<(), JudgeError> {
@@ -262,14 +236,13 @@ fn check(records: &[Record]) -> Result<(), JudgeError> {
     Ok(())
 }
 
-/// Fills `log10_p_holm`; returns the number of tests of each suspect.
-fn adjust(records: &mut [Record]) -> BTreeMap<SuspectKey, usize> {
+/// Fills `log10_p_holm`.
+fn adjust(records: &mut [Record]) {
     let mut families: BTreeMap<SuspectKey, Vec<usize>> = BTreeMap::new();
     for (i, record) in records.iter_mut().enumerate().filter(|(_, record)| record.kind == Kind::Mark) {
         record.log10_p_holm = None;
-        let family = families.entry(record.suspect()).or_default();
         if record.log10_p.is_some() {
-            family.push(i);
+            families.entry(record.suspect()).or_default().push(i);
         }
     }
     for family in families.values() {
@@ -278,5 +251,4 @@ fn adjust(records: &mut [Record]) -> BTreeMap<SuspectKey, usize> {
             records[i].log10_p_holm = Some(adjusted);
         }
     }
-    families.into_iter().map(|(suspect, family)| (suspect, family.len())).collect()
 }

@@ -4,34 +4,40 @@
 //! results directory. Everything shown (table, CSV, figures) is computed from the records alone, so a report can be
 //! made again from `records.jsonl` years later.
 
+mod again;
 mod arms;
 mod caption;
-mod false_positive;
+mod family;
 mod figure;
 mod finding;
 mod judge;
 mod kinds;
+mod level;
 mod query_budget;
 mod record;
 mod records_file;
 mod report;
 mod retention;
+mod self_test;
 mod setting;
 mod summary;
 mod table;
 mod words;
+mod worth;
 
+pub use again::proven_again;
 pub use caption::Caption;
-pub use false_positive::{FalsePositiveRate, MIN_MODELS_FOR_A_RATE, false_positive_rates};
-pub use figure::{Figure, LossSeries, effect_figure, loss_figure, survival_figure};
+pub use family::{FamilyWise, family_wise};
+pub use figure::{Figure, LossSeries, Width, effect_figure, loss_figure, survival_figure};
 pub use finding::{Finding, false_positives, findings};
 pub use judge::{JudgeError, judge};
 pub use kinds::{Arm, Claim, Family, Kind, Measured, Verdict, View};
-pub use query_budget::{NStar, n_star};
+pub use query_budget::{MIN_SEEDS_FOR_N_STAR, NStar, StarClaim, n_star};
 pub use record::{RECORD_SCHEMA, Record, SuspectKey};
 pub use records_file::{read_records, sort_records, write_records};
 pub use report::{ReportFiles, write_report};
 pub use retention::retention;
+pub use self_test::{MIN_MODELS_FOR_A_RATE, SelfTest, self_tests};
 pub use setting::Setting;
 pub use summary::{summary_csv, write_summary};
 pub use table::survival_table;

@@ -3,9 +3,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::words::queries;
+use crate::worth::Worth;
 use crate::{Arm, Kind, Record, Setting, Verdict};
 
-/// N* of one mark in one setting (DESIGN 6).
+/// Fewer seeds than this are no ground for a number about budgets: what was seen is told, and no N* is claimed.
+pub const MIN_SEEDS_FOR_N_STAR: usize = 3;
+
+/// N* of one mark in one setting (DESIGN 6), or what was seen where none can be claimed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NStar {
     /// Name of the mark.
@@ -14,10 +18,25 @@ pub struct NStar {
     pub account: Option<u32>,
     /// Surface, loss, compute, defence, attack and place on the grid.
     pub setting: Setting,
-    /// For each seed, the smallest budget from which the mark is proven at every larger budget run; `None` if never.
+    /// What was seen: for each seed, the smallest budget from which the mark is proven at every larger budget run; `None` if never.
     pub by_seed: Vec<(u64, Option<u64>)>,
+    /// The same among budgets at which the student is worth at least its base, or its worth is not known. N* is read off these.
+    pub of_thefts: Vec<(u64, Option<u64>)>,
+    /// Seeds whose student of the largest budget is worth less than its base on held-out text.
+    pub no_theft: Vec<u64>,
     /// Largest budget run.
     pub largest: u64,
+}
+
+/// What may be said of N*.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum StarClaim {
+    /// At least three seeds, each with a student worth at least its base.
+    NStar,
+    /// Too few seeds.
+    FewSeeds,
+    /// A student of the largest budget is worth less than its base: there was nothing to prove.
+    NoTheft,
 }
 
 /// N* of every (mark, account, setting) that has a judged student, in that order. Innocent accounts have none.
@@ -26,25 +45,34 @@ pub struct NStar {
 /// budgets are different models.
 pub fn n_star(records: &[Record]) -> Vec<NStar> {
     type Curve<'a> = (&'a str, Option<u32>, Setting);
-    let mut curves: BTreeMap<Curve<'_>, BTreeMap<u64, BTreeMap<u64, bool>>> = BTreeMap::new();
+    // proven, worth less than its base
+    type Seen = BTreeMap<u64, (bool, bool)>;
+    let worth = Worth::of(records);
+    let mut curves: BTreeMap<Curve<'_>, BTreeMap<u64, Seen>> = BTreeMap::new();
     for record in records.iter().filter(|r| r.kind == Kind::Mark && r.arm == Arm::Student && !r.is_negative()) {
         let (Some(mark), Some(budget), Some(verdict)) = (record.mark.as_deref(), record.budget_queries, record.verdict) else {
             continue;
         };
         let seeds = curves.entry((mark, record.account, record.setting())).or_default();
+        let seen = seeds.entry(record.seed).or_default().entry(budget).or_default();
         // a mark seen through two views is proven where either proves it
-        *seeds.entry(record.seed).or_default().entry(budget).or_default() |= verdict == Verdict::Proven;
+        seen.0 |= verdict == Verdict::Proven;
+        seen.1 |= worth.beside_base(record).is_some_and(|loss| loss.worthless());
     }
-    let star = |((mark, account, setting), seeds): (Curve<'_>, BTreeMap<u64, BTreeMap<u64, bool>>)| NStar {
+    let from = |seen: &Seen, counts: fn(&(bool, bool)) -> bool| {
+        seen.iter().rev().take_while(|(_, seen)| counts(seen)).last().map(|(&budget, _)| budget)
+    };
+    let star = |((mark, account, setting), seeds): (Curve<'_>, BTreeMap<u64, Seen>)| NStar {
         mark: mark.to_string(),
         account,
         setting,
         largest: seeds.values().flat_map(BTreeMap::keys).copied().max().unwrap_or_default(),
-        by_seed: seeds
+        by_seed: seeds.iter().map(|(&seed, seen)| (seed, from(seen, |seen| seen.0))).collect(),
+        of_thefts: seeds.iter().map(|(&seed, seen)| (seed, from(seen, |seen| seen.0 && !seen.1))).collect(),
+        no_theft: seeds
             .iter()
-            .map(|(&seed, budgets)| {
-                (seed, budgets.iter().rev().take_while(|(_, proven)| **proven).last().map(|(&budget, _)| budget))
-            })
+            .filter(|(_, seen)| seen.values().next_back().is_some_and(|seen| seen.1))
+            .map(|(&seed, _)| seed)
             .collect(),
     };
     curves.into_iter().map(star).collect()
@@ -61,10 +89,56 @@ impl NStar {
             && record.has(&self.setting)
     }
 
-    /// "3 k"; over seeds "1 k to 10 k"; "> 10 k" if never; "3 k to > 10 k" if in some seeds never.
+    /// What may be said of it.
+    pub fn claim(&self) -> StarClaim {
+        if !self.no_theft.is_empty() {
+            StarClaim::NoTheft
+        } else if self.by_seed.len() < MIN_SEEDS_FOR_N_STAR {
+            StarClaim::FewSeeds
+        } else {
+            StarClaim::NStar
+        }
+    }
+
+    /// "1 k to 10 k" over at least three seeds; "> 10 k" if never; "3 k to > 10 k" if in some seeds never. Else what was seen, and that
+    /// it is no N*.
     pub fn words(&self) -> String {
-        let found: Vec<u64> = self.by_seed.iter().filter_map(|(_, n)| *n).collect();
-        let never = found.len() < self.by_seed.len();
+        let seeds = self.by_seed.len();
+        let all = if seeds == 1 { "1 seed".to_string() } else { format!("{seeds} seeds") };
+        match self.claim() {
+            StarClaim::NStar => self.range(&self.of_thefts),
+            StarClaim::FewSeeds => format!("no N* ({all}): {}", self.seen()),
+            StarClaim::NoTheft if self.no_theft.len() == seeds => format!("no theft: {}", self.seen()),
+            StarClaim::NoTheft => format!("no theft in {} of {all}: {}", self.no_theft.len(), self.seen()),
+        }
+    }
+
+    /// Whether the mark is proven in any seed from some budget on.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.by_seed.iter().any(|(_, n)| n.is_some())
+    }
+
+    /// What was seen, whether or not it makes an N*: "proven from 300", "not proven up to 10 k".
+    pub(crate) fn seen(&self) -> String {
+        if !self.is_seen() {
+            return format!("not proven up to {}", queries(self.largest));
+        }
+        format!("proven from {}", self.range(&self.by_seed))
+    }
+
+    /// For the heading of a panel: "N* 300 to 1 k", or what was seen.
+    pub(crate) fn in_figure(&self) -> String {
+        match self.claim() {
+            StarClaim::NStar => format!("N* {}", self.range(&self.of_thefts)),
+            StarClaim::FewSeeds => self.seen(),
+            StarClaim::NoTheft if self.is_seen() => format!("no theft, {}", self.seen()),
+            StarClaim::NoTheft => self.seen(),
+        }
+    }
+
+    fn range(&self, by_seed: &[(u64, Option<u64>)]) -> String {
+        let found: Vec<u64> = by_seed.iter().filter_map(|(_, n)| *n).collect();
+        let never = found.len() < by_seed.len();
         let beyond = format!(">\u{a0}{}", queries(self.largest));
         match (found.iter().min(), found.iter().max()) {
             (Some(&low), _) if never => format!("{} to {beyond}", queries(low)),
@@ -74,9 +148,29 @@ impl NStar {
         }
     }
 
-    /// Median over seeds, `None` when at least half of them never reach it.
+    /// For a column of numbers: "300-1000", ">10000", "300->10000", or why there is none.
+    pub(crate) fn cell(&self) -> String {
+        match self.claim() {
+            StarClaim::NoTheft => "no theft".to_string(),
+            StarClaim::FewSeeds => format!("fewer than {MIN_SEEDS_FOR_N_STAR} seeds"),
+            StarClaim::NStar => {
+                let found: Vec<u64> = self.of_thefts.iter().filter_map(|(_, n)| *n).collect();
+                let beyond = format!(">{}", self.largest);
+                match (found.iter().min(), found.iter().max()) {
+                    (Some(low), _) if found.len() < self.of_thefts.len() => format!("{low}-{beyond}"),
+                    (Some(low), Some(high)) => format!("{low}-{high}"),
+                    _ => beyond,
+                }
+            }
+        }
+    }
+
+    /// Median over seeds, `None` where no N* is claimed or at least half of the seeds never reach it.
     pub fn median(&self) -> Option<u64> {
-        let mut all: Vec<u64> = self.by_seed.iter().map(|(_, n)| n.unwrap_or(u64::MAX)).collect();
+        if self.claim() != StarClaim::NStar {
+            return None;
+        }
+        let mut all: Vec<u64> = self.of_thefts.iter().map(|(_, n)| n.unwrap_or(u64::MAX)).collect();
         all.sort_unstable();
         all.get(all.len() / 2).copied().filter(|&n| n != u64::MAX)
     }

@@ -3,8 +3,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::{
-    Caption, Figure, Kind, LossSeries, Record, effect_figure, loss_figure, survival_figure, write_records, write_summary,
+    Arm, Caption, Figure, Kind, LossSeries, Record, Width, effect_figure, loss_figure, survival_figure, write_records,
+    write_summary,
 };
+
+/// What the file names of the narrow figures end with.
+const NARROW: &str = "-column";
 
 /// What [`write_report`] wrote.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,9 +17,9 @@ pub struct ReportFiles {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes into `dir`, each file atomically: `records.jsonl`, `summary.csv`, and as SVG and PNG the figures `survival` (evidence
-/// against queries), `effect` (effect per unit against queries) and `loss` (if there are `curves`). `records` must have been
-/// judged. Files that are there are replaced; nothing else is touched.
+/// Writes into `dir`, each file atomically: `records.jsonl`, `summary.csv`, and as SVG, PNG and PDF the figures `survival` (evidence and
+/// effect against queries, with the students' worth), `effect` (effect alone) and `loss` (if there are `curves`), each two columns wide
+/// and, as `NAME-column`, one. `records` must have been judged at `alpha`. Files that are there are replaced; nothing else is touched.
 ///
 /// # Errors
 /// When a file cannot be written, or no student was measured.
@@ -30,18 +34,37 @@ pub fn write_report(
     files.push(dir.join("records.jsonl"));
     write_records(&files[0], records)?;
     files.push(dir.join("summary.csv"));
-    write_summary(&files[1], records)?;
+    write_summary(&files[1], records, alpha)?;
     let mut draw = |name: &str, figure: anyhow::Result<Figure>| -> anyhow::Result<()> {
         let figure = figure.with_context(|| format!("drawing `{name}`"))?;
         files.extend(figure.write(dir, name)?);
         Ok(())
     };
-    if records.iter().any(|record| record.kind == Kind::Mark) {
-        draw("survival", survival_figure(records, caption, alpha))?;
-        draw("effect", effect_figure(records, caption))?;
-    }
-    if !curves.is_empty() {
-        draw("loss", loss_figure(curves, &caption.title, &caption.lines(records).join(" \u{b7} ")))?;
+    let marks = records.iter().any(|record| record.kind == Kind::Mark);
+    let curves = with_losses(curves, records);
+    let subtitle = caption.lines(records).join("  \u{b7}  ");
+    for (width, ending) in [(Width::Two, ""), (Width::One, NARROW)] {
+        if marks {
+            draw(&format!("survival{ending}"), survival_figure(records, caption, alpha, width))?;
+            draw(&format!("effect{ending}"), effect_figure(records, caption, alpha, width))?;
+        }
+        if !curves.is_empty() {
+            draw(&format!("loss{ending}"), loss_figure(&curves, &caption.title, &subtitle, width))?;
+        }
     }
     Ok(ReportFiles { files })
+}
+
+/// Curves with the names of their losses. Files of earlier versions do not say them: a model that was not distilled learned from text, and
+/// the loss of a student is that of the records whose surface its group names, if they agree.
+fn with_losses(curves: &[LossSeries], records: &[Record]) -> Vec<LossSeries> {
+    let loss = |curve: &LossSeries| {
+        if !curve.arm.is_distilled() {
+            return Some("cross_entropy".to_string());
+        }
+        let of_surface = |r: &&Record| r.arm == Arm::Student && curve.group.contains(&format!(", {},", r.surface));
+        let found: std::collections::BTreeSet<&str> = records.iter().filter(of_surface).map(|r| r.loss.as_str()).collect();
+        found.first().filter(|_| found.len() == 1).map(|loss| loss.to_string())
+    };
+    curves.iter().map(|curve| LossSeries { loss: curve.loss.clone().or_else(|| loss(curve)), ..curve.clone() }).collect()
 }

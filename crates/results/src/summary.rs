@@ -3,9 +3,11 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::again::proven_again;
 use crate::arms::Arms;
+use crate::family::{holm_over_students, tests_by_suspect};
 use crate::retention::retention_among;
-use crate::{Kind, NStar, Record, SuspectKey, n_star, sort_records};
+use crate::{Arm, Kind, NStar, Record, SuspectKey, n_star, sort_records};
 
 /// Metrics that always have a column, in this order; others follow by name.
 const METRICS: [&str; 9] = [
@@ -23,12 +25,13 @@ const METRICS: [&str; 9] = [
 type Column = (&'static str, fn(&Row<'_>) -> String);
 
 /// Columns before the metrics.
-const COLUMNS: [Column; 48] = [
+const COLUMNS: [Column; 53] = [
     ("experiment", |r| r.record.experiment.clone()),
     ("experiment_hash", |r| r.record.experiment_hash.clone()),
     ("run_id", |r| r.record.run_id.clone()),
     ("seed", |r| r.record.seed.to_string()),
     ("arm", |r| r.record.arm.name().to_string()),
+    ("role", |r| role(r.record).to_string()),
     ("surface", |r| r.record.surface.clone()),
     ("loss", |r| r.record.loss.clone()),
     ("compute", |r| r.record.compute.clone()),
@@ -59,14 +62,18 @@ const COLUMNS: [Column; 48] = [
     ("effect", |r| cell(r.record.effect)),
     ("effect_low", |r| cell(r.record.effect_low)),
     ("effect_high", |r| cell(r.record.effect_high)),
+    ("effect_unit", |r| cell(r.record.effect_unit.clone())),
     ("log10_p", |r| cell(r.record.log10_p)),
     ("log10_p_holm", |r| cell(r.record.log10_p_holm)),
+    ("log10_p_holm_all_students", |r| cell(r.over_students)),
     ("log10_p_decoy", |r| cell(r.record.log10_p_decoy)),
     ("z_decoy", |r| cell(r.record.z_decoy)),
     ("log10_e", |r| cell(r.record.log10_e)),
     ("audit_queries_to_detect", |r| cell(r.record.audit_queries_to_detect)),
     ("verdict", |r| cell(r.record.verdict.map(|v| v.words()))),
     ("retention", |r| cell(r.retention)),
+    ("proven_again", |r| cell(r.again)),
+    ("proven_from", |r| cell(r.proven_from.clone())),
     ("n_star", |r| cell(r.n_star.clone())),
     ("detectable_effect", |r| cell(r.record.detectable_effect)),
     ("detail", |r| cell(r.record.detail.clone())),
@@ -77,20 +84,29 @@ const COLUMNS: [Column; 48] = [
 struct Row<'a> {
     record: &'a Record,
     retention: Option<f64>,
+    over_students: Option<f64>,
+    again: Option<f64>,
+    proven_from: Option<String>,
     n_star: Option<String>,
 }
 
 /// CSV text: one row for each mark and suspect, with a column for each axis of the grid (`axis.NAME`) and the suspect's metrics
-/// joined, those of one mark in its own rows only; a suspect that has metrics only gets one row without a mark. `n_star` is in the students' rows and is the value of their seed, ">" and the largest budget run
-/// if the mark is never proven.
+/// joined, those of one mark in its own rows only; a suspect that has metrics only gets one row without a mark. `records` must have been
+/// judged at `alpha`.
+///
+/// `role` says what an arm is to a mark: `question`, `positive control` or `negative`. In the students' rows, `proven_from` is what was
+/// seen with their seed (">" and the largest budget run if the mark is never proven), `n_star` the range over seeds or why there is none,
+/// and `log10_p_holm_all_students` is corrected over all tests of students in the report. `proven_again` is [`proven_again`].
 ///
 /// # Errors
 /// When the CSV writer fails.
-pub fn summary_csv(records: &[Record]) -> anyhow::Result<String> {
+pub fn summary_csv(records: &[Record], alpha: f64) -> anyhow::Result<String> {
     let mut records = records.to_vec();
     sort_records(&mut records);
     let arms = Arms::of(&records);
     let stars = n_star(&records);
+    let tests = tests_by_suspect(&records);
+    let over_students = holm_over_students(&records);
     let metrics = metrics_by_suspect(&records);
     let names = metric_columns(&records);
     let axes: BTreeSet<&str> = records.iter().flat_map(|r| r.axes.keys()).map(String::as_str).collect();
@@ -99,8 +115,16 @@ pub fn summary_csv(records: &[Record]) -> anyhow::Result<String> {
     let of_axes = axes.iter().map(|axis| format!("axis.{axis}"));
     let fixed = COLUMNS.iter().map(|(name, _)| name.to_string());
     writer.write_record(fixed.chain(of_axes).chain(names.iter().map(|name| name.to_string())))?;
-    for record in rows(&records) {
-        let row = Row { record, retention: retention_among(record, &arms), n_star: star_of(record, &stars) };
+    for (i, record) in rows(&records) {
+        let star = stars.iter().find(|star| star.is_of(record));
+        let row = Row {
+            record,
+            retention: retention_among(record, &arms),
+            over_students: over_students.get(i).copied().flatten(),
+            again: proven_again(record, tests.get(&record.suspect()).copied().unwrap_or(1), alpha),
+            proven_from: star.and_then(|star| proven_from(record, star)),
+            n_star: star.map(NStar::cell),
+        };
         let own = metrics.get(&record.suspect());
         let value = |name: &str| {
             let of = |mark: Option<&str>| own.and_then(|own| own.get(&(name, mark)).copied());
@@ -118,19 +142,30 @@ pub fn summary_csv(records: &[Record]) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_summary(path: &Path, records: &[Record]) -> anyhow::Result<()> {
-    Ok(store::write_atomic(path, summary_csv(records)?.as_bytes())?)
+pub fn write_summary(path: &Path, records: &[Record], alpha: f64) -> anyhow::Result<()> {
+    Ok(store::write_atomic(path, summary_csv(records, alpha)?.as_bytes())?)
 }
 
-fn rows(records: &[Record]) -> impl Iterator<Item = &Record> {
+/// Records that have a row, with their numbers.
+fn rows(records: &[Record]) -> impl Iterator<Item = (usize, &Record)> {
     let mut seen: BTreeSet<SuspectKey> = records.iter().filter(|r| r.kind == Kind::Mark).map(Record::suspect).collect();
-    records.iter().filter(move |r| r.kind == Kind::Mark || seen.insert(r.suspect()))
+    records.iter().enumerate().filter(move |(_, r)| r.kind == Kind::Mark || seen.insert(r.suspect()))
+}
+
+/// What an arm is to a mark.
+fn role(record: &Record) -> &'static str {
+    match record.arm {
+        _ if record.kind == Kind::Metric => "",
+        _ if record.is_negative() => "negative",
+        Arm::Student => "question",
+        _ => "positive control",
+    }
 }
 
 /// Values by name and the mark they belong to.
 type Metrics<'a> = BTreeMap<(&'a str, Option<&'a str>), f64>;
 
-pub(crate) fn metrics_by_suspect(records: &[Record]) -> BTreeMap<SuspectKey, Metrics<'_>> {
+fn metrics_by_suspect(records: &[Record]) -> BTreeMap<SuspectKey, Metrics<'_>> {
     let mut metrics: BTreeMap<SuspectKey, Metrics<'_>> = BTreeMap::new();
     for record in records.iter().filter(|r| r.kind == Kind::Metric) {
         if let (Some(name), Some(value)) = (record.metric.as_deref(), record.value) {
@@ -145,8 +180,7 @@ fn metric_columns(records: &[Record]) -> Vec<&str> {
     METRICS.into_iter().chain(found.into_iter().filter(|name| !METRICS.contains(name))).collect()
 }
 
-fn star_of(record: &Record, stars: &[NStar]) -> Option<String> {
-    let star = stars.iter().find(|star| star.is_of(record))?;
+fn proven_from(record: &Record, star: &NStar) -> Option<String> {
     let (_, found) = star.by_seed.iter().find(|(seed, _)| *seed == record.seed)?;
     Some(found.map_or_else(|| format!(">{}", star.largest), |n| n.to_string()))
 }

@@ -37,6 +37,44 @@ pub(crate) fn number(x: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
+/// A value with its interval in little room, to one digit of the interval's half width: "2.30 (2.24\u{2013}2.31)". Without an interval the
+/// value alone.
+pub(crate) fn compact(value: f64, ends: Option<(f64, f64)>) -> String {
+    let Some((low, high)) = ends.filter(|(low, high)| high > low && low.is_finite() && high.is_finite()) else {
+        return number(value);
+    };
+    let decimals = (0.5 * (high - low)).log10().floor();
+    let decimals = (-decimals).clamp(0.0, 6.0) as usize;
+    let dash = if low < 0.0 { " to " } else { "\u{2013}" };
+    format!("{} ({}{dash}{})", fixed(value, decimals), fixed(low, decimals), fixed(high, decimals))
+}
+
+/// With `decimals` decimals, and no minus before a zero.
+fn fixed(x: f64, decimals: usize) -> String {
+    let text = format!("{x:.decimals$}");
+    if text.trim_start_matches('-').chars().all(|c| c == '0' || c == '.') { text.replace('-', "") } else { text }
+}
+
+/// "0.061 (0.048 to 0.074)".
+pub(crate) fn ranged(value: f64, low: f64, high: f64) -> String {
+    let decimals = decimals(0.5 * (high - low));
+    format!("{} ({} to {})", fixed(value, decimals), fixed(low, decimals), fixed(high, decimals))
+}
+
+/// Decimals that show two digits of `half`.
+fn decimals(half: f64) -> usize {
+    if half > 0.0 && half.is_finite() { (1 - half.log10().floor() as i32).clamp(0, 6) as usize } else { 3 }
+}
+
+/// A probability: "0.93", "< 0.01", "> 0.99".
+pub(crate) fn probability(p: f64) -> String {
+    match p {
+        p if p < 0.01 => "<\u{a0}0.01".to_string(),
+        p if p > 0.99 => ">\u{a0}0.99".to_string(),
+        p => format!("{p:.2}"),
+    }
+}
+
 /// Middle value; the mean of the two middle ones for an even count. `None` when empty.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
@@ -86,6 +124,20 @@ mod tests {
         for (x, text) in cases {
             assert_eq!(number(x), text);
         }
+    }
+
+    #[test]
+    fn values_come_with_their_intervals() {
+        assert_eq!(compact(2.2997, Some((2.2587, 2.3407))), "2.30 (2.26\u{2013}2.34)");
+        assert_eq!(compact(4.0, Some((1.6, 7.7))), "4 (2\u{2013}8)");
+        assert_eq!(compact(-0.0004, Some((-0.004, 0.2))), "0.0 (0.0 to 0.2)");
+        assert_eq!(compact(0.25, None), "0.25");
+        assert_eq!(compact(1.0, Some((1.0, 1.0))), "1");
+        assert_eq!(ranged(0.0608, 0.0478, 0.0741), "0.061 (0.048 to 0.074)");
+        assert_eq!(
+            ["0.001", "0.5", "0.999"].map(|p| probability(p.parse().unwrap()).replace('\u{a0}', " ")),
+            ["< 0.01", "0.50", "> 0.99"]
+        );
     }
 
     #[test]

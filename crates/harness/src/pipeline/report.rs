@@ -18,7 +18,7 @@ use crate::stages::{load_json, save_json};
 /// What the points and the verdicts of a figure are.
 const STATISTICS: &str = "points: p of one test; rings and N*: verdicts, Holm over all marks of a student";
 /// Columns of the table when its width is not known.
-const TABLE_WIDTH: u16 = 150;
+const TABLE_WIDTH: u16 = 160;
 /// Points of a grid whose loss curves are drawn: more would hide each other.
 const MOST_DRAWN: usize = 12;
 

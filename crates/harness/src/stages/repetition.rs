@@ -18,6 +18,8 @@ use crate::stages::{
 
 /// Points a loss curve is thinned to for the figure.
 const CURVE_POINTS: usize = 200;
+/// Name of the loss of models that learned from text.
+const TEXT_LOSS: &str = "cross_entropy";
 
 /// Everything one repetition (seed) of an experiment found.
 pub struct Repetition {
@@ -171,23 +173,25 @@ impl Models {
     fn curves(&self, suspects: &[Suspect]) -> Vec<LossSeries> {
         let largest = suspects.iter().filter_map(|s| s.run.budget).max();
         let seed = suspects.first().map_or(0, |s| s.run.seed);
-        let series = |group: &str, name: &str, arm: Arm, curve: &Curve| LossSeries {
+        let series = |group: &str, name: &str, arm: Arm, loss: &str, curve: &Curve| LossSeries {
             group: format!("{group}, seed {seed}"),
             name: name.to_string(),
             arm,
+            loss: Some(loss.to_string()),
             axes: Default::default(),
             points: curve.thinned(CURVE_POINTS).points.iter().map(|point| (point.step, point.loss)).collect(),
         };
         let mut curves = vec![
-            series("models", "teacher", Arm::Teacher, &self.teachers.before_implant.curve),
-            series("models", "clean twin", Arm::CleanTeacher, &self.teachers.clean.curve),
-            series("models", "stranger", Arm::Stranger, &self.stranger.curve),
-            series("models", "base", Arm::Base, &self.base.curve),
+            series("models", "teacher", Arm::Teacher, TEXT_LOSS, &self.teachers.before_implant.curve),
+            series("models", "clean twin", Arm::CleanTeacher, TEXT_LOSS, &self.teachers.clean.curve),
+            series("models", "stranger", Arm::Stranger, TEXT_LOSS, &self.stranger.curve),
+            series("models", "base", Arm::Base, TEXT_LOSS, &self.base.curve),
         ];
         for suspect in suspects.iter().filter(|s| s.run.budget == largest) {
             if let Some(channel) = &suspect.run.channel {
                 let group = format!("largest budget, {}", channel.surface);
-                curves.push(series(&group, suspect.run.arm.name(), suspect.run.arm, &suspect.trained.curve));
+                let loss = channel.loss.build();
+                curves.push(series(&group, suspect.run.arm.name(), suspect.run.arm, loss.name(), &suspect.trained.curve));
             }
         }
         curves.retain(|curve| !curve.points.is_empty());

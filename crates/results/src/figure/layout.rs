@@ -3,7 +3,7 @@
 use plotters::prelude::RGBColor;
 use plotters::style::text_anchor::VPos;
 
-use super::canvas::{Canvas, Marker, Point, Stroke, text_width};
+use super::canvas::{Canvas, Point, Stroke, text_width};
 use super::palette::{GRID, INK, SHADE, SOFT, text};
 use super::scale::Axis;
 
@@ -13,10 +13,6 @@ pub(crate) const TITLE: f64 = 17.0;
 pub(crate) const HEADING: f64 = 14.0;
 pub(crate) const BODY: f64 = 12.0;
 pub(crate) const SMALL: f64 = 11.0;
-
-const LEGEND_ROW: f64 = 20.0;
-const LEGEND_SAMPLE: f64 = 34.0;
-const LEGEND_GAP: f64 = 20.0;
 
 /// Height, text and colour of a label beside a frame.
 pub(crate) type SideLabel = (f64, String, RGBColor);
@@ -95,7 +91,7 @@ pub(crate) fn heading(canvas: &Canvas<'_>, width: f64, title: &str, phrases: &[S
         y += TITLE * 1.25;
     }
     y += 1.0;
-    for line in wrap(&phrases.join(SEPARATOR), SEPARATOR, width - 2.0 * MARGIN, BODY, false) {
+    for line in subtitle(phrases, width - 2.0 * MARGIN) {
         canvas.text((MARGIN, y), &line, text(BODY).colored(SOFT))?;
         y += BODY * 1.35;
     }
@@ -104,17 +100,26 @@ pub(crate) fn heading(canvas: &Canvas<'_>, width: f64, title: &str, phrases: &[S
 
 /// Height that [`heading`] will take.
 pub(crate) fn heading_height(width: f64, title: &str, phrases: &[String]) -> f64 {
-    let lines = |text: &str, separator, size, bold| wrap(text, separator, width - 2.0 * MARGIN, size, bold).len() as f64;
-    MARGIN
-        + 0.5 * TITLE
-        + 1.0
-        + lines(title, " ", TITLE, true) * TITLE * 1.25
-        + lines(&phrases.join(SEPARATOR), SEPARATOR, BODY, false) * BODY * 1.35
+    let room = width - 2.0 * MARGIN;
+    let title = wrap(title, " ", room, TITLE, true).len() as f64;
+    MARGIN + 0.5 * TITLE + 1.0 + title * TITLE * 1.25 + subtitle(phrases, room).len() as f64 * BODY * 1.35
 }
 
 const SEPARATOR: &str = "  \u{b7}  ";
 
-fn wrap(text: &str, separator: &str, width: f64, size: f64, bold: bool) -> Vec<String> {
+/// Phrases in lines: broken between phrases, and within one only where it is wider than the page.
+fn subtitle(phrases: &[String], room: f64) -> Vec<String> {
+    let lines = wrap(&phrases.join(SEPARATOR), SEPARATOR, room, BODY, false);
+    lines
+        .iter()
+        .flat_map(
+            |line| if text_width(line, BODY, false) > room { wrap(line, " ", room, BODY, false) } else { vec![line.clone()] },
+        )
+        .collect()
+}
+
+/// `text` in lines no wider than `width`, broken at `separator`; a word that is wider stands alone.
+pub(crate) fn wrap(text: &str, separator: &str, width: f64, size: f64, bold: bool) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(separator).filter(|word| !word.is_empty()) {
         match lines.last_mut() {
@@ -126,82 +131,6 @@ fn wrap(text: &str, separator: &str, width: f64, size: f64, bold: bool) -> Vec<S
         }
     }
     lines
-}
-
-/// What a legend entry shows beside its words.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Sample {
-    /// A line with a marker on it.
-    Line { color: RGBColor, dash: Option<(f64, f64)>, marker: Marker, filled: bool },
-    /// A marker alone.
-    Mark { color: RGBColor, marker: Marker, filled: bool },
-    /// A range band.
-    Band,
-    /// A marker with the ring that N* wears.
-    Star,
-}
-
-/// Rows of entries; each inner list begins on a row of its own and flows on where the page ends.
-pub(crate) struct Legend {
-    rows: Vec<Vec<(Sample, String)>>,
-}
-
-impl Legend {
-    pub(crate) fn new(groups: Vec<Vec<(Sample, String)>>, width: f64) -> Self {
-        let room = width - 2.0 * MARGIN;
-        let mut rows: Vec<Vec<(Sample, String)>> = Vec::new();
-        for group in groups {
-            let mut used = f64::INFINITY;
-            for entry in group {
-                let wide = LEGEND_SAMPLE + text_width(&entry.1, BODY, false) + LEGEND_GAP;
-                if used + wide - LEGEND_GAP > room {
-                    rows.push(Vec::new());
-                    used = 0.0;
-                }
-                used += wide;
-                if let Some(row) = rows.last_mut() {
-                    row.push(entry);
-                }
-            }
-        }
-        Self { rows }
-    }
-
-    pub(crate) fn height(&self) -> f64 {
-        self.rows.len() as f64 * LEGEND_ROW
-    }
-
-    /// Draws it with its top at `top`.
-    pub(crate) fn draw(&self, canvas: &Canvas<'_>, top: f64) -> anyhow::Result<()> {
-        for (i, row) in self.rows.iter().enumerate() {
-            let y = top + (i as f64 + 0.5) * LEGEND_ROW;
-            let mut x = MARGIN;
-            for (sample, label) in row {
-                draw_sample(canvas, (x, y), *sample)?;
-                canvas.text((x + LEGEND_SAMPLE, y), label, text(BODY))?;
-                x += LEGEND_SAMPLE + text_width(label, BODY, false) + LEGEND_GAP;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn draw_sample(canvas: &Canvas<'_>, (x, y): Point, sample: Sample) -> anyhow::Result<()> {
-    let (end, middle) = (x + LEGEND_SAMPLE - 8.0, x + 0.5 * (LEGEND_SAMPLE - 8.0));
-    match sample {
-        Sample::Line { color, dash, marker, filled } => {
-            // outwards from the marker, so that both ends show the same dashes
-            canvas.line(&[(middle, y), (x, y)], Stroke { color, width: 1.8, dash })?;
-            canvas.line(&[(middle, y), (end, y)], Stroke { color, width: 1.8, dash })?;
-            canvas.marker((middle, y), marker, 4.0, color, filled)
-        }
-        Sample::Mark { color, marker, filled } => canvas.marker((middle, y), marker, 4.5, color, filled),
-        Sample::Band => canvas.rectangle((x, y - 5.0), (end, y + 5.0), SOFT, 0.25),
-        Sample::Star => {
-            canvas.marker((middle, y), Marker::Circle, 4.0, INK, true)?;
-            canvas.marker((middle, y), Marker::Ring, 7.5, INK, false)
-        }
-    }
 }
 
 /// Heading of one panel.

@@ -1,21 +1,31 @@
-//! Figures: drawn once as SVG by plotters, and rendered to PNG from that very SVG, so that the two cannot differ.
+//! Figures: drawn once by plotters, and written from that very drawing as SVG, PNG and PDF, so that they cannot differ.
 //!
 //! Colours are Okabe and Ito's; markers, dashes and filling carry the same distinctions without colour. Text is set in the
-//! font committed in `assets/`, on every machine.
+//! font committed in `assets/` and becomes outlines: a file needs no font to be shown, and no installed one changes it.
 
+mod arms;
 mod canvas;
+mod cell;
+mod chart;
 mod effect;
+mod evidence;
 mod font;
 mod layout;
+mod legend;
+mod line;
 mod loss;
 mod multiples;
 mod palette;
+mod pdf;
 mod picture;
+mod place;
 mod scale;
 mod series;
 mod survival;
+mod width;
+mod worth;
 
-pub use effect::effect_figure;
 pub use loss::{LossSeries, loss_figure};
 pub use picture::Figure;
-pub use survival::survival_figure;
+pub use survival::{effect_figure, survival_figure};
+pub use width::Width;

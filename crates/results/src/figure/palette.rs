@@ -6,6 +6,8 @@ use plotters::style::text_anchor::{HPos, VPos};
 pub(crate) const INK: RGBColor = RGBColor(34, 34, 34);
 pub(crate) const SOFT: RGBColor = RGBColor(96, 96, 96);
 pub(crate) const GRID: RGBColor = RGBColor(230, 230, 230);
+/// Of the sign of a false positive alone.
+pub(crate) const ALARM: RGBColor = RGBColor(176, 0, 32);
 pub(crate) const SHADE: RGBColor = RGBColor(246, 246, 246);
 
 /// Okabe and Ito's colours (Color Universal Design, 2008) that read on white, in an order whose neighbours differ in
@@ -25,6 +27,12 @@ pub(crate) const COLORS: usize = SERIES.len();
 /// Colour and marker of the `i`-th series. Where colours have run out they come again with other markers: 36 pairs differ.
 pub(crate) fn series(i: usize) -> (RGBColor, Marker) {
     (SERIES[i % COLORS].0, SERIES[(i + i / COLORS) % COLORS].1)
+}
+
+/// A colour thinned with white, for what stands behind.
+pub(crate) fn pale(RGBColor(r, g, b): RGBColor) -> RGBColor {
+    let thin = |c: u8| (0.3 * f64::from(c) + 0.7 * 255.0).round() as u8;
+    RGBColor(thin(r), thin(g), thin(b))
 }
 
 /// Dash of the `i`-th line where colours have run out.

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use resvg::{tiny_skia, usvg};
 use store::write_atomic;
 
-use super::font;
+use super::{font, pdf};
 
 /// Pixels to an SVG unit in written PNG files.
 const PNG_SCALE: f32 = 2.0;
@@ -14,19 +14,57 @@ const PNG_SCALE: f32 = 2.0;
 /// A finished picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// The drawing, as SVG text.
+    /// The drawing as SVG whose words are text, as they were set. Files are made from it and hold outlines instead.
     pub svg: String,
 }
 
 impl Figure {
+    /// The drawing read back, every word as outlines of the committed font.
+    fn tree(&self) -> anyhow::Result<usvg::Tree> {
+        let options =
+            usvg::Options { fontdb: font::database(), font_family: font::OWN_FAMILY.to_string(), ..usvg::Options::default() };
+        usvg::Tree::from_str(&self.svg, &options).context("reading the drawing back")
+    }
+
+    /// Every word in the drawing, in the order drawn.
+    fn words(&self) -> Vec<&str> {
+        let texts = self.svg.split("<text ").skip(1).filter_map(|text| text.split_once('>')?.1.split_once("</text>"));
+        texts.map(|(words, _)| words.trim()).collect()
+    }
+
+    fn title(&self) -> &str {
+        self.svg.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).map_or("", |(title, _)| title)
+    }
+
+    /// The drawing as SVG without text or fonts: every word is an outline, so it looks the same wherever it is shown. For people and
+    /// programs that read, the words stand in `<desc>`.
+    ///
+    /// # Errors
+    /// When the drawing cannot be read back.
+    pub fn outlined(&self) -> anyhow::Result<String> {
+        let tree = self.tree()?;
+        // the drawing is in tenths of a unit: finer than anybody sees
+        let options = usvg::WriteOptions {
+            coordinates_precision: 0,
+            transforms_precision: 6,
+            indent: usvg::Indent::None,
+            ..usvg::WriteOptions::default()
+        };
+        let svg = tree.to_string(&options);
+        let (head, body) = svg.split_once('>').ok_or_else(|| anyhow!("the drawing has no root"))?;
+        let size = tree.size();
+        // these words are escaped already
+        let (title, words) = (self.title(), self.words().join("\n"));
+        let head = format!("{head} viewBox=\"0 0 {} {}\" role=\"img\">", size.width(), size.height());
+        Ok(format!("{head}\n<title>{title}</title>\n<desc>\n{words}\n</desc>\n{}\n", body.replace("><", ">\n<").trim()))
+    }
+
     /// The same drawing as PNG bytes, at `scale` pixels to an SVG unit.
     ///
     /// # Errors
     /// When the drawing cannot be rendered.
     pub fn png(&self, scale: f32) -> anyhow::Result<Vec<u8>> {
-        let options =
-            usvg::Options { fontdb: font::database(), font_family: font::OWN_FAMILY.to_string(), ..usvg::Options::default() };
-        let tree = usvg::Tree::from_str(&self.svg, &options).context("reading the drawing back")?;
+        let tree = self.tree()?;
         let size = tree.size().to_int_size();
         let pixels = |length: u32| (length as f32 * scale).round() as u32;
         let (width, height) = (pixels(size.width()), pixels(size.height()));
@@ -36,14 +74,24 @@ impl Figure {
         canvas.encode_png().context("encoding the PNG")
     }
 
-    /// Writes `name.svg` and `name.png` (2 pixels to a unit) into `dir`, atomically, and returns their paths.
+    /// The same drawing as a PDF of one page, as large as the drawing.
+    ///
+    /// # Errors
+    /// When the drawing cannot be read back.
+    pub fn pdf(&self) -> anyhow::Result<Vec<u8>> {
+        let title = self.title().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        Ok(pdf::page(&self.tree()?, &title))
+    }
+
+    /// Writes `name.svg` (outlines), `name.png` (2 pixels to a unit) and `name.pdf` into `dir`, atomically, and returns their paths.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn write(&self, dir: &Path, name: &str) -> anyhow::Result<[PathBuf; 2]> {
-        let [svg, png] = ["svg", "png"].map(|extension| dir.join(format!("{name}.{extension}")));
-        write_atomic(&svg, self.svg.as_bytes())?;
+    pub fn write(&self, dir: &Path, name: &str) -> anyhow::Result<[PathBuf; 3]> {
+        let [svg, png, pdf] = ["svg", "png", "pdf"].map(|extension| dir.join(format!("{name}.{extension}")));
+        write_atomic(&svg, self.outlined()?.as_bytes())?;
         write_atomic(&png, &self.png(PNG_SCALE)?)?;
-        Ok([svg, png])
+        write_atomic(&pdf, &self.pdf()?)?;
+        Ok([svg, png, pdf])
     }
 }

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use results::{Arm, Caption, Figure, LossSeries, Record, effect_figure, judge, loss_figure, survival_figure, write_report};
+use results::{
+    Arm, Caption, Figure, LossSeries, Record, Width, effect_figure, judge, loss_figure, survival_figure, write_report,
+};
+use resvg::usvg;
 
-use crate::fixture::{ALPHA, curve, grid, quickstart};
+use crate::fixture::{ALPHA, curve, grid, of, quickstart};
 
 fn place() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures")
@@ -36,43 +39,113 @@ fn svg_size(svg: &str) -> (f64, f64) {
     (number("width=\""), number("height=\""))
 }
 
-fn without_words(svg: &str) -> String {
-    let mut rest = svg;
-    let mut kept = String::new();
-    while let Some((before, after)) = rest.split_once("<text ") {
-        kept.push_str(before);
-        rest = after.split_once("</text>").unwrap().1;
+/// The drawing as it is read with the committed fonts.
+fn read(figure: &Figure) -> usvg::Tree {
+    let mut options = usvg::Options::default();
+    for font in ["birthmark-sans-regular.ttf", "birthmark-sans-bold.ttf"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(font);
+        options.fontdb_mut().load_font_data(std::fs::read(path).unwrap());
     }
-    kept + rest
+    usvg::Tree::from_str(&figure.svg, &options).unwrap()
+}
+
+fn ink(group: &usvg::Group, found: &mut Vec<(String, usvg::Rect)>) {
+    for node in group.children() {
+        match node {
+            usvg::Node::Group(inner) => ink(inner, found),
+            usvg::Node::Text(text) => {
+                let words: String = text.chunks().iter().map(|chunk| chunk.text().to_string()).collect();
+                found.push((words, text.flattened().abs_bounding_box()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Every word is on the page, and no two cover each other.
+fn words_stand_apart(figure: &Figure, name: &str) {
+    let tree = read(figure);
+    let (width, height) = (tree.size().width(), tree.size().height());
+    let mut words = Vec::new();
+    ink(tree.root(), &mut words);
+    assert!(words.len() >= 4, "{name}");
+    for (i, (text, here)) in words.iter().enumerate() {
+        let on_page = here.left() >= 0.0 && here.top() >= 0.0 && here.right() <= width && here.bottom() <= height;
+        assert!(on_page, "{name}: `{text}` leaves the page: {here:?}");
+        for (other, there) in &words[..i] {
+            let overlap = |a: (f32, f32), b: (f32, f32)| a.1.min(b.1) - a.0.max(b.0);
+            let across = overlap((here.left(), here.right()), (there.left(), there.right()));
+            let down = overlap((here.top(), here.bottom()), (there.top(), there.bottom()));
+            assert!(across < 0.7 || down < 0.7, "{name}: `{text}` covers `{other}`: {here:?} {there:?}");
+        }
+    }
+}
+
+/// The written SVG needs no font: drawn where none is installed it is the PNG.
+fn needs_no_font(figure: &Figure, name: &str) {
+    let svg = figure.outlined().unwrap();
+    assert!(!svg.contains("<text") && !svg.contains("font-family") && !svg.contains("@font-face"), "{name}");
+    let tree = usvg::Tree::from_str(&svg, &usvg::Options::default()).unwrap();
+    let png = resvg::tiny_skia::Pixmap::decode_png(&figure.png(1.0).unwrap()).unwrap();
+    let mut bare = resvg::tiny_skia::Pixmap::new(png.width(), png.height()).unwrap();
+    resvg::render(&tree, usvg::Transform::identity(), &mut bare.as_mut());
+    let differ = png.pixels().iter().zip(bare.pixels()).filter(|(a, b)| a.red().abs_diff(b.red()) > 64).count();
+    assert!(differ as f64 <= 0.002 * png.pixels().len() as f64, "{name}: {differ} pixels differ");
+}
+
+/// One page as large as the drawing, whose objects are where the table says, and whose stream holds paths and no text.
+fn opens(pdf: &[u8], size: (f64, f64), name: &str) {
+    let text = String::from_utf8_lossy(pdf);
+    assert!(pdf.starts_with(b"%PDF-1.") && text.trim_end().ends_with("%%EOF"), "{name}");
+    let after = |mark: &str| text.rsplit_once(mark).unwrap().1.trim_start().to_string();
+    let table: usize = after("startxref").split_whitespace().next().unwrap().parse().unwrap();
+    assert!(pdf[table..].starts_with(b"xref"), "{name}");
+    let entries = String::from_utf8_lossy(&pdf[table..]).to_string();
+    let offsets = entries.lines().filter(|line| line.trim_end().ends_with(" n"));
+    for (i, line) in offsets.enumerate() {
+        let at: usize = line[..10].parse().unwrap();
+        assert!(pdf[at..].starts_with(format!("{} 0 obj", i + 1).as_bytes()), "{name}: object {}", i + 1);
+    }
+    let page = after("/MediaBox").trim_start_matches('[').split(']').next().unwrap().to_string();
+    let page: Vec<f64> = page.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    assert!((page[2] - 0.6 * size.0).abs() < 0.1 && (page[3] - 0.6 * size.1).abs() < 0.1, "{name}: {page:?}");
+    let find = |mark: &[u8]| pdf.windows(mark.len()).position(|window| window == mark).unwrap();
+    let (begin, end) = (find(b"stream\n") + 7, find(b"\nendstream"));
+    let content = miniz_oxide::inflate::decompress_to_vec_zlib(&pdf[begin..end]).unwrap();
+    let content = String::from_utf8(content).unwrap();
+    assert!(content.lines().filter(|line| line.ends_with(" c")).count() > 100, "{name}: letters are curves");
+    assert!(!content.contains("BT\n"), "{name}: no text needs a font");
 }
 
 fn check(figure: &Figure, name: &str, labels: &[&str]) {
-    let [_, png] = figure.write(&place(), name).unwrap();
+    let [svg, png, pdf] = figure.write(&place(), name).unwrap();
+    let written = std::fs::read_to_string(svg).unwrap();
     for label in labels {
-        assert!(figure.svg.contains(&format!("\n{}\n", label.replace('>', "&gt;"))), "{name} lacks `{label}`");
+        let label = format!("\n{}\n", label.replace('>', "&gt;"));
+        assert!(figure.svg.contains(&label), "{name} lacks `{label}`");
+        assert!(written.contains(&label), "{name}: `{label}` is not said in words");
     }
     let (width, height, inked) = look(&std::fs::read(png).unwrap());
-    let (w, h) = svg_size(&figure.svg);
+    let (w, h) = svg_size(&written);
     assert_eq!((f64::from(width), f64::from(height)), (2.0 * w, 2.0 * h), "{name}");
     assert!(inked > 0.02 && inked < 0.6, "{name}: {inked} of the pixels are inked");
-    // the words are there as ink, not only as SVG text: without them the picture is paler
-    let figure_without_words = Figure { svg: without_words(&figure.svg) };
-    let (_, _, silent) = look(&figure_without_words.png(2.0).unwrap());
-    assert!(inked > silent + 0.005, "{name}: {inked} inked, {silent} without words");
-    // text must not fall off the page: its anchor at least is on it
-    for text in figure.svg.split("<text ").skip(1) {
-        let at = |name: &str| -> f64 { text.split_once(name).unwrap().1.split('"').next().unwrap().parse().unwrap() };
-        assert!((0.0..=w * 10.0).contains(&at("x=\"")) && (0.0..=h * 10.0).contains(&at(" y=\"")), "{name}: {text}");
-    }
+    words_stand_apart(figure, name);
+    needs_no_font(figure, name);
+    opens(&std::fs::read(pdf).unwrap(), (w, h), name);
 }
 
-const EVERYWHERE: [&str; 12] = [
-    "Which marks survive distillation of a small teacher through its API?",
+/// Two columns wide and one.
+fn both(name: &str, labels: &[&str], draw: impl Fn(Width) -> Figure) {
+    check(&draw(Width::Two), name, labels);
+    check(&draw(Width::One), &format!("{name}-column"), labels);
+}
+
+const EVERYWHERE: [&str; 11] = [
     "queries to the teacher",
     "kgw",
     "secret_sharer",
-    "secret_keys",
     "output_agreement",
+    "held-out loss, nats/token",
     "300",
     "10\u{a0}k",
     "base",
@@ -83,41 +156,96 @@ const EVERYWHERE: [&str; 12] = [
 
 #[test]
 fn survival_names_everything_it_shows() {
-    let figure = survival_figure(&judged(quickstart(1)), &caption(), ALPHA).unwrap();
+    let records = judged(quickstart(1));
     let own = [
         "\u{3b1} = 0.001",
-        "evidence, \u{2212}log\u{2081}\u{2080} p (asinh scale)",
+        "\u{3b1}/4 (Holm)",
+        "evidence, \u{2212}log\u{2081}\u{2080} p (asinh)",
         "text",
         "top_logprobs(k=20,post)",
-        "rival (other teacher)",
-        "N*: proven from here on",
-        ">\u{a0}10\u{a0}k",
+        "rival (student of another teacher)",
+        "control that must show the mark (positive)",
+        "proven from 10\u{a0}k",
     ];
-    check(&figure, "survival", &[EVERYWHERE.as_slice(), &own].concat());
-    let subtitle = "compute: fixed steps, 0.4\u{a0}M tokens for each student  \u{b7}  audit: 400 prompts \u{d7} 48 tokens  \u{b7}  1 seed  \u{b7}  statistics 1";
-    assert!(figure.svg.contains(subtitle));
+    both("survival", &[EVERYWHERE.as_slice(), &own].concat(), |width| {
+        survival_figure(&records, &caption(), ALPHA, width).unwrap()
+    });
+    let figure = survival_figure(&records, &caption(), ALPHA, Width::Two).unwrap();
+    for phrase in ["audit: 400 prompts \u{d7} 48 tokens", "1 seed", "statistics 1", "fewer than 3 seeds: no N*"] {
+        assert!(figure.svg.contains(phrase), "{phrase}");
+    }
+    // effect stands beside evidence
+    assert!(figure.svg.contains("effect: green rate \u{2212} 0.25") && figure.svg.contains("no effect"));
+}
+
+#[test]
+fn a_mark_of_which_nothing_is_seen_is_one_line() {
+    let records = judged(quickstart(1));
+    let figure = survival_figure(&records, &caption(), ALPHA, Width::Two).unwrap();
+    let line = figure.svg.split("not shown by this audit").nth(1).unwrap().split("</text>").next().unwrap();
+    assert!(line.contains("largest effect (keys answered)"), "{line}");
+    // no panel for it: its title would be in the size of the others'
+    let titles = |figure: &Figure, mark: &str| {
+        let mut words = Vec::new();
+        ink(read(figure).root(), &mut words);
+        words.into_iter().filter(|(text, place)| text.trim() == mark && place.height() > 10.0).count()
+    };
+    assert_eq!((titles(&figure, "secret_keys"), titles(&figure, "kgw")), (0, 2));
+    let shown = |evidence: f64| {
+        let mut records = quickstart(1);
+        records.iter_mut().filter(|r| r.arm == Arm::Student && r.mark.as_deref() == Some("secret_keys")).for_each(|r| {
+            r.log10_p = Some(-evidence);
+        });
+        let figure = survival_figure(&judged(records), &caption(), ALPHA, Width::Two).unwrap();
+        titles(&figure, "secret_keys")
+    };
+    assert_eq!((shown(0.5), shown(6.0)), (0, 2));
+    // nothing but lines
+    let records = judged(curve("kgw", &[(300, -0.1), (1_000, -0.2)], 0));
+    both("survival-nothing", &["kgw"], |width| survival_figure(&records, &caption(), ALPHA, width).unwrap());
+}
+
+#[test]
+fn a_false_positive_has_a_sign_of_its_own() {
+    let sign = "false positive: a key fires where it must not";
+    let mut records = curve("kgw", &[(300, -20.0), (1_000, -30.0)], 0);
+    let clean = survival_figure(&judged(records.clone()), &caption(), ALPHA, Width::Two).unwrap();
+    assert!(!clean.svg.contains(sign) && !clean.svg.contains("\n!\n"));
+    records.iter_mut().filter(|r| r.arm == Arm::Base).for_each(|r| r.log10_p = Some(-5.0));
+    let records = judged(records);
+    assert_eq!(of(&records, Arm::Base, 0).verdict, Some(results::Verdict::FalsePositive));
+    both("survival-false-positive", &[sign, "!"], |width| survival_figure(&records, &caption(), ALPHA, width).unwrap());
 }
 
 #[test]
 fn seeds_become_a_band() {
-    let figure = survival_figure(&judged(quickstart(3)), &caption(), ALPHA).unwrap();
-    check(&figure, "survival-3-seeds", &["range over seeds, median drawn"]);
-    assert!(figure.svg.contains("3 seeds"));
+    let records = judged(quickstart(3));
+    let label = "smallest to largest over seeds, median drawn";
+    both("survival-3-seeds", &[label], |width| survival_figure(&records, &caption(), ALPHA, width).unwrap());
+    both("effect-3-seeds", &[label], |width| effect_figure(&records, &caption(), ALPHA, width).unwrap());
+    let figure = survival_figure(&records, &caption(), ALPHA, Width::One).unwrap();
+    assert!(figure.svg.contains("3 seeds") && figure.svg.contains("opacity=\"0.2\""));
+    assert!(!survival_figure(&judged(quickstart(1)), &caption(), ALPHA, Width::One).unwrap().svg.contains("opacity=\"0.2\""));
 }
 
 #[test]
 fn one_small_curve_and_one_budget_are_drawn_too() {
     let records = judged(curve("kgw", &[(300, -0.5), (1_000, -2.0), (3_000, -5.0), (30_000_000, -9.0)], 0));
-    check(&survival_figure(&records, &caption(), ALPHA).unwrap(), "survival-one-mark", &["30\u{a0}M"]);
+    both("survival-one-mark", &["30\u{a0}M"], |width| survival_figure(&records, &caption(), ALPHA, width).unwrap());
     let records = judged(curve("kgw", &[(300, -20.0)], 0));
-    check(&survival_figure(&records, &Caption::default(), ALPHA).unwrap(), "survival-one-budget", &["300"]);
+    both("survival-one-budget", &["300"], |width| survival_figure(&records, &Caption::default(), ALPHA, width).unwrap());
+    let seeds: Vec<Record> = (0..3).flat_map(|seed| curve("kgw", &[(300, -20.0 - 4.0 * seed as f64)], seed)).collect();
+    let records = judged(seeds);
+    both("survival-one-budget-3-seeds", &["N* 300"], |width| {
+        survival_figure(&records, &Caption::default(), ALPHA, width).unwrap()
+    });
 }
 
 #[test]
 fn effects_have_whiskers_and_their_own_unit() {
-    let figure = effect_figure(&judged(quickstart(1)), &caption()).unwrap();
-    check(&figure, "effect", &[EVERYWHERE.as_slice(), &["green rate \u{2212} 0.25", "no effect"]].concat());
-    check(&effect_figure(&judged(quickstart(3)), &caption()).unwrap(), "effect-3-seeds", &[]);
+    let records = judged(quickstart(1));
+    let own = [EVERYWHERE.as_slice(), &["effect: green rate \u{2212} 0.25", "no effect"]].concat();
+    both("effect", &own, |width| effect_figure(&records, &caption(), ALPHA, width).unwrap());
 }
 
 fn curves() -> Vec<LossSeries> {
@@ -125,6 +253,7 @@ fn curves() -> Vec<LossSeries> {
         arm,
         group: group.into(),
         name: name.into(),
+        loss: Some(if arm.is_distilled() { "topk_kl" } else { "cross_entropy" }.into()),
         axes: [].into(),
         points: (0..=50)
             .map(|i| i * steps / 50)
@@ -154,9 +283,17 @@ fn curves() -> Vec<LossSeries> {
 }
 
 #[test]
-fn loss_curves_are_named_at_their_ends() {
-    let figure = loss_figure(&curves(), "Loss while training", "made up").unwrap();
-    check(&figure, "loss", &["teachers", "students, text", "clean twin", "control 10\u{a0}k", "loss, nats/token", "step"]);
+fn loss_curves_are_named_at_their_ends_and_say_what_they_measure() {
+    let own = [
+        "teachers",
+        "students, text",
+        "clean twin",
+        "control 10\u{a0}k",
+        "cross-entropy (CE), nats/token",
+        "KL divergence, topk_kl, nats/token",
+        "step",
+    ];
+    both("loss", &own, |width| loss_figure(&curves(), "Loss while training", "made up", width).unwrap());
 }
 
 #[test]
@@ -169,8 +306,11 @@ fn a_report_writes_all_files_and_writes_them_equally_twice() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let files = write(a.path());
     let names: Vec<_> = files.iter().map(|f| f.0.to_str().unwrap()).collect();
-    let expected =
-        ["records.jsonl", "summary.csv", "survival.svg", "survival.png", "effect.svg", "effect.png", "loss.svg", "loss.png"];
+    let mut expected = vec!["records.jsonl".to_string(), "summary.csv".to_string()];
+    for ending in ["", "-column"] {
+        let figures = ["survival", "effect", "loss"].into_iter();
+        expected.extend(figures.flat_map(|name| ["svg", "png", "pdf"].map(|format| format!("{name}{ending}.{format}"))));
+    }
     assert_eq!(names, expected);
     assert!(files == write(b.path()));
 }
@@ -181,17 +321,18 @@ fn twelve_grid_points_are_twelve_curves_that_can_be_told_apart() {
     let labels: Vec<String> =
         ["1", "2", "5", "10"].iter().flat_map(|delta| [1, 2, 4].map(|width| format!("delta={delta}, width={width}"))).collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let figure = survival_figure(&records, &caption(), ALPHA).unwrap();
-    check(&figure, "survival-grid", &[labels.as_slice(), &["kgw", "secret_sharer"]].concat());
+    let all = [labels.as_slice(), &["kgw", "secret_sharer"]].concat();
+    both("survival-grid", &all, |width| survival_figure(&records, &caption(), ALPHA, width).unwrap());
+    let figure = survival_figure(&records, &caption(), ALPHA, Width::Two).unwrap();
     // in the legend curves stand in the order of their numbers, and each has its marker and dash
     let order: Vec<usize> = labels.iter().map(|label| figure.svg.find(&format!("\n{label}\n")).unwrap()).collect();
     assert!(order.is_sorted(), "{order:?}");
-    check(&effect_figure(&records, &caption()).unwrap(), "effect-grid", &labels);
+    both("effect-grid", &labels, |width| effect_figure(&records, &caption(), ALPHA, width).unwrap());
 
     // one point of a grid looks like no grid
     let at_one: Vec<Record> = quickstart(1).into_iter().map(|r| Record { axes: grid()[0].axes.clone(), ..r }).collect();
-    let plain = survival_figure(&judged(quickstart(1)), &caption(), ALPHA).unwrap();
-    assert!(survival_figure(&judged(at_one), &caption(), ALPHA).unwrap() == plain);
+    let plain = survival_figure(&judged(quickstart(1)), &caption(), ALPHA, Width::Two).unwrap();
+    assert!(survival_figure(&judged(at_one), &caption(), ALPHA, Width::Two).unwrap() == plain);
 }
 
 #[test]
@@ -199,15 +340,15 @@ fn grid_points_are_named_beside_their_loss_curves() {
     let at = |value: &'static str| {
         curves().into_iter().map(move |c| LossSeries { axes: [("student.layers".into(), value.into())].into(), ..c })
     };
-    let both: Vec<LossSeries> = at("2").chain(at("4")).collect();
-    let figure = loss_figure(&both, "Loss while training", "made up").unwrap();
-    check(&figure, "loss-grid", &["teacher, layers=2", "control 10\u{a0}k, layers=4"]);
+    let all: Vec<LossSeries> = at("2").chain(at("4")).collect();
+    let labels = ["teacher, layers=2", "control 10\u{a0}k, layers=4"];
+    both("loss-grid", &labels, |width| loss_figure(&all, "Loss while training", "made up", width).unwrap());
     let one: Vec<LossSeries> = at("2").collect();
-    assert!(loss_figure(&one, "t", "s").unwrap() == loss_figure(&curves(), "t", "s").unwrap());
+    assert!(loss_figure(&one, "t", "s", Width::Two).unwrap() == loss_figure(&curves(), "t", "s", Width::Two).unwrap());
 }
 
 #[test]
 fn nothing_to_draw_is_an_error_in_words() {
-    assert!(survival_figure(&[], &caption(), ALPHA).unwrap_err().to_string().contains("no student"));
-    assert!(loss_figure(&[], "t", "s").unwrap_err().to_string().contains("no loss curve"));
+    assert!(survival_figure(&[], &caption(), ALPHA, Width::Two).unwrap_err().to_string().contains("no student"));
+    assert!(loss_figure(&[], "t", "s", Width::Two).unwrap_err().to_string().contains("no loss curve"));
 }

@@ -152,6 +152,8 @@ pub fn quickstart(seeds: u64) -> Vec<Record> {
             }
         }
         records.push(suspect(Arm::Teacher, "-", 0, seed).metric("held_out_loss", 2.1, "nats/token"));
+        let base = suspect(Arm::Base, "-", 0, seed).metric("held_out_loss", 3.2, "nats/token");
+        records.push(Record { low: Some(3.15), high: Some(3.25), ..base });
         records.push(suspect(Arm::CleanTeacher, "-", 0, seed).metric("held_out_loss", 2.08, "nats/token"));
     }
     records

@@ -1,6 +1,6 @@
 //! Grid points, attacks, defences and accounts: who stands beside whom, and how they are told apart.
 
-use results::{Arm, Kind, Record, Verdict, false_positive_rates, findings, judge, n_star, summary_csv, survival_table};
+use results::{Arm, Kind, Record, Verdict, findings, judge, n_star, self_tests, summary_csv, survival_table};
 use stats::NullKind;
 
 use crate::fixture::{ALPHA, curve, grid, mark, suspect};
@@ -72,7 +72,7 @@ fn a_teacher_without_attack_stands_beside_attacked_students() {
     let of = |attack: Option<&str>| records.iter().find(|r| r.arm == Arm::Student && r.attack.as_deref() == attack).unwrap();
     assert_eq!(of(None).verdict, Some(Verdict::Proven));
     assert_eq!(of(Some("clean fine-tuning")).verdict, Some(Verdict::Suggested));
-    let sentences: Vec<_> = findings(&records).into_iter().map(|f| (f.setting.attack, f.n_star.by_seed[0].1)).collect();
+    let sentences: Vec<_> = findings(&records, ALPHA).into_iter().map(|f| (f.setting.attack, f.n_star.by_seed[0].1)).collect();
     assert_eq!(sentences, [(None, Some(1000)), (Some("clean fine-tuning".to_string()), None)]);
     let table = survival_table(&records, ALPHA, None);
     assert!(table.contains("after clean fine-tuning") && table.contains("no attack") && table.contains("setting"), "{table}");
@@ -115,12 +115,12 @@ fn the_true_account_is_proven_and_innocent_ones_are_clean() {
     let guilty = records.iter().find(|r| r.arm == Arm::Student && r.account == Some(3)).unwrap();
     // Holm over ten keys of one suspect
     assert!((guilty.log10_p_holm.unwrap() - (-40.0 + 1.0)).abs() < 1e-12);
-    let [finding] = findings(&records).try_into().unwrap();
+    let [finding] = findings(&records, ALPHA).try_into().unwrap();
     assert_eq!((finding.account, finding.innocents), (Some(3), (9, 0)));
     assert!(finding.sentence.ends_with("; 0 of 9 innocent accounts fire"), "{}", finding.sentence);
     assert!(survival_table(&records, ALPHA, None).contains("kgw, account 3"));
     assert_eq!(n_star(&records).len(), 1);
-    let csv = summary_csv(&records).unwrap();
+    let csv = summary_csv(&records, ALPHA).unwrap();
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let header = reader.headers().unwrap().clone();
     let column = |name: &str| header.iter().position(|h| h == name).unwrap();
@@ -174,14 +174,14 @@ fn tables_have_a_row_and_a_column_for_each_grid_point() {
     assert_eq!(stars.len(), 2 * 12);
     let deltas: Vec<&str> = stars[..12].iter().map(|star| star.setting.axes["marks.wm.kgw.delta"].as_str()).collect();
     assert!(deltas.is_sorted_by_key(|delta| delta.parse::<u32>().unwrap()), "{deltas:?}");
-    assert_eq!(findings(&records).len(), 2 * 12);
+    assert_eq!(findings(&records, ALPHA).len(), 2 * 12);
     let table = survival_table(&records, ALPHA, Some(150));
     for label in ["setting", "delta=10, width=4"] {
         assert!(table.contains(label), "{table}");
     }
     assert!(!table.contains("layers"), "what does not differ is not named: {table}");
 
-    let csv = summary_csv(&records).unwrap();
+    let csv = summary_csv(&records, ALPHA).unwrap();
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let header = reader.headers().unwrap().clone();
     let column = |name: &str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("no column {name}"));
@@ -205,6 +205,6 @@ fn grid_points_of_a_negative_are_one_model() {
         let axes = [("delta".to_string(), delta.to_string())].into();
         Record { decoys: Some(999), decoys_at_alpha: Some(1), axes, ..record }
     };
-    let [rate] = false_positive_rates(&[base("1"), base("2")], ALPHA).try_into().unwrap();
+    let [rate] = self_tests(&[base("1"), base("2")], ALPHA).try_into().unwrap();
     assert_eq!((rate.models, rate.pairs), (1, 2 * 999));
 }

@@ -9,4 +9,5 @@ mod grids;
 mod rates;
 mod tables;
 mod thresholds;
+mod together;
 mod verdicts;

@@ -1,6 +1,6 @@
-use results::{NStar, Record, judge, n_star, retention};
+use results::{Arm, NStar, Record, StarClaim, findings, judge, n_star, retention, summary_csv};
 
-use crate::fixture::{ALPHA, curve, of};
+use crate::fixture::{ALPHA, curve, of, suspect};
 
 const YES: f64 = -20.0;
 const NO: f64 = -0.2;
@@ -11,14 +11,25 @@ fn star(students: &[(u64, f64)]) -> NStar {
 
 /// One curve for each seed.
 fn stars(seeds: &[&[(u64, f64)]]) -> NStar {
-    let mut records: Vec<Record> = seeds.iter().zip(0..).flat_map(|(students, seed)| curve("kgw", students, seed)).collect();
+    star_of(judged(seeds.iter().zip(0..).flat_map(|(students, seed)| curve("kgw", students, seed)).collect()))
+}
+
+fn judged(mut records: Vec<Record>) -> Vec<Record> {
     judge(&mut records, ALPHA).unwrap();
+    records
+}
+
+fn star_of(records: Vec<Record>) -> NStar {
     let [star] = n_star(&records).try_into().unwrap();
     star
 }
 
+fn words(star: &NStar) -> String {
+    star.words().replace('\u{a0}', " ")
+}
+
 #[test]
-fn n_star_is_the_smallest_budget_proven_from_there_on() {
+fn what_is_seen_is_the_smallest_budget_proven_from_there_on() {
     type Case = (&'static [(u64, f64)], Option<u64>, &'static str);
     let cases: [Case; 6] = [
         (&[(300, NO), (1000, YES), (3000, YES)], Some(1000), "1 k"),
@@ -29,11 +40,16 @@ fn n_star_is_the_smallest_budget_proven_from_there_on() {
         (&[(300, YES), (1000, NO), (3000, YES)], Some(3000), "3 k"),
         (&[(300, YES), (1000, YES), (3000, NO)], None, "> 3 k"),
     ];
-    for (students, expected, words) in cases {
+    for (students, expected, range) in cases {
         let found = star(students);
         assert_eq!(found.by_seed, [(0, expected)], "{students:?}");
-        assert_eq!(found.words().replace('\u{a0}', " "), words);
-        assert_eq!(found.median(), expected);
+        let beyond = range.strip_prefix("> ");
+        let seen = beyond.map_or(format!("proven from {range}"), |largest| format!("not proven up to {largest}"));
+        assert_eq!(words(&found), format!("no N* (1 seed): {seen}"), "one seed is no ground for a number");
+        assert_eq!((found.claim(), found.median()), (StarClaim::FewSeeds, None));
+        // the same three times over is N*
+        let found = stars(&[students, students, students]);
+        assert_eq!((words(&found).as_str(), found.claim(), found.median()), (range, StarClaim::NStar, expected));
     }
 }
 
@@ -41,23 +57,62 @@ fn n_star_is_the_smallest_budget_proven_from_there_on() {
 fn over_seeds_n_star_is_a_range() {
     let (early, late, never) =
         ([(300, YES), (1000, YES)].as_slice(), [(300, NO), (1000, YES)].as_slice(), [(300, NO), (1000, NO)].as_slice());
-    let words = |seeds: &[&[(u64, f64)]]| stars(seeds).words().replace('\u{a0}', " ");
-    assert_eq!(words(&[early, late]), "300 to 1 k");
-    assert_eq!(words(&[late, late]), "1 k");
-    assert_eq!(words(&[early, never]), "300 to > 1 k");
-    assert_eq!(words(&[never, never]), "> 1 k");
+    let of = |seeds: &[&[(u64, f64)]]| words(&stars(seeds));
+    assert_eq!(of(&[early, late]), "no N* (2 seeds): proven from 300 to 1 k");
+    assert_eq!(of(&[early, late, late]), "300 to 1 k");
+    assert_eq!(of(&[late, late, late]), "1 k");
+    assert_eq!(of(&[early, early, never]), "300 to > 1 k");
+    assert_eq!(of(&[never, never, never]), "> 1 k");
     assert_eq!(stars(&[early, late, never]).median(), Some(1000));
     assert_eq!(stars(&[early, never, never]).median(), None);
+}
+
+/// Three seeds proven at both budgets, with these held-out losses of the students by seed and budget, and 2 of the base.
+fn worth(losses: [[f64; 2]; 3]) -> Vec<Record> {
+    let mut records = Vec::new();
+    for (seed, losses) in (0..).zip(losses) {
+        records.extend(curve("kgw", &[(300, YES), (1000, YES)], seed));
+        records.push(suspect(Arm::Base, "-", 0, seed).metric("held_out_loss", 2.0, "nats/token"));
+        for (budget, loss) in [300, 1000].into_iter().zip(losses) {
+            records.push(suspect(Arm::Student, "text", budget, seed).metric("held_out_loss", loss, "nats/token"));
+        }
+    }
+    judged(records)
+}
+
+#[test]
+fn where_a_student_is_worth_less_than_its_base_there_is_no_theft() {
+    let of = |losses| star_of(worth(losses));
+    let thefts = of([[1.5, 1.4]; 3]);
+    assert_eq!((words(&thefts).as_str(), thefts.median()), ("300", Some(300)));
+    // a student that is worthless at a small budget moves N*; what was seen stays
+    let later = of([[2.5, 1.4]; 3]);
+    assert_eq!((words(&later).as_str(), later.by_seed[0].1), ("1 k", Some(300)));
+    assert_eq!(words(&of([[2.5, 1.4], [1.5, 1.4], [1.5, 1.4]])), "300 to 1 k");
+    // at the largest budget it leaves nothing to claim
+    let nothing = of([[2.5, 2.1]; 3]);
+    assert_eq!((nothing.claim(), nothing.median()), (StarClaim::NoTheft, None));
+    assert_eq!(words(&nothing), "no theft: proven from 300");
+    assert_eq!(words(&of([[1.5, 2.1], [1.5, 1.4], [1.5, 1.4]])), "no theft in 1 of 3 seeds: proven from 300");
+    // no worse than its base is not worth less
+    assert_eq!(of([[2.0, 2.0]; 3]).claim(), StarClaim::NStar);
+
+    let records = worth([[2.5, 2.1]; 3]);
+    let sentence = &findings(&records, ALPHA)[0].sentence;
+    let end = "; no theft: its held-out loss is 2.1 nats/token, that of its base 2";
+    assert!(sentence.starts_with("survives in 3 of 3 seeds") && sentence.ends_with(end), "{sentence}");
+    let csv = summary_csv(&records, ALPHA).unwrap();
+    assert_eq!(csv.matches(",no theft,").count(), 6, "in the row of each student");
 }
 
 #[test]
 fn retention_is_the_share_of_the_teachers_effect_above_the_control() {
     let records = curve("kgw", &[(1000, -50.0)], 0);
     // effects of the fixture are 0.01 x evidence: student 0.5, control 0.003, teacher 2
-    let student = of(&records, results::Arm::Student, 1000);
+    let student = of(&records, Arm::Student, 1000);
     let expected = (0.5 - 0.003) / (2.0 - 0.003);
     assert!((retention(student, &records).unwrap() - expected).abs() < 1e-12);
-    assert_eq!(retention(of(&records, results::Arm::Control, 1000), &records), None);
+    assert_eq!(retention(of(&records, Arm::Control, 1000), &records), None);
     let mut flat = records.clone();
     flat[0].effect = Some(0.003);
     assert_eq!(retention(student, &flat), None, "a teacher without an effect above the control's has nothing to keep");

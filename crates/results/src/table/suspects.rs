@@ -1,0 +1,136 @@
+//! The table of suspects: what each is worth, and what it cost.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{Cell, CellAlignment, TableComponent};
+
+use super::style::empty;
+use crate::setting::Names;
+use crate::words::{compact, median, number, queries};
+use crate::{Arm, Kind, Record, Setting, SuspectKey};
+
+/// Metrics shown: name, heading.
+const SHOWN: [(&str, &str); 10] = [
+    ("held_out_loss", "held-out loss"),
+    ("held_out_loss_per_byte", "by byte"),
+    ("aligned_tokens", "aligned"),
+    ("agreement", "agreement"),
+    ("kl", "KL"),
+    ("exact_match", "exact\nmatch"),
+    ("refusal_rate", "refusals"),
+    ("queries", "queries"),
+    ("answer_tokens", "answer\ntokens"),
+    ("train_flop", "FLOP"),
+];
+
+/// A value and its interval.
+type Measured = (f64, Option<(f64, f64)>);
+
+/// One row for each suspect that has metrics; several seeds in one, with their range.
+pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
+    let mut suspects: BTreeMap<SuspectKey, Vec<&Record>> = BTreeMap::new();
+    for record in records.iter().filter(|r| r.kind == Kind::Metric && r.metric_of.is_none()) {
+        suspects.entry(record.suspect()).or_default().push(record);
+    }
+    let settings: Vec<Setting> = suspects.keys().filter(|s| s.arm.is_distilled()).map(|s| s.setting.clone()).collect();
+    let names = Names::of(&settings);
+    let mut rows: BTreeMap<Row, BTreeMap<&str, Vec<Measured>>> = BTreeMap::new();
+    let mut units: BTreeMap<&str, &str> = BTreeMap::new();
+    for (suspect, metrics) in &suspects {
+        let row = rows.entry(row_of(suspect, &names)).or_default();
+        for metric in metrics {
+            if let (Some(name), Some(value)) = (metric.metric.as_deref(), metric.value) {
+                row.entry(name).or_default().push((value, metric.low.zip(metric.high)));
+                units.entry(name).or_insert(metric.unit.as_deref().unwrap_or_default());
+            }
+        }
+    }
+    let told = |name: &str| rows.values().any(|row| row.contains_key(name)) && !(name == "queries" && said_by_budget(&rows));
+    let shown: Vec<_> = SHOWN.into_iter().filter(|(name, _)| told(name)).collect();
+    if shown.is_empty() {
+        return String::new();
+    }
+    let mut table = empty(width);
+    // rows of one line need no rules between them
+    use TableComponent::{HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections};
+    for part in [HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections] {
+        table.remove_style(part);
+    }
+    let unit = |name: &str| units.get(name).copied().unwrap_or_default();
+    let headings = shown.iter().map(|(name, heading)| match unit(name) {
+        "1" => format!("{heading}, %"),
+        "" | "queries" | "tokens" | "FLOP" => heading.to_string(),
+        unit => format!("{heading},\n{unit}"),
+    });
+    let header = ["suspect", "surface"].into_iter().chain(names.has_points().then_some("setting")).chain(["budget,\nqueries"]);
+    table.set_header(header.map(str::to_string).chain(headings));
+    for ((_, setting, label, budget, arm), metrics) in &rows {
+        let mut cells = vec![Cell::new(arm.name().replace('_', " ")), Cell::new(&setting.surface)];
+        if names.has_points() {
+            cells.push(Cell::new(if label.is_empty() { "-" } else { label }));
+        }
+        cells.push(Cell::new(budget.map_or("-".to_string(), queries)).set_alignment(CellAlignment::Right));
+        for (name, _) in &shown {
+            let text = metrics.get(name).and_then(|values| cell(values, unit(name)));
+            let text = text.unwrap_or_else(|| "-".to_string()).replace(' ', "\u{a0}");
+            cells.push(Cell::new(text).set_alignment(CellAlignment::Right));
+        }
+        table.add_row(cells);
+    }
+    let several = rows.values().flat_map(BTreeMap::values).any(|values| values.len() > 1);
+    let intervals = rows.values().flat_map(BTreeMap::values).flatten().any(|(_, interval)| interval.is_some());
+    let note = match (several, intervals) {
+        (true, _) => "\nmedian over seeds; in brackets smallest to largest, which holds no error of a single measurement",
+        (false, true) => {
+            "\nin brackets: 95 % interval of the mean over held-out texts and tasks, without any spread between seeds;\n\
+             a value weighs texts by their tokens, and may lie outside"
+        }
+        (false, false) => "",
+    };
+    table.trim_fmt() + note
+}
+
+/// Whether the number of queries is the budget wherever it is told.
+fn said_by_budget(rows: &BTreeMap<Row, BTreeMap<&str, Vec<Measured>>>) -> bool {
+    rows.iter().all(|((_, _, _, budget, _), metrics)| {
+        metrics.get("queries").is_none_or(|values| values.iter().all(|(value, _)| budget.map(|n| n as f64) == Some(*value)))
+    })
+}
+
+fn cell(values: &[Measured], unit: &str) -> Option<String> {
+    let scale = if unit == "1" { 100.0 } else { 1.0 };
+    let all: Vec<f64> = values.iter().map(|(value, _)| scale * value).collect();
+    let middle = median(&all)?;
+    if matches!(unit, "queries" | "tokens") && middle >= 0.0 {
+        return Some(queries(middle.round() as u64));
+    }
+    let ends = match values {
+        [(_, interval)] => interval.map(|(low, high)| (scale * low, scale * high)),
+        _ => {
+            let (low, high) = all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
+            Some((low, high))
+        }
+    };
+    // floating point puts 4.000000001 beside 4
+    Some(if ends.is_some_and(|(low, high)| high - low > 1e-9 * high.abs()) { compact(middle, ends) } else { number(middle) })
+}
+
+/// Group, setting, its label, budget, arm.
+type Row = (usize, Setting, String, Option<u64>, Arm);
+
+/// Models that were not distilled come first, as in DESIGN 6's list. Only what has a name tells rows apart.
+fn row_of(suspect: &SuspectKey, names: &Names) -> Row {
+    let group = match suspect.arm {
+        Arm::Teacher => 0,
+        Arm::CleanTeacher => 1,
+        Arm::Stranger => 2,
+        Arm::Base => 3,
+        Arm::Student | Arm::Control | Arm::Rival => 4,
+    };
+    let label = names.point(&suspect.setting, suspect.arm.is_distilled());
+    let mut setting = Setting { compute: String::new(), ..suspect.setting.clone() };
+    if !suspect.arm.is_distilled() {
+        setting.attack = None;
+    }
+    (group, setting, label, suspect.budget_queries, suspect.arm)
+}
