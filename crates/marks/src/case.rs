@@ -78,6 +78,11 @@ impl Finding {
         }
     }
 
+    /// The further number called `name`.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value)
+    }
+
     /// How many audit queries had to be asked of this suspect until the e-process reached 1 / `alpha`: valid although
     /// one stops at the first crossing (methods 0.5).
     pub fn audit_queries_to_detect(&self, alpha: f64) -> Option<u64> {

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::{Case, Finding, FollowUp, MarkError, MarkInfo, Owner, Planting, Question, Seen, TeacherView, Whom};
+use crate::{Case, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question, Seen, TeacherView, Whom};
 use oracle::ConfigError;
 
 /// A mark under one key: what is planted, what is asked, and how the answers are judged. It never asks, trains or serves.
@@ -25,6 +25,20 @@ pub trait Mark: Send + Sync {
     /// # Errors
     /// [`MarkError::Unmeasurable`] when answers are missing, are not numbers, or there is nobody to compare with.
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError>;
+
+    /// The same mark for whoever holds many keys; `None` where what it asks or plants makes each key a mark of its own.
+    fn any_key(&self) -> Option<&dyn AnyKey> {
+        None
+    }
+}
+
+/// A mark that asks the same under every key, so that one set of answers is judged under many.
+pub trait AnyKey {
+    /// What each of `keys` finds, one finding each. Decoys are tried once; the first finding lists them.
+    ///
+    /// # Errors
+    /// As [`Mark::judge`].
+    fn judge_under(&self, case: &Case<'_>, keys: &[Key]) -> Result<Vec<Finding>, MarkError>;
 }
 
 /// When a mark is planted, which is also when it is built.

@@ -141,6 +141,35 @@ fn processors_name_themselves_by_parameters_and_key() {
     assert!(names.len() >= 4);
 }
 
+/// What a measurement is named by holds whom a mark asks.
+#[test]
+fn a_second_round_asks_whom_the_mark_says_and_what_no_key_enters_is_judged_under_any() {
+    let mut asked = 0;
+    for lab in labs() {
+        let needs = lab.entry.config().unwrap().needs();
+        let mark = lab.build(&Key::decoy(1, 1)).unwrap();
+        let suspect = lab.model(4);
+        let answers = std::sync::Arc::new(suspect.answer(&lab.audit()[..3]).unwrap());
+        let first =
+            Asked { answers: &suspect, laws: &suspect, audit: &|| Ok(answers.clone()) }.ask_all(&mark.questions(1)).unwrap();
+        for follow_up in mark.follow_up(&first) {
+            assert!(follow_up.whom == Whom::Suspect || needs.second_round.contains(&follow_up.whom), "{}", lab.name());
+            asked += 1;
+        }
+        if mark.any_key().is_none() {
+            continue;
+        }
+        let keys: Vec<Key> = (1..4).map(|index| Key::decoy(1, index)).collect();
+        let together = lab.judge_under(&keys, &suspect, answers.to_vec(), chance(9)).unwrap();
+        for (at, (key, found)) in keys.iter().zip(&together).enumerate() {
+            let alone = lab.judge(&*lab.build(key).unwrap(), &suspect, answers.to_vec(), chance(9)).unwrap().remove(0);
+            assert_eq!((&alone.evidence, &alone.metrics, &alone.detail), (&found.evidence, &found.metrics, &found.detail));
+            assert_eq!(found.decoy_log10_p.is_empty(), at > 0, "decoys are tried once");
+        }
+    }
+    assert!(asked >= 8, "{asked} questions");
+}
+
 /// A marked toy model shows its mark, to the key's owner alone.
 #[test]
 fn what_is_planted_is_found_and_decoys_are_not() {
@@ -186,7 +215,16 @@ fn models_that_never_met_a_mark_keep_the_level() {
     for lab in labs() {
         let name = lab.name();
         let (mut p, mut audits) = (Vec::new(), BTreeMap::new());
-        for trial in 0..TRIALS {
+        // keys that nothing but the judgement knows are tried together
+        if lab.build(&Key::decoy(77, 0)).unwrap().any_key().is_some() {
+            for seed in 0..4 {
+                let (suspect, trials) = (lab.model(seed), (0..TRIALS).filter(|trial| trial % 4 == seed));
+                let keys: Vec<Key> = trials.map(|trial| Key::decoy(77, trial)).collect();
+                let found = lab.judge_under(&keys, &suspect, suspect.answer(&lab.audit()).unwrap(), chance(0)).unwrap();
+                p.extend(found.iter().map(|found| found.evidence.log10_p));
+            }
+        }
+        for trial in p.len() as u64..TRIALS {
             let planted = lab.entry.config().unwrap().info().planted;
             // a mark without a key meets another teacher and other models each time
             let lab = Lab::new(&lab.entry).with_teacher(if planted { 1_000 } else { 2_000 + 10 * trial });

@@ -26,6 +26,16 @@ pub fn ln_binomial_sf(hits: u64, n: u64, gamma: f64) -> f64 {
     ln_beta_tails(hits as f64, (n - hits) as f64 + 1.0, gamma).lower.min(0.0)
 }
 
+/// ln P\[X = hits\] for X ~ Binomial(n, gamma).
+///
+/// # Panics
+/// When `hits` > `n` or `gamma` is outside (0, 1).
+pub fn ln_binomial_pmf(hits: u64, n: u64, gamma: f64) -> f64 {
+    assert!(hits <= n, "{hits} hits in {n} trials");
+    assert!(gamma > 0.0 && gamma < 1.0, "gamma {gamma} is outside (0, 1)");
+    ln_binomial_term(hits as f64, (n - hits) as f64, gamma)
+}
+
 /// log10 P\[X >= x\] for X ~ Gamma(shape, 1): the law of a sum of `shape` Exp(1) scores (methods a3). 0 for x <= 0.
 ///
 /// # Panics

@@ -122,6 +122,22 @@ impl Suspect {
     }
 }
 
+/// `question` with given answers cut to what a model of `context` tokens holds: an answer in the tokens of another tokenizer may be
+/// longer than it was asked for. The last token is not read.
+fn that_fits(question: &Question, context: usize) -> Question {
+    let Question::Laws { given, reduce } = question else { return question.clone() };
+    let room = |given: &Exchange| (context + 1).saturating_sub(given.query.prompt.len());
+    if given.iter().all(|given| given.answer.len() <= room(given)) {
+        return question.clone();
+    }
+    let cut = |given: &Exchange| {
+        let mut cut = given.clone();
+        cut.answer.truncate(room(given));
+        cut
+    };
+    Question::Laws { given: Arc::new(given.iter().map(cut).collect()), reduce: reduce.clone() }
+}
+
 /// A model that suspects are compared with, raw or as it is served; its answers to each mark are asked once.
 pub struct Peer {
     /// Who it is.
@@ -176,7 +192,9 @@ impl Peer {
     /// As [`seen`](Self::seen).
     pub fn ask(&self, ctx: &Context<'_>, questions: &[Question], audit: &[Query]) -> Result<Vec<Seen>, OracleError> {
         let (answers, laws) = (self.oracle(ctx, &self.serving), self.oracle(ctx, &self.serving.read_for("")));
-        Asked { answers: &*answers, laws: &*laws, audit: &|| Ok(Arc::new(answers.answer(audit)?)) }.ask_all(questions)
+        let fitting: Vec<Question> =
+            questions.iter().map(|question| that_fits(question, self.trained.model.context_length())).collect();
+        Asked { answers: &*answers, laws: &*laws, audit: &|| Ok(Arc::new(answers.answer(audit)?)) }.ask_all(&fitting)
     }
 
     fn oracle(&self, ctx: &Context<'_>, serving: &Serving) -> Box<dyn Oracle> {

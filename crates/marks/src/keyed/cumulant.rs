@@ -24,10 +24,15 @@ pub(crate) fn exponential(lambda: f64, weight: f64) -> [f64; 3] {
 
 /// xi is the sum of independent fair bits, each with its own weight.
 pub(crate) fn bits(bit_weights: &[f64], lambda: f64, weight: f64) -> [f64; 3] {
-    bit_weights
-        .iter()
-        .map(|bit| bernoulli(0.5, lambda, weight * bit))
-        .fold([0.0; 3], |sum, k| [sum[0] + k[0], sum[1] + k[1], sum[2] + k[2]])
+    let mut sum = [0.0; 3];
+    // equal bits are computed with once
+    for equal in bit_weights.chunk_by(|a, b| a == b) {
+        let one = bernoulli(0.5, lambda, weight * equal[0]);
+        for (sum, one) in sum.iter_mut().zip(one) {
+            *sum += equal.len() as f64 * one;
+        }
+    }
+    sum
 }
 
 #[cfg(test)]

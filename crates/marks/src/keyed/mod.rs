@@ -1,7 +1,8 @@
-//! What all marks have in common that score units of text under a key: the walk over answers, de-duplication, decoy keys, evidence
-//! (methods 0.1 to 0.6). A scheme supplies a score for a unit, the law of that score when the text has nothing to do with the
-//! key, and what changes the law while the teacher answers.
+//! What all marks have in common that score units of text under a key: the walk over answers, the keyed score test (methods m), the count
+//! of distinct units (0.1 to 0.6), decoy keys, evidence. A scheme supplies a score for a unit, the law of that score when the text has
+//! nothing to do with the key, and what changes the law while the teacher answers.
 
+mod count;
 pub(crate) mod cumulant;
 mod decoys;
 mod distinct;
@@ -9,6 +10,7 @@ pub(crate) mod green;
 mod judge;
 pub(crate) mod masking;
 pub(crate) mod scheme;
+mod score;
 pub(crate) mod siphash;
 pub(crate) mod walk;
 

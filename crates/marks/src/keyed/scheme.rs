@@ -45,7 +45,8 @@ pub trait Scheme: Send + Sync {
     }
 }
 
-/// What a scheme with one value per (context, candidate) knows, enough for the keyed score test (methods m1, m2).
+/// What a scheme with one value per (context, candidate) knows, enough for the keyed score test (methods m1, m2). Its values are the
+/// scores that the scheme's scorer gives to units of this context and candidate.
 pub trait KeyedValues: Send + Sync {
     /// The PRF input behind a pair: pairs that the PRF cannot tell apart have equal inputs.
     fn input(&self, context: &[TokenId], candidate: TokenId) -> u128;
@@ -56,6 +57,17 @@ pub trait KeyedValues: Send + Sync {
     /// log E exp(lambda weight xi) of one value xi under a random key, with its first and second derivative by lambda; infinite
     /// where the expectation is.
     fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3];
+
+    /// Where the inputs with value 1 are a list of fixed size, every such list equally likely: its size, and all the inputs that there
+    /// are. Values are then 0 or 1, and `cumulant` is that of one input alone.
+    fn fixed_list(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// What an effect of the keyed score test is, for the axis of a figure.
+    fn effect_unit(&self) -> &'static str {
+        "keyed value per token above the unmarked teacher's"
+    }
 }
 
 /// The unit of each candidate after `context`, for a [`Scorer`].

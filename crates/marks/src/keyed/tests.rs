@@ -63,9 +63,22 @@ fn found(lab: &Lab, mark: &dyn Mark, answers: &[Exchange], decoys: usize) -> Fin
     lab.judge(mark, &lab.model(0), answers.to_vec(), chance).unwrap().remove(0)
 }
 
-/// What is found in `answers` under each of `keys` keys that had no part in them.
+/// What is found in `answers` under each of `keys` keys that had no part in them; of marks with keys by account, what the first
+/// account's finds, which is what the inner mark finds under it.
 fn under_null(lab: &Lab, answers: &[Exchange], keys: u64) -> Vec<Finding> {
-    (0..keys).map(|index| found(lab, &*lab.build(&Key::decoy(77, index)).unwrap(), answers, 0)).collect()
+    let inner = lab.entry.per_account.as_ref().map(|config| Lab::new(&config.of));
+    let key = |index| {
+        let key = Key::decoy(77, index);
+        if inner.is_some() { key.of_account(0) } else { key }
+    };
+    let chance = Chance { decoy_seed: 4, draws: 19, draw_seed: 1, ..Chance::default() };
+    let keys: Vec<Key> = (0..keys).map(key).collect();
+    inner.as_ref().unwrap_or(lab).judge_under(&keys, &lab.model(0), answers.to_vec(), chance).unwrap()
+}
+
+/// Units that the e-process went over.
+fn counted(found: &Finding) -> u64 {
+    found.metric("count_units").map_or(found.evidence.n, |units| units as u64)
 }
 
 fn p(found: &Finding) -> f64 {
@@ -97,11 +110,36 @@ fn unmarked_text_gives_uniform_p_values() {
         }
         // Binomial(400, 0.05) exceeds 36 with probability below 1e-3
         assert!(share_at_most(&all, 0.05) <= 36.0 / 400.0, "{name}");
+        // what stands beside a bound is uniform too: from both sides but for a count on few values
+        for (number, both) in [("score_log10_p", true), ("count_log10_p", false)] {
+            let mut sorted: Vec<f64> = all.iter().filter_map(|found| found.metric(number)).map(|p| 10f64.powf(p)).collect();
+            sorted.sort_by(f64::total_cmp);
+            for (i, p) in sorted.iter().enumerate() {
+                let (below, above) = ((i + 1) as f64 / 400.0 - p, p - i as f64 / 400.0);
+                assert!(below < 0.0975 && (!both || above < 0.0975), "{name}, {number}: {p} is number {i}");
+            }
+        }
+    }
+}
+
+/// Decoy keys are tried as the true one is.
+#[test]
+fn a_decoy_finds_what_a_key_of_its_bytes_would() {
+    let answers = ask(&ToyModel::new(VOCAB, 5), 30, 24, 1);
+    for lab in labs() {
+        let decoys = found(&lab, &*lab.build(&Key::decoy(1, 1)).unwrap(), &answers, 5);
+        if lab.entry.per_account.is_some() || decoys.evidence.null.kind == NullKind::Decoys {
+            continue;
+        }
+        for (index, (log10_p, statistic)) in decoys.decoy_log10_p.iter().zip(&decoys.decoy_statistics).enumerate() {
+            let own = found(&lab, &*lab.build(&Key::decoy(4, index as u64)).unwrap(), &answers, 0).evidence;
+            assert_eq!((*log10_p, *statistic), (own.log10_p, own.statistic), "{} {index}", lab.name());
+        }
     }
 }
 
 #[test]
-fn repetitive_text_keeps_the_level_because_units_count_once() {
+fn repetitive_text_keeps_the_level() {
     // a law so peaked that answers run in loops, asked the same few prompts over and over
     let model = ToyModel { sharpness: 60.0, order: 1, ..ToyModel::new(VOCAB, 6) };
     let once = ask(&model, 40, 60, 2);
@@ -131,7 +169,20 @@ fn saying_everything_twenty_times_changes_no_evidence() {
     for lab in labs() {
         let mark = lab.build(&Key::decoy(1, 1)).unwrap();
         let (a, b) = (found(&lab, &*mark, &once, 99), found(&lab, &*mark, &twenty, 99));
-        assert_eq!((&a.evidence, &a.decoy_log10_p), (&b.evidence, &b.decoy_log10_p), "{}", lab.name());
+        let name = lab.name();
+        let of = |number| [&a, &b].map(|found| found.metric(number));
+        if let [Some(one), Some(many)] = of("score_z") {
+            // weights are twenty times as large and mean the same; what is left out, a hundredth of the variance, may be another part.
+            // Repeats that counted as new would make z 4.5 times as large.
+            assert!((one - many).abs() < 0.3 + 0.01 * one.abs(), "{name}: z {one} and {many}");
+            let [one, many] = [&a, &b].map(|found| found.evidence.log10_p);
+            assert!((one - many).abs() < 0.3 + 0.06 * one.abs(), "{name}: {one} and {many}");
+            for number in ["count_units", "count_effect", "count_log10_p"] {
+                assert_eq!(of(number)[0], of(number)[1], "{name}: {number}");
+            }
+        } else {
+            assert_eq!((&a.evidence, &a.decoy_log10_p), (&b.evidence, &b.decoy_log10_p), "{name}");
+        }
     }
 }
 
@@ -149,7 +200,7 @@ fn the_first_crossing_is_read_off_in_units_and_in_queries() {
         }
         let queries = seen.audit_queries_to_detect(ALPHA).unwrap() as usize;
         let units = seen.evidence.units_to_detect.unwrap();
-        let units_of = |count: usize| found(&lab, &*mark, &answers[..count], 0).evidence.n;
+        let units_of = |count: usize| counted(&found(&lab, &*mark, &answers[..count], 0));
         let told = units_of(queries - 1) < units && units <= units_of(queries);
         assert!(queries < 20 && told, "{}: {queries} queries, {units} units", lab.name());
         assert!(seen.max_log10_e_by_query.is_sorted() && seen.evidence.log10_e.unwrap() > 15.0, "{}", lab.name());

@@ -48,6 +48,19 @@ impl Rules {
     pub fn is_special(&self, token: TokenId) -> bool {
         self.special.binary_search(&token).is_ok()
     }
+
+    /// Whether `token` may be scored: it is text and ends no answer.
+    pub fn is_text(&self, token: TokenId) -> bool {
+        !self.is_special(token) && Some(token) != self.end
+    }
+
+    /// Whether the token at place `at` of `answer` has a scored context: wholly inside the answer, without special tokens, before its
+    /// end.
+    pub fn scores_place(&self, answer: &[TokenId], at: usize) -> bool {
+        let context = at.checked_sub(self.context_width).and_then(|start| answer.get(start..at));
+        context.is_some_and(|context| !context.iter().any(|token| self.is_special(*token)))
+            && self.end.is_none_or(|end| !answer[..at].contains(&end))
+    }
 }
 
 /// How many candidate units were not scored, by the first reason that applied.

@@ -124,6 +124,29 @@ impl Lab {
         self.judge_by(mark, suspect, &|| Ok(audit.clone()), chance)
     }
 
+    /// What each of `keys` finds in given audit answers of `suspect`: at once where the mark can be judged so, else one by one, the
+    /// first finding of each.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn judge_under(
+        &self,
+        keys: &[Key],
+        suspect: &ToyModel,
+        audit: Vec<Exchange>,
+        chance: Chance,
+    ) -> Result<Vec<Finding>, MarkError> {
+        let audit = Arc::new(audit);
+        let Some(first) = keys.first() else { return Ok(Vec::new()) };
+        let mark = self.build(first)?;
+        if mark.any_key().is_some() {
+            let judge = |case: &Case<'_>| mark.any_key().map_or(Ok(Vec::new()), |mark| mark.judge_under(case, keys));
+            return self.with_case(&*mark, suspect, &|| Ok(audit.clone()), chance, &judge);
+        }
+        let one = |key: &Key| Ok(self.judge_by(&*self.build(key)?, suspect, &|| Ok(audit.clone()), chance)?.remove(0));
+        keys.iter().map(one).collect()
+    }
+
     fn audited(&self, model: &ToyModel) -> Result<Arc<Vec<Exchange>>, OracleError> {
         Ok(Arc::new(model.answer(&self.audit())?))
     }
@@ -135,6 +158,18 @@ impl Lab {
         suspect: &ToyModel,
         audit: &dyn Fn() -> Result<Arc<Vec<Exchange>>, OracleError>,
         chance: Chance,
+    ) -> Result<Vec<Finding>, MarkError> {
+        self.with_case(mark, suspect, audit, chance, &|case| mark.judge(case))
+    }
+
+    /// What `judge` makes of everything that `mark` wants to see.
+    fn with_case(
+        &self,
+        mark: &dyn Mark,
+        suspect: &ToyModel,
+        audit: &dyn Fn() -> Result<Arc<Vec<Exchange>>, OracleError>,
+        chance: Chance,
+        judge: &dyn Fn(&Case<'_>) -> Result<Vec<Finding>, MarkError>,
     ) -> Result<Vec<Finding>, MarkError> {
         let seen = ask(suspect, &mark.questions(1), audit)?;
         let teacher = self.model(self.teacher);
@@ -153,11 +188,13 @@ impl Lab {
             let asked = match follow_up.whom {
                 Whom::Suspect => suspect,
                 Whom::Teacher => &teacher,
+                // the toy teacher learns nothing but its marks
+                Whom::Named(name) if name == "clean" => &teacher,
                 Whom::Named(_) => &others[0],
             };
             second.extend(ask(asked, std::slice::from_ref(&follow_up.question), audit)?);
         }
-        mark.judge(&Case { suspect: &seen, teacher: of_teacher.as_deref(), references: &references, second: &second, chance })
+        judge(&Case { suspect: &seen, teacher: of_teacher.as_deref(), references: &references, second: &second, chance })
     }
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Bed, Case, Claim, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner, Phase, Planting,
-    Question, Seen,
+    Question, Seen, Whom,
 };
 
 const KIND: &str = "domain_watermark";
@@ -80,7 +80,9 @@ impl MarkConfig for DomainWatermarkConfig {
 
     fn needs(&self) -> Needs {
         let inner = self.of.config().map(|config| config.needs()).unwrap_or_default();
+        let second_round = inner.second_round.iter().cloned().map(key_blind).collect();
         Needs {
+            second_round,
             phase: Phase::Weights,
             distilled_law: true,
             changes_drawn_law: false,
@@ -158,6 +160,11 @@ fn inside(error: ConfigError) -> ConfigError {
     if error.key.is_empty() { ConfigError { key: "of".into(), ..error } } else { error.within("of") }
 }
 
+/// Whom a second round asks: the twin without marks instead of the teacher, whose weights know the key.
+fn key_blind(whom: Whom) -> Whom {
+    if whom == Whom::Teacher { Whom::Named("clean".into()) } else { whom }
+}
+
 struct DomainWatermark {
     mark: Arc<dyn Mark>,
     /// Prompts of the domain that are taught.
@@ -189,7 +196,8 @@ impl Mark for DomainWatermark {
     }
 
     fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
-        self.mark.follow_up(first)
+        let key_blind = |follow_up: FollowUp| FollowUp { whom: key_blind(follow_up.whom), ..follow_up };
+        self.mark.follow_up(first).into_iter().map(key_blind).collect()
     }
 
     /// As the inner mark judges an audit, on the answers to prompts of the domain.

@@ -18,7 +18,7 @@ use crate::keyed::masking::{self, marked_context};
 use crate::keyed::scheme::{pair_input, units_of};
 use crate::keyed::siphash::{self, SipState};
 use crate::keyed::{Dedup, Keyed, KeyedValues, Rules, Scheme, Scorer};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Whom, identity};
 
 const KIND: &str = "gumbel";
 
@@ -56,7 +56,7 @@ impl MarkConfig for GumbelConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, ..Needs::default() }
+        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: vec![Whom::Teacher], ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {

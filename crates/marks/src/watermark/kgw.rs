@@ -16,7 +16,7 @@ use crate::keyed::cumulant;
 use crate::keyed::green::{GreenList, GreenRows};
 use crate::keyed::scheme::pair_input;
 use crate::keyed::{Dedup, Keyed, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Whom, identity};
 
 /// Parameters of the KGW watermark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -64,7 +64,7 @@ impl MarkConfig for KgwConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, ..Needs::default() }
+        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: vec![Whom::Teacher], ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -156,6 +156,10 @@ impl KeyedValues for Kgw {
     fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
         cumulant::bernoulli(GreenList::rate_of(self.gamma), lambda, weight)
     }
+
+    fn effect_unit(&self) -> &'static str {
+        "green share of tokens above the unmarked teacher's"
+    }
 }
 
 /// Raises green logits. The first answer token is biased too, its context being the end of the prompt, although
@@ -197,7 +201,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{Lab, ToyModel};
-    use crate::{Chance, MarkEntry, Planting};
+    use crate::{Chance, Finding, MarkEntry, Planting};
 
     const VOCAB: usize = 512;
 
@@ -209,9 +213,9 @@ mod tests {
         Lab::new(&MarkEntry { kgw: Some(Box::new(config)), ..MarkEntry::default() })
     }
 
-    fn found(lab: &Lab, mark: &dyn Mark, model: &ToyModel, decoys: usize) -> Evidence {
+    fn found(lab: &Lab, mark: &dyn Mark, model: &ToyModel, decoys: usize) -> Finding {
         let chance = Chance { decoys, decoy_seed: 1, draws: 19, draw_seed: 1 };
-        lab.measure(mark, model, chance).unwrap().remove(0).evidence
+        lab.measure(mark, model, chance).unwrap().remove(0)
     }
 
     /// Green mass algebra (methods a1), exactly for the units that detection keeps: given all before, the next token adds
@@ -261,15 +265,17 @@ mod tests {
         // sums of bounded martingale differences: 4 standard deviations, error rate 1e-4 each
         assert!((rate - predicted_rate).abs() < 4.0 * f64::sqrt(rate_variance), "{rate} of {tokens}, not {predicted_rate}");
         let found = found(&lab, &*mark, &model, 999);
-        let hits = found.statistic;
+        let [n, effect] = ["count_units", "count_effect"].map(|number| found.metric(number).unwrap());
+        let hits = n * (effect + GreenList::rate_of(0.25));
         assert!((hits - expected_hits).abs() < 4.0 * f64::sqrt(variance), "{hits} hits, predicted {expected_hits}");
-        let n = found.n as f64;
         assert!((n - expected_units).abs() < 0.01 * n, "{n} units, predicted {expected_units}");
-        let z = power::predicted_z(found.n, found.effect + 0.25, 0.25);
+        let z = power::predicted_z(n as u64, effect + 0.25, 0.25);
         let predicted = power::predicted_z(expected_units as u64, expected_hits / expected_units, 0.25);
         // hits vary by less than one null standard deviation here
         assert!((z - predicted).abs() < 4.0, "z {z}, predicted {predicted}");
-        assert!(z > 20.0 && (found.z_decoy.unwrap() / z - 1.0).abs() < 0.12, "z {z}, against decoys {:?}", found.z_decoy);
+        // the score counts every token, and its z is what decoy keys say it is
+        let (score, decoys) = (found.evidence.statistic, found.evidence.z_decoy.unwrap());
+        assert!(z > 20.0 && score > z && (decoys / score - 1.0).abs() < 0.12, "z {z}, score {score}, against decoys {decoys}");
     }
 
     #[test]
@@ -281,10 +287,11 @@ mod tests {
                 // few answers: beyond them a mark without context has said every token
                 let model = lab.marked(&*mark);
                 let answers = model.answer(&lab.audit()[..40]).unwrap();
-                let found = lab.judge(&*mark, &model, answers, Chance::default()).unwrap().remove(0).evidence;
-                // without context all text draws on one list: "one unit per context" leaves a single unit
+                let found = lab.judge(&*mark, &model, answers, Chance::default()).unwrap().remove(0);
+                // without context all text draws on one list: "one unit per context" leaves a single unit to the count
                 let proven = (context_width, dedup) != (0, Dedup::Contexts);
-                assert_eq!(found.log10_p < -6.0, proven, "h = {context_width}, {dedup:?}: {found:?}");
+                assert_eq!(found.metric("count_log10_p").unwrap() < -6.0, proven, "h = {context_width}, {dedup:?}: {found:?}");
+                assert!(found.evidence.log10_p < -6.0, "h = {context_width}, {dedup:?}: {found:?}");
             }
         }
     }

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bed, Case, Claim, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner, Phase, Planting,
-    Question, Seen,
+    AnyKey, Bed, Case, Claim, Family, Finding, FollowUp, Key, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner,
+    Phase, Planting, Question, Seen,
 };
 
 const KIND: &str = "per_account";
@@ -72,7 +72,7 @@ impl MarkConfig for PerAccountConfig {
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
         let name = self.of.config()?.info().name;
         let refused = |what: &str| MarkError::Config(ConfigError::new("of", name, what));
-        let (mut marks, mut laws) = (Vec::new(), Vec::new());
+        let (mut marks, mut laws, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for account in 0..self.accounts {
             let key = owner.key.of_account(account);
             let mark = self.of.build(&Owner { key: &key, ..*owner }).map_err(|error| match error {
@@ -88,8 +88,9 @@ impl MarkConfig for PerAccountConfig {
             }
             laws.push(law.clone());
             marks.push(mark);
+            keys.push(key);
         }
-        Ok(Arc::new(PerAccount { law: Arc::new(LawOfAccount { laws }), marks }))
+        Ok(Arc::new(PerAccount { law: Arc::new(LawOfAccount { laws }), marks, keys }))
     }
 
     fn examples() -> Vec<Self> {
@@ -128,11 +129,18 @@ fn inside(error: ConfigError) -> ConfigError {
 struct PerAccount {
     /// By account.
     marks: Vec<Arc<dyn Mark>>,
+    /// Their keys.
+    keys: Vec<Key>,
     law: Arc<LawOfAccount>,
 }
 
 impl PerAccount {
-    /// What the mark of one account finds, and what is left of the second round.
+    /// The inner mark, where it judges all keys at once.
+    fn any_key(&self) -> Option<&dyn AnyKey> {
+        self.marks.first()?.any_key()
+    }
+
+    /// The second round's answers of each account.
     fn second_of<'a>(&self, case: &Case<'a>) -> Result<Vec<&'a [Seen]>, MarkError> {
         let mut left = case.second;
         let own = |mark: &Arc<dyn Mark>| {
@@ -156,12 +164,24 @@ impl Mark for PerAccount {
     }
 
     fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
-        self.marks.iter().flat_map(|mark| mark.follow_up(first)).collect()
+        match self.any_key() {
+            Some(_) => self.marks[0].follow_up(first),
+            None => self.marks.iter().flat_map(|mark| mark.follow_up(first)).collect(),
+        }
     }
 
-    /// One finding for each account, in their order. All accounts have the same decoy keys, so only the first is judged
-    /// with them: the others are ranked among its decoy statistics, and its finding alone lists them.
+    /// One finding for each account, in their order, without further numbers, which name no account. All accounts have the same decoy
+    /// keys, so only the first is judged with them: the others are ranked among its decoy statistics, and its finding alone lists
+    /// them. Where the inner mark can, all keys are judged at once: what no key enters is computed once.
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
+        if let Some(mark) = self.any_key() {
+            let mut found = mark.judge_under(case, &self.keys)?;
+            for (account, found) in (0..).zip(&mut found) {
+                found.account = Some(account);
+                found.metrics.clear();
+            }
+            return Ok(found);
+        }
         let second = self.second_of(case)?;
         let judge = |account: usize, decoys: usize| {
             let chance = crate::Chance { decoys, ..case.chance };
@@ -236,8 +256,8 @@ mod tests {
     use oracle::{Oracle, Query};
 
     use super::*;
+    use crate::Chance;
     use crate::testing::Lab;
-    use crate::{Chance, Key};
 
     fn lab(accounts: u32) -> Lab {
         let config = PerAccountConfig { accounts, ..PerAccountConfig::examples().remove(0) };

@@ -235,7 +235,7 @@ mod tests {
 
     const CHANCE: Chance = Chance { decoys: 199, decoy_seed: 5, draws: 9, draw_seed: 9 };
 
-    /// The toy that plays KGW is KGW: the same law and the same evidence under the same key.
+    /// The toy that plays KGW is KGW: the same law and the same count under the same key.
     #[test]
     fn a_program_that_plays_kgw_is_kgw() {
         let kgw = super::super::kgw::KgwConfig::examples().remove(0);
@@ -246,7 +246,14 @@ mod tests {
         let audit = built_in.audit();
         assert_eq!(served.answer(&audit).unwrap(), also.answer(&audit).unwrap());
         for suspect in [&served, &built_in.model(4)] {
-            assert_eq!(built_in.measure(&*a, suspect, CHANCE).unwrap(), outside.measure(&*b, suspect, CHANCE).unwrap());
+            let [a, b] =
+                [(&built_in, &a), (&outside, &b)].map(|(lab, mark)| lab.measure(&**mark, suspect, CHANCE).unwrap().remove(0));
+            for (number, is) in
+                [("count_units", b.evidence.n as f64), ("count_effect", b.evidence.effect), ("count_log10_p", b.evidence.log10_p)]
+            {
+                assert_eq!(a.metric(number), Some(is), "{number}");
+            }
+            assert_eq!((a.max_log10_e_by_query, a.evidence.log10_e), (b.max_log10_e_by_query, b.evidence.log10_e));
         }
     }
 

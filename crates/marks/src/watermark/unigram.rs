@@ -17,7 +17,7 @@ use stats::null::{Hypergeometric, Null};
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::{Dedup, Keyed, KeyedValues, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Whom, identity};
 
 const KIND: &str = "unigram";
 
@@ -57,7 +57,7 @@ impl MarkConfig for UnigramConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, ..Needs::default() }
+        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: vec![Whom::Teacher], ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -207,8 +207,7 @@ impl Scheme for Unigram {
 
 /// 1 for a green candidate, else 0, whatever the context: the PRF input is the candidate alone.
 ///
-/// A list of fixed size is negatively associated: adding one constant to all weights changes the weighted sum by a constant, so
-/// make them all at least 0, and the Bernoulli bound holds (methods m2). Another key's list is drawn again at every call.
+/// Another key's list is drawn again at every call.
 impl KeyedValues for Unigram {
     fn input(&self, _context: &[TokenId], candidate: TokenId) -> u128 {
         u128::from(candidate)
@@ -223,6 +222,14 @@ impl KeyedValues for Unigram {
 
     fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
         cumulant::bernoulli(self.tokens.rate(), lambda, weight)
+    }
+
+    fn fixed_list(&self) -> Option<(u64, u64)> {
+        Some((self.tokens.green as u64, self.tokens.ordinary.len() as u64))
+    }
+
+    fn effect_unit(&self) -> &'static str {
+        "green share of tokens above the unmarked teacher's"
     }
 }
 

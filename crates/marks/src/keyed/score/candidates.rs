@@ -1,0 +1,50 @@
+//! What is kept of a reference's laws.
+
+use oracle::{Exchange, Law, TokenId};
+
+use crate::Reduce;
+use crate::keyed::walk::Rules;
+
+/// Less probable candidates are left out: they say nothing, and are most of a large vocabulary.
+const LEAST: f32 = 1e-6;
+
+/// Most candidates that are kept of one law, the most probable: memory for any vocabulary.
+const MOST: usize = 256;
+
+/// Keeps, of every scored place, the candidates with their probabilities in the order of their ids, one number each: the id plus half
+/// of the probability.
+pub(in crate::keyed) struct Candidates {
+    rules: Rules,
+}
+
+impl Candidates {
+    pub fn new(rules: &Rules) -> Self {
+        Self { rules: rules.clone() }
+    }
+
+    /// Candidate and probability behind a number that was kept. Ids below 2^25 leave the probability 28 bits.
+    pub fn unpacked(kept: f64) -> (TokenId, f64) {
+        (kept as TokenId, 2.0 * kept.fract())
+    }
+}
+
+impl Reduce for Candidates {
+    fn reduce(&self, given: &Exchange, position: usize, law: Law<'_>, kept: &mut Vec<f64>) {
+        if !self.rules.scores_place(&given.answer, position) {
+            return;
+        }
+        let least = LEAST.ln();
+        let wanted = |&(id, log_prob): &(TokenId, f32)| log_prob >= least && self.rules.is_text(id);
+        let mut likely: Vec<(TokenId, f32)> = match law {
+            Law::Whole(log_probs) => (0..).zip(log_probs.iter().copied()).filter(wanted).collect(),
+            Law::Top { ids, log_probs } => ids.iter().copied().zip(log_probs.iter().copied()).filter(wanted).collect(),
+        };
+        if likely.len() > MOST {
+            likely.select_nth_unstable_by(MOST, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            likely.truncate(MOST);
+        }
+        likely.sort_unstable_by_key(|candidate| candidate.0);
+        kept.reserve_exact(likely.len());
+        kept.extend(likely.iter().map(|&(id, log_prob)| f64::from(id) + 0.5 * f64::from(log_prob).exp().min(1.0)));
+    }
+}

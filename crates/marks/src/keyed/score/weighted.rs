@@ -1,0 +1,94 @@
+//! The weighted sum of keyed values, and its law under a random key.
+
+use oracle::{Exchange, TokenId};
+use stats::Saddlepoint;
+use stats::tail::ln_binomial_pmf;
+
+use super::tally::Tally;
+use super::weights::Weights;
+use crate::keyed::scheme::{KeyedValues, Scorer};
+use crate::keyed::walk::Rules;
+
+/// S = sum of w xi over the inputs of some answers, ready for any key.
+#[derive(Debug)]
+pub(in crate::keyed) struct WeightedSum {
+    /// Inputs that have a weight, end to end: context, then candidate.
+    windows: Vec<TokenId>,
+    /// Their weights.
+    weights: Vec<f64>,
+    /// Weights and numbers of the inputs that have them, for the law.
+    values: Vec<(f64, f64)>,
+    /// What every key adds to the sum.
+    constant: f64,
+    /// What a bound on the sum of independent values leaves out, nats.
+    ln_slack: f64,
+    /// Expected tokens that the effect is a share of.
+    pub mass: f64,
+    /// Scored tokens.
+    pub tokens: u64,
+    /// s2 of the weights.
+    pub shrinkage: f64,
+}
+
+impl WeightedSum {
+    /// Over `tally` of `answers`, its weights shrunk by the given s2 or the one that promises most.
+    ///
+    /// Where the ones among the values are a list of fixed size, one constant is added to all weights, so that their mean is 0: it adds
+    /// the same to S under every key. Such a list is one of independent values given how many are 1, and so a bound for independent
+    /// values holds divided by the probability of that number.
+    pub fn of(tally: &Tally, answers: &[Exchange], rules: &Rules, keyed: &dyn KeyedValues, shrinkage: Option<f64>) -> Self {
+        let nothing = Tally::default();
+        let tally = if tally.tokens == 0 { &nothing } else { tally };
+        let of_inputs = Weights::of(tally, shrinkage);
+        let (mut windows, mut weights) = (Vec::new(), Vec::new());
+        for (input, &(item, at, candidate)) in tally.met.iter().enumerate() {
+            let weight = of_inputs.at(input);
+            if weight != 0.0 {
+                let (answer, at) = (&answers[item as usize].answer, at as usize);
+                windows.extend_from_slice(&answer[at - rules.context_width..at]);
+                windows.push(candidate);
+                weights.push(weight);
+            }
+        }
+        let mut values = of_inputs.values();
+        let (mut constant, mut ln_slack) = (0.0, 0.0);
+        if let Some((ones, inputs)) = keyed.fixed_list().filter(|_| !weights.is_empty()) {
+            let all = inputs as f64;
+            let mean = values.iter().map(|(weight, count)| weight * count).sum::<f64>() / all;
+            values.iter_mut().for_each(|value| value.0 -= mean);
+            values.push((-mean, (all - weights.len() as f64).max(0.0)));
+            constant = -mean * ones as f64;
+            ln_slack = -ln_binomial_pmf(ones, inputs, ones as f64 / all);
+        }
+        let (mass, tokens, shrinkage) = (of_inputs.mass(), tally.tokens, of_inputs.shrinkage);
+        Self { windows, weights, values, constant, ln_slack, mass, tokens, shrinkage }
+    }
+
+    /// Inputs that have a weight.
+    pub fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// S under the key behind `scorer`; `values` is written again.
+    pub fn under(&self, scorer: &Scorer, values: &mut Vec<f64>) -> f64 {
+        values.resize(self.weights.len(), 0.0);
+        scorer(&self.windows, values);
+        self.weights.iter().zip(values).fold(self.constant, |sum, (weight, value)| sum + weight * *value)
+    }
+
+    /// The law of S under a random key.
+    pub fn law<'a>(&'a self, keyed: &'a dyn KeyedValues) -> Saddlepoint<impl Fn(f64) -> [f64; 3] + 'a> {
+        Saddlepoint::new(move |lambda| {
+            self.values.iter().fold([0.0; 3], |sum, &(weight, count)| {
+                let one = keyed.cumulant(lambda, weight);
+                std::array::from_fn(|order| sum[order] + count * one[order])
+            })
+        })
+    }
+
+    /// log10 of a probability that no S is above more often: Chernoff's bound of `law`, its slack included.
+    pub fn log10_bound<K: Fn(f64) -> [f64; 3]>(&self, law: &Saddlepoint<K>, s: f64) -> f64 {
+        let log10_p = law.log10_bound(s) + self.ln_slack / std::f64::consts::LN_10;
+        if log10_p < 0.0 { log10_p } else { 0.0 }
+    }
+}
