@@ -72,7 +72,7 @@ pub use ask::Asked;
 pub use case::{Case, Chance, Finding, Metric, Reference};
 pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
-pub use keyed::{Dedup, Keyed, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, Units, ranked};
+pub use keyed::{Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, Units, ranked};
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
 pub use owner::Owner;
 pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};

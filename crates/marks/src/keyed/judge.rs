@@ -9,6 +9,7 @@ use stats::{Evidence, EvidenceError, Interval, NullKind, NullLaw, Saddlepoint};
 use super::count::Count;
 use super::scheme::{KeyedValues, Scheme};
 use super::score::{Candidates, Tally, WeightedSum};
+use super::test_choice::KeyedTest;
 use crate::case::exchanges;
 use crate::{AnyKey, Case, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting, Question, Seen, Whom};
 
@@ -20,6 +21,7 @@ use crate::{AnyKey, Case, Finding, FollowUp, Key, Mark, MarkError, Metric, Plant
 pub struct Keyed<S> {
     scheme: S,
     key: Key,
+    test: KeyedTest,
 }
 
 /// Half the width of a 95 % interval, standard deviations.
@@ -28,7 +30,18 @@ const HALF_WIDTH: f64 = 1.959_964;
 impl<S: Scheme> Keyed<S> {
     /// `scheme` under `key`.
     pub fn new(scheme: S, key: &Key) -> Self {
-        Self { scheme, key: key.clone() }
+        Self { scheme, key: key.clone(), test: KeyedTest::default() }
+    }
+
+    /// The same, judged by `test`.
+    #[must_use]
+    pub fn judged_by(self, test: KeyedTest) -> Self {
+        Self { test, ..self }
+    }
+
+    /// The values that the score test needs, where that decides.
+    fn scores(&self) -> Option<&dyn KeyedValues> {
+        self.scheme.keyed().filter(|_| self.test == KeyedTest::Score)
     }
 
     fn refused(&self, error: EvidenceError) -> MarkError {
@@ -137,7 +150,7 @@ impl<S: Scheme> Mark for Keyed<S> {
 
     /// The raw teacher's laws along the suspect's answers, for schemes that have a value for every (context, candidate).
     fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
-        let (Some(Seen::Exchanges(answers)), Some(_)) = (first.first(), self.scheme.keyed()) else { return Vec::new() };
+        let (Some(Seen::Exchanges(answers)), Some(_)) = (first.first(), self.scores()) else { return Vec::new() };
         let question = Question::Laws { given: answers.clone(), reduce: Arc::new(Candidates::new(self.scheme.rules())) };
         vec![FollowUp { whom: Whom::Teacher, question }]
     }
@@ -154,7 +167,7 @@ impl<S: Scheme> Mark for Keyed<S> {
 impl<S: Scheme> AnyKey for Keyed<S> {
     fn judge_under(&self, case: &Case<'_>, keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
         let answers = exchanges(self.scheme.kind(), case.suspect, 0)?;
-        match self.scheme.keyed() {
+        match self.scores() {
             Some(keyed) => self.scored(keyed, case, answers, keys),
             None => self.counted(case, answers, keys),
         }

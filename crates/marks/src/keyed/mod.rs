@@ -12,11 +12,13 @@ pub(crate) mod masking;
 pub(crate) mod scheme;
 mod score;
 pub(crate) mod siphash;
+mod test_choice;
 pub(crate) mod walk;
 
 pub use decoys::ranked;
 pub use judge::Keyed;
 pub use scheme::{KeyedValues, Scheme, Scorer};
+pub use test_choice::KeyedTest;
 pub use walk::{Dedup, MAX_CONTEXT, Rules, Skipped, Units};
 
 #[cfg(test)]

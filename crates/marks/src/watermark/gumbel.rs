@@ -17,8 +17,8 @@ use crate::keyed::cumulant;
 use crate::keyed::masking::{self, marked_context};
 use crate::keyed::scheme::{pair_input, units_of};
 use crate::keyed::siphash::{self, SipState};
-use crate::keyed::{Dedup, Keyed, KeyedValues, Rules, Scheme, Scorer};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Whom, identity};
+use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
 
 const KIND: &str = "gumbel";
 
@@ -34,6 +34,9 @@ pub struct GumbelConfig {
     /// Which scored units count once: every pair of context and token, or every context.
     #[serde(default)]
     pub dedup: Dedup,
+    /// Which test decides.
+    #[serde(default, skip_serializing_if = "KeyedTest::is_default")]
+    pub test: KeyedTest,
 }
 
 impl MarkConfig for GumbelConfig {
@@ -56,21 +59,21 @@ impl MarkConfig for GumbelConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: vec![Whom::Teacher], ..Needs::default() }
+        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: self.test.second_round(), ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
         // how text is scored changes nothing that is drawn
-        let name = identity(&Self { dedup: Dedup::default(), ..self.clone() }, owner.key);
-        let &Self { context_width, mask_repeats, dedup } = self;
+        let name = identity(&Self { dedup: Dedup::default(), test: KeyedTest::default(), ..self.clone() }, owner.key);
+        let &Self { context_width, mask_repeats, dedup, test } = self;
         let sampler = Arc::new(Sampler { name, state: state(owner.key), context_width, mask_repeats });
         let rules = Rules::new(context_width, dedup, &**owner.codec);
-        Ok(Arc::new(Keyed::new(Gumbel { rules, sampler }, owner.key)))
+        Ok(Arc::new(Keyed::new(Gumbel { rules, sampler }, owner.key).judged_by(test)))
     }
 
     fn examples() -> Vec<Self> {
-        let example = Self { context_width: 2, mask_repeats: true, dedup: Dedup::Pairs };
-        vec![example.clone(), Self { context_width: 4, mask_repeats: false, dedup: Dedup::Contexts }]
+        let example = Self { context_width: 2, mask_repeats: true, dedup: Dedup::Pairs, test: KeyedTest::Score };
+        vec![example.clone(), Self { context_width: 4, mask_repeats: false, dedup: Dedup::Contexts, ..example }]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -218,7 +221,7 @@ mod tests {
     }
 
     fn plain(context_width: usize) -> GumbelConfig {
-        GumbelConfig { context_width, mask_repeats: false, dedup: Dedup::Pairs }
+        GumbelConfig { context_width, mask_repeats: false, dedup: Dedup::Pairs, test: KeyedTest::Score }
     }
 
     /// The one token that is left of `q` after `tokens`.

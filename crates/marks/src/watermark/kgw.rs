@@ -15,8 +15,8 @@ use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::green::{GreenList, GreenRows};
 use crate::keyed::scheme::pair_input;
-use crate::keyed::{Dedup, Keyed, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Whom, identity};
+use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
 
 /// Parameters of the KGW watermark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -31,6 +31,9 @@ pub struct KgwConfig {
     /// Which scored units count once: every pair of context and token, or every context.
     #[serde(default)]
     pub dedup: Dedup,
+    /// Which test decides.
+    #[serde(default, skip_serializing_if = "KeyedTest::is_default")]
+    pub test: KeyedTest,
 }
 
 impl MarkConfig for KgwConfig {
@@ -64,21 +67,22 @@ impl MarkConfig for KgwConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: vec![Whom::Teacher], ..Needs::default() }
+        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: self.test.second_round(), ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
         let rules = Rules::new(self.context_width, self.dedup, &**owner.codec);
         let rows =
             GreenRows::new(GreenList::new(owner.key, Purpose::GreenList, self.gamma), owner.codec.vocab_size(), &rules.special);
-        let name = identity(self, owner.key);
+        let name = identity(&Self { test: KeyedTest::default(), ..self.clone() }, owner.key);
         let bias = Arc::new(GreenBias { name, rows, delta: self.delta as f32, context_width: self.context_width });
-        Ok(Arc::new(Keyed::new(Kgw { gamma: self.gamma, rules, bias }, owner.key)))
+        Ok(Arc::new(Keyed::new(Kgw { gamma: self.gamma, rules, bias }, owner.key).judged_by(self.test)))
     }
 
     fn examples() -> Vec<Self> {
-        let example = Self { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs };
-        vec![example.clone(), Self { dedup: Dedup::Contexts, context_width: 3, ..example }]
+        let example = Self { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs, test: KeyedTest::Score };
+        let counted = Self { gamma: 0.5, test: KeyedTest::Count, ..example.clone() };
+        vec![example.clone(), Self { dedup: Dedup::Contexts, context_width: 3, ..example }, counted]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -92,7 +96,7 @@ impl MarkConfig for KgwConfig {
     }
 
     fn timed() -> Vec<(String, Self)> {
-        let config = |context_width| Self { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs };
+        let config = |context_width| Self { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::Score };
         (0..=MAX_CONTEXT).map(|width| (format!("context of {width}"), config(width))).collect()
     }
 }
@@ -206,7 +210,7 @@ mod tests {
     const VOCAB: usize = 512;
 
     fn kgw(context_width: usize) -> KgwConfig {
-        KgwConfig { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs }
+        KgwConfig { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::Score }
     }
 
     fn lab(config: KgwConfig) -> Lab {

@@ -17,8 +17,8 @@ use crate::keyed::cumulant;
 use crate::keyed::masking::{self, marked_context};
 use crate::keyed::scheme::{pair_input, units_of};
 use crate::keyed::siphash::{self, SipState};
-use crate::keyed::{Dedup, Keyed, KeyedValues, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Whom, identity};
+use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
 
 const KIND: &str = "synthid";
 
@@ -54,6 +54,9 @@ pub struct SynthidConfig {
     /// Which scored units count once: every pair of context and token, or every context.
     #[serde(default)]
     pub dedup: Dedup,
+    /// Which test decides.
+    #[serde(default, skip_serializing_if = "KeyedTest::is_default")]
+    pub test: KeyedTest,
 }
 
 impl MarkConfig for SynthidConfig {
@@ -79,20 +82,30 @@ impl MarkConfig for SynthidConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: vec![Whom::Teacher], ..Needs::default() }
+        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: self.test.second_round(), ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
         // how text is scored changes nothing that is drawn
-        let name = identity(&Self { score: Score::default(), dedup: Dedup::default(), ..self.clone() }, owner.key);
-        let &Self { layers, context_width, mask_repeats, score, dedup } = self;
+        let name = identity(
+            &Self { score: Score::default(), dedup: Dedup::default(), test: KeyedTest::default(), ..self.clone() },
+            owner.key,
+        );
+        let &Self { layers, context_width, mask_repeats, score, dedup, test } = self;
         let tournament = Arc::new(Tournament { name, state: state(owner.key), layers, context_width, mask_repeats });
         let rules = Rules::new(context_width, dedup, &**owner.codec);
-        Ok(Arc::new(Keyed::new(Synthid { rules, score, weights: weights(score, layers), tournament }, owner.key)))
+        Ok(Arc::new(Keyed::new(Synthid { rules, score, weights: weights(score, layers), tournament }, owner.key).judged_by(test)))
     }
 
     fn examples() -> Vec<Self> {
-        let example = Self { layers: 30, context_width: 2, mask_repeats: true, score: Score::Mean, dedup: Dedup::Pairs };
+        let example = Self {
+            layers: 30,
+            context_width: 2,
+            mask_repeats: true,
+            score: Score::Mean,
+            dedup: Dedup::Pairs,
+            test: KeyedTest::Score,
+        };
         let weighted = Self { layers: 12, context_width: 4, score: Score::WeightedMean, ..example.clone() };
         vec![example, Self { mask_repeats: false, dedup: Dedup::Contexts, ..weighted }]
     }

@@ -16,8 +16,8 @@ use stats::null::{Hypergeometric, Null};
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::{Dedup, Keyed, KeyedValues, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Whom, identity};
+use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
 
 const KIND: &str = "unigram";
 
@@ -29,6 +29,9 @@ pub struct UnigramConfig {
     pub gamma: f64,
     /// Added to the logits of green tokens before temperature, nats; a temperature above 1 weakens it.
     pub delta: f64,
+    /// Which test decides.
+    #[serde(default, skip_serializing_if = "KeyedTest::is_default")]
+    pub test: KeyedTest,
 }
 
 impl MarkConfig for UnigramConfig {
@@ -57,7 +60,7 @@ impl MarkConfig for UnigramConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: vec![Whom::Teacher], ..Needs::default() }
+        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: self.test.second_round(), ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -71,11 +74,12 @@ impl MarkConfig for UnigramConfig {
         let bias = Arc::new(FixedBias { name: identity(self, owner.key), list, delta: self.delta as f32 });
         // without context, one unit per context would be a single unit
         let rules = Rules::new(0, Dedup::Pairs, &**owner.codec);
-        Ok(Arc::new(Keyed::new(Unigram { rules, tokens, key: owner.key.clone(), bias }, owner.key)))
+        Ok(Arc::new(Keyed::new(Unigram { rules, tokens, key: owner.key.clone(), bias }, owner.key).judged_by(self.test)))
     }
 
     fn examples() -> Vec<Self> {
-        vec![Self { gamma: 0.5, delta: 2.0 }, Self { gamma: 0.25, delta: 3.0 }]
+        let test = KeyedTest::Score;
+        vec![Self { gamma: 0.5, delta: 2.0, test }, Self { gamma: 0.25, delta: 3.0, test }]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -299,7 +303,7 @@ mod tests {
         let codec: Arc<dyn Codec> = Arc::new(ToyCodec::new(13));
         let key = Key::decoy(1, 1);
         for gamma in [0.01, 0.99] {
-            let refused = UnigramConfig { gamma, delta: 2.0 }.build(&Owner::new(&key, &codec));
+            let refused = UnigramConfig { gamma, delta: 2.0, test: KeyedTest::Score }.build(&Owner::new(&key, &codec));
             assert!(
                 matches!(refused, Err(MarkError::Config(error)) if error.key == "gamma" && error.value.contains("10 ordinary"))
             );

@@ -81,10 +81,7 @@ pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
     let intervals = rows.values().flat_map(BTreeMap::values).flatten().any(|(_, interval)| interval.is_some());
     let note = match (several, intervals) {
         (true, _) => "\nmedian over seeds; in brackets smallest to largest, which holds no error of a single measurement",
-        (false, true) => {
-            "\nin brackets: 95 % interval of the mean over held-out texts and tasks, without any spread between seeds;\n\
-             a value weighs texts by their tokens, and may lie outside"
-        }
+        (false, true) => "\nin brackets: 95 % interval over held-out texts and tasks, without any spread between seeds",
         (false, false) => "",
     };
     table.trim_fmt() + note

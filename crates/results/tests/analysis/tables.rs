@@ -87,8 +87,7 @@ fn the_table_says_in_words_what_survived() {
          student         top_logprobs(k=20,post)      10 k               2.54             56          6   2.40e12
          control         top_logprobs(k=20,post)      10 k               2.54             56          6   2.40e12
         ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-        in brackets: 95 % interval of the mean over held-out texts and tasks, without any spread between seeds;
-        a value weighs texts by their tokens, and may lie outside
+        in brackets: 95 % interval over held-out texts and tasks, without any spread between seeds
 
         All verdicts together
           8 students were judged, each by Holm over its own tests at 0.001. The chance that any of them gets a false proof is at most 0.008. Corrected for that, by Holm over all 32 tests of students, 11 of 12 proven results stay proven; no longer: kgw in top_logprobs(k=20,post) at 300 queries, seed 0

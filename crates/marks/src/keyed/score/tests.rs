@@ -258,7 +258,13 @@ fn a_list_of_fixed_size_keeps_the_level() {
 /// Of a model that shows the mark in one answer of eight, the score proves what the count of distinct units does not.
 #[test]
 fn a_weak_mark_shows_in_the_score_before_the_count() {
-    let kgw = crate::watermark::kgw::KgwConfig { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs };
+    let kgw = crate::watermark::kgw::KgwConfig {
+        gamma: 0.25,
+        delta: 2.0,
+        context_width: 1,
+        dedup: Dedup::Pairs,
+        test: Default::default(),
+    };
     let entry = MarkEntry { kgw: Some(Box::new(kgw)), ..MarkEntry::default() };
     let codec: Arc<dyn oracle::Codec> = Arc::new(ToyCodec::new(VOCAB));
     let reference = peaked(60);
