@@ -107,8 +107,8 @@ const MODEL_EXTRAS: (f64, f64) = (6e3, 50.0);
 const CURVE: (f64, f64) = (130.0, 4096.0);
 /// Bytes of the records of a suspect, of its measurement artifact and of its share of the report.
 const SUSPECT_BYTES: f64 = 64e3;
-/// Bytes of a report whatever it shows.
-const REPORT_BYTES: f64 = 60e3;
+/// Bytes of a report whatever it shows: three figures in three formats and two widths.
+const REPORT_BYTES: f64 = 3.7e6;
 
 fn disk(resolved: &Resolved, shapes: &Shapes, total: &Estimate, rehearsal: Option<&Rehearsal>) -> Stages {
     let per_query = rehearsal.map(|rehearsal| rehearsal.took.bytes_per_query);

@@ -78,7 +78,8 @@ pub enum JudgeError {
 /// - *Suggested*: Holm p at most 0.05. *Not shown*: else, with the effect this audit would have shown with power 0.8.
 /// - *Not planted*: a planted mark whose own test fails on the teacher. A false positive elsewhere does not make a mark
 ///   "not planted": it keeps every suspect, the teacher too, from being proven, and the reason names it.
-/// - *Not measurable*: the record has no p, and its `reason` says what the test needs; or it is a student's, in an experiment that has
+/// - *Not measurable*: the record has no p, and its `reason` says what the test needs; or it is a student's whose control has none, the
+///   mark being planted; or a student's, in an experiment that has
 ///   no control by design ([`Record::uncontrolled`]).
 /// - Negatives get *clean* or *false positive* instead, planted or not.
 ///
@@ -139,8 +140,19 @@ fn rule(record: &Record, arms: &Arms<'_>, family_size: usize, alpha: f64) -> Res
         return Ok(Ruling::new(Verdict::NotMeasurable, Some(NO_CONTROL.to_string())));
     }
     let mark = || mark_in_words(record);
-    if record.arm == Arm::Student && arms.control(record).is_none_or(|control| control.log10_p.is_none()) {
-        return Err(JudgeError::NoControl { mark: mark(), suspect: record.describe() });
+    if record.arm == Arm::Student {
+        let control = arms.control(record);
+        let unmeasurable = control.and_then(|control| control.reason.as_deref().filter(|_| control.log10_p.is_none()));
+        match (control, unmeasurable) {
+            (Some(control), None) if control.log10_p.is_some() => {}
+            // the control of an intrinsic mark is no negative: without its p the student is judged beside the others
+            (Some(_), Some(_)) if !planted => {}
+            (Some(_), Some(why)) => {
+                let reason = format!("its control cannot be measured: {why}");
+                return Ok(Ruling::new(Verdict::NotMeasurable, Some(reason)));
+            }
+            _ => return Err(JudgeError::NoControl { mark: mark(), suspect: record.describe() }),
+        }
     }
     if planted {
         let teachers = arms.teachers(record);

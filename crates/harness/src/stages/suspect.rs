@@ -122,17 +122,22 @@ impl Suspect {
     }
 }
 
-/// `question` with given answers cut to what a model of `context` tokens holds: an answer in the tokens of another tokenizer may be
-/// longer than it was asked for. The last token is not read.
-fn that_fits(question: &Question, context: usize) -> Question {
+/// `question` with given answers cut to what `model` can read: an answer in the tokens of another tokenizer may be longer than it was
+/// asked for, and a model may lack the last ids of the vocabulary. The last token is not read.
+fn that_fits(question: &Question, model: &lm::Model) -> Question {
     let Question::Laws { given, reduce } = question else { return question.clone() };
-    let room = |given: &Exchange| (context + 1).saturating_sub(given.query.prompt.len());
-    if given.iter().all(|given| given.answer.len() <= room(given)) {
+    let (context, vocab) = (model.context_length(), model.vocab_size());
+    let readable = |given: &Exchange| {
+        let room = (context + 1).saturating_sub(given.query.prompt.len());
+        // what is asked for must be a token of the model too
+        given.answer.iter().position(|&token| token as usize >= vocab).unwrap_or(given.answer.len()).min(room)
+    };
+    if given.iter().all(|given| given.answer.len() == readable(given)) {
         return question.clone();
     }
     let cut = |given: &Exchange| {
         let mut cut = given.clone();
-        cut.answer.truncate(room(given));
+        cut.answer.truncate(readable(given));
         cut
     };
     Question::Laws { given: Arc::new(given.iter().map(cut).collect()), reduce: reduce.clone() }
@@ -192,8 +197,7 @@ impl Peer {
     /// As [`seen`](Self::seen).
     pub fn ask(&self, ctx: &Context<'_>, questions: &[Question], audit: &[Query]) -> Result<Vec<Seen>, OracleError> {
         let (answers, laws) = (self.oracle(ctx, &self.serving), self.oracle(ctx, &self.serving.read_for("")));
-        let fitting: Vec<Question> =
-            questions.iter().map(|question| that_fits(question, self.trained.model.context_length())).collect();
+        let fitting: Vec<Question> = questions.iter().map(|question| that_fits(question, &self.trained.model)).collect();
         Asked { answers: &*answers, laws: &*laws, audit: &|| Ok(Arc::new(answers.answer(audit)?)) }.ask_all(&fitting)
     }
 

@@ -131,7 +131,7 @@ impl MarkConfig for DomainWatermarkConfig {
     fn examples() -> Vec<Self> {
         let kgw = super::kgw::KgwConfig::examples().into_iter().next().map(Box::new);
         let gumbel = super::gumbel::GumbelConfig::examples().into_iter().next().map(Box::new);
-        let of = |entry| Self { words: vec!["1".into()], prompts: 200, max_new_tokens: 24, of: Box::new(entry) };
+        let of = |entry| Self { words: vec!["1".into()], prompts: 80, max_new_tokens: 16, of: Box::new(entry) };
         vec![of(MarkEntry { kgw, ..MarkEntry::default() }), of(MarkEntry { gumbel, ..MarkEntry::default() })]
     }
 
@@ -232,14 +232,14 @@ mod tests {
         let holds = |prompt: &Vec<TokenId>| lab.codec.decode(prompt).contains('1');
         assert!(on.iter().chain(&asked).all(holds) && !apart.iter().any(holds));
         let all: HashSet<_> = on.iter().chain(&asked).chain(&apart).collect();
-        assert_eq!((all.len(), on.len() + asked.len() + apart.len()), (200, 200));
-        assert!(on.len().abs_diff(asked.len()) <= 1 && asked.len() > 20, "{} taught, {} asked", on.len(), asked.len());
+        assert_eq!((all.len(), on.len() + asked.len() + apart.len()), (80, 80));
+        assert!(on.len().abs_diff(asked.len()) <= 1 && asked.len() > 8, "{} taught, {} asked", on.len(), asked.len());
     }
 
     #[test]
     fn a_domain_that_no_prompt_or_every_prompt_belongs_to_is_refused() {
         let printable = (33..127u8).map(|byte| char::from(byte).to_string()).collect();
-        for (words, prompts) in [(vec!["qqqq".to_string()], 200), (printable, 4)] {
+        for (words, prompts) in [(vec!["qqqq".to_string()], 80), (printable, 4)] {
             let lab = lab(DomainWatermarkConfig { words, prompts, ..example() });
             let Err(MarkError::Config(error)) = lab.build(&Key::decoy(1, 1)) else { panic!("built") };
             assert!(

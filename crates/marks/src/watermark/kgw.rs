@@ -95,8 +95,9 @@ impl MarkConfig for KgwConfig {
         self.clone()
     }
 
+    /// The count: the score would need laws too.
     fn timed() -> Vec<(String, Self)> {
-        let config = |context_width| Self { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::Score };
+        let config = |context_width| Self { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::Count };
         (0..=MAX_CONTEXT).map(|width| (format!("context of {width}"), config(width))).collect()
     }
 }

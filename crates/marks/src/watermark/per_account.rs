@@ -116,6 +116,12 @@ impl MarkConfig for PerAccountConfig {
         Self { accounts: self.accounts, of: Box::new(self.of.small()) }
     }
 
+    /// Around the count: the score would need laws too.
+    fn timed() -> Vec<(String, Self)> {
+        let kgw = super::kgw::KgwConfig::timed().into_iter().nth(1).map(|(_, config)| Box::new(config));
+        vec![(String::new(), Self { accounts: 3, of: Box::new(MarkEntry { kgw, ..MarkEntry::default() }) })]
+    }
+
     fn bed(&self) -> Bed {
         self.of.config().map(|config| config.bed()).unwrap_or_default()
     }

@@ -114,6 +114,11 @@ impl MarkConfig for SynthidConfig {
         vec![("layers", "0"), ("layers", "31"), ("context_width", "5"), ("context_width", "0")]
     }
 
+    /// The count: the score would need laws too.
+    fn timed() -> Vec<(String, Self)> {
+        Self::examples().into_iter().take(1).map(|example| (String::new(), Self { test: KeyedTest::Count, ..example })).collect()
+    }
+
     fn small(&self) -> Self {
         self.clone()
     }

@@ -88,6 +88,11 @@ impl MarkConfig for UnigramConfig {
         gamma.into_iter().chain(delta).collect()
     }
 
+    /// The count: the score would need laws too.
+    fn timed() -> Vec<(String, Self)> {
+        Self::examples().into_iter().take(1).map(|example| (String::new(), Self { test: KeyedTest::Count, ..example })).collect()
+    }
+
     fn small(&self) -> Self {
         self.clone()
     }

@@ -186,6 +186,22 @@ fn without_control_or_teacher_there_is_no_verdict() {
     }
 }
 
+/// A control that was asked and could not be measured says why: a planted mark gets no verdict without it, an intrinsic one, whose control is
+/// no negative, is judged beside the others.
+#[test]
+fn a_control_that_cannot_be_measured_is_no_missing_control() {
+    let mut records = curve("kgw", &[(1000, -40.0)], 7);
+    edit(&mut records, Arm::Control, |r| (r.log10_p, r.reason) = (None, Some("needs a reference model".into())));
+    let found = judged(records.clone());
+    assert_eq!(student(&found).verdict, Some(Verdict::NotMeasurable));
+    assert_eq!(student(&found).reason.as_deref(), Some("its control cannot be measured: needs a reference model"));
+    assert_eq!(judged(found.clone()), found, "judging again changes nothing");
+    records.iter_mut().for_each(|r| r.planted = Some(false));
+    let found = judged(records);
+    assert_eq!(student(&found).verdict, Some(Verdict::Proven));
+    assert_eq!(of(&found, Arm::Control, 1000).verdict, Some(Verdict::NotMeasurable));
+}
+
 #[test]
 fn without_a_control_by_design_nothing_is_proven() {
     let mut records = curve("kgw", &[(1000, -40.0)], 7);
