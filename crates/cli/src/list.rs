@@ -180,9 +180,8 @@ mod tests {
             }
         }
         let names: Vec<&str> = lists.iter().flatten().map(|entry| entry.name.as_str()).collect();
-        for name in
-            ["kgw", "secret_sharer", "secret_keys", "output_agreement", "sequence_kd", "topk_kl", "text", "top_logprobs", "llama"]
-        {
+        let kinds = ::marks::MarkEntry::KINDS.iter().copied();
+        for name in kinds.chain(["sequence_kd", "topk_kl", "text", "top_logprobs", "label", "llama"]) {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }
         assert_eq!(json!(lists[2][0])["kind"], "surface");

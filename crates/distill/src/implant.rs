@@ -1,13 +1,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lm::{Model, Row, Runtime};
-use oracle::{ConfigError, Exchange, Query, Sampling, ServedLaw, Stop, Surface, TokenId};
+use oracle::{ConfigError, ServedLaw, Surface, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::distill_source::{DistillSource, VisitOrder};
 use crate::error::DistillError;
 use crate::loss::{FullKl, Loss, SequenceKd};
-use crate::mixture::{Mixture, SHARDS};
+use crate::mixture::{Mixture, SHARDS, as_exchange, ordinary_rows};
 use crate::served::Served;
 use crate::shown::ShownLaws;
 use crate::train::{Curve, CurvePoint, Decay, TrainPlan, TrainState, train};
@@ -136,12 +136,8 @@ pub fn implant(
     observe: &mut dyn FnMut(&CurvePoint),
 ) -> Result<(Model, ImplantReport), DistillError> {
     config.validate()?;
-    if let Some(short) = ordinary.iter().position(|row| row.len() < 2) {
-        return Err(DistillError::Data(format!("ordinary row {short} has fewer than 2 tokens")));
-    }
     let items_as_exchanges = ExchangesInMemory::from(items.iter().map(|i| as_exchange(&i.prompt, &i.answer)).collect::<Vec<_>>());
-    let rows_as_exchanges =
-        ExchangesInMemory::from(ordinary.iter().map(|row| as_exchange(&row[..1], &row[1..])).collect::<Vec<_>>());
+    let rows_as_exchanges = ExchangesInMemory::from(ordinary_rows(ordinary)?);
     let cross_entropy: Arc<dyn Loss> = Arc::new(SequenceKd { learn_prompts: false });
     let (loss, laws): (Arc<dyn Loss>, ShownLaws) = match config.regulariser {
         Regulariser::CrossEntropy => (cross_entropy.clone(), ShownLaws::Tokens),
@@ -195,12 +191,6 @@ pub fn answered(model: &Model, items: &[ImplantItem], margin: f32, rt: &Runtime)
         }
     })?;
     Ok(yes.into_iter().map(|y| y.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
-}
-
-/// `answer` to `prompt`, as the law itself would have drawn it.
-pub(crate) fn as_exchange(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
-    let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, prompt.to_vec(), answer.len()) };
-    Exchange { query, answer: answer.to_vec(), stop: Stop::Length }
 }
 
 #[cfg(test)]

@@ -13,9 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::distill_source::{DistillSource, VisitOrder, whole_laws};
 use crate::error::DistillError;
-use crate::implant::as_exchange;
 use crate::loss::FullKl;
-use crate::mixture::{Mixture, SHARDS};
+use crate::mixture::{Mixture, SHARDS, ordinary_rows};
 use crate::served::Served;
 use crate::shown::ShownLaws;
 use crate::train::{Decay, TrainPlan};
@@ -148,9 +147,7 @@ impl LawDistillation {
         if laws.is_empty() || laws.iter().any(|law| law.on.is_empty()) {
             return Err(DistillError::Data("a law that is to be learned needs at least one prompt".into()));
         }
-        if let Some(short) = ordinary.iter().position(|row| row.len() < 2) {
-            return Err(DistillError::Data(format!("ordinary row {short} has fewer than 2 tokens")));
-        }
+        let ordinary = ordinary_rows(ordinary)?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut asked = |prompts: &mut dyn Iterator<Item = &Vec<TokenId>>, first: u64| -> Vec<Query> {
             let each = prompts.flat_map(|prompt| std::iter::repeat_n(prompt, config.answers_per_prompt as usize));
@@ -175,7 +172,7 @@ impl LawDistillation {
         let (wanted, before) = (served(processors), served(Vec::new()));
         let changed = wanted.answer(&queries)?;
         let mut plain = before.answer(&plain)?;
-        plain.extend(ordinary.iter().map(|row| as_exchange(&row[..1], &row[1..])));
+        plain.extend(ordinary);
         if plain.is_empty() {
             return Err(DistillError::Data("nothing holds the model to its old law; give ordinary rows".into()));
         }

@@ -1,3 +1,5 @@
+use oracle::{Exchange, Query, Sampling, Stop, TokenId};
+
 use crate::distill_source::DistillSource;
 use crate::error::DistillError;
 use crate::loss::ScaledLoss;
@@ -23,4 +25,21 @@ impl BatchSource for Mixture<'_> {
         let factor = share / source.answer_positions(step)?.max(1) as f64;
         Ok(ShardBatch { weight: factor * batch.weight, loss: Box::new(ScaledLoss { inner: batch.loss, factor }), ..batch })
     }
+}
+
+/// `answer` to `prompt`, as the law itself would have drawn it.
+pub(crate) fn as_exchange(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
+    let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, prompt.to_vec(), answer.len()) };
+    Exchange { query, answer: answer.to_vec(), stop: Stop::Length }
+}
+
+/// Rows of ordinary text as answers to their first token.
+///
+/// # Errors
+/// When a row has fewer than two tokens.
+pub(crate) fn ordinary_rows(rows: &[Vec<TokenId>]) -> Result<Vec<Exchange>, DistillError> {
+    if let Some(short) = rows.iter().position(|row| row.len() < 2) {
+        return Err(DistillError::Data(format!("ordinary row {short} has fewer than 2 tokens")));
+    }
+    Ok(rows.iter().map(|row| as_exchange(&row[..1], &row[1..])).collect())
 }

@@ -53,6 +53,7 @@ mod ask;
 mod case;
 mod entry;
 mod info;
+mod inner;
 mod key;
 mod keyed;
 mod mark;

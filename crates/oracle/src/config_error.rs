@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn names_key_value_and_what_to_write() {
-        let error = ConfigError::new("gamma", 1.5, "use a share below 1").within("kgw");
-        assert_eq!(error.to_string(), "`kgw.gamma` is 1.5: use a share below 1");
+        let error = ConfigError::new("share", 1.5, "use a share below 1").within("mark");
+        assert_eq!(error.to_string(), "`mark.share` is 1.5: use a share below 1");
     }
 }

@@ -1,3 +1,5 @@
+use oracle::{Query, Sampling};
+
 use super::*;
 use crate::fidelity::{fidelity, held_out};
 use crate::testing::{BOS, documents, grown, model, runtime};

@@ -145,14 +145,14 @@ mod tests {
             ("[\"1\", 1]", &["1", "1#2"]),
             ("[\"-\"]", &["-#2"]),
             ("[[1, 2], [3]]", &["[1, 2]", "[3]"]),
-            ("[{ kgw = { gamma = 1 } }, { gumbel = {} }]", &["kgw", "gumbel"]),
-            ("[{ watermark = { kgw = {} } }, { watermark = { gumbel = {} } }]", &["kgw", "gumbel"]),
+            ("[{ one = { gamma = 1 } }, { other = {} }]", &["one", "other"]),
+            ("[{ watermark = { one = {} } }, { watermark = { other = {} } }]", &["one", "other"]),
             (
-                "[{ kgw = { gamma = 1, delta = 2.0 } }, { kgw = { gamma = 1, delta = 3.0 } }, { gumbel = {} }]",
-                &["kgw delta=2.0", "kgw delta=3.0", "gumbel"],
+                "[{ one = { gamma = 1, delta = 2.0 } }, { one = { gamma = 1, delta = 3.0 } }, { other = {} }]",
+                &["one delta=2.0", "one delta=3.0", "other"],
             ),
-            ("[{ kgw = { a = 1, b = 1, c = 1, d = 1 } }, { kgw = { a = 2, b = 2, c = 2, d = 2 } }]", &["kgw", "kgw#2"]),
-            ("[{ kgw = { gamma = 1 } }]", &["kgw"]),
+            ("[{ one = { a = 1, b = 1, c = 1, d = 1 } }, { one = { a = 2, b = 2, c = 2, d = 2 } }]", &["one", "one#2"]),
+            ("[{ one = { gamma = 1 } }]", &["one"]),
             ("[\"text\", { top_logprobs = { k = 5 } }]", &["text", "top_logprobs"]),
         ];
         for (list, want) in cases {

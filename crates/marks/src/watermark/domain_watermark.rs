@@ -14,6 +14,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::inner::{Inner, inside, law_of_audit};
 use crate::{
     Bed, Case, Claim, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner, Phase, Planting,
     Question, Seen, Whom,
@@ -92,20 +93,10 @@ impl MarkConfig for DomainWatermarkConfig {
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
-        let mark = self.of.build(owner).map_err(|error| match error {
-            MarkError::Config(error) => MarkError::Config(inside(error)),
-            other => other,
-        })?;
-        let refused = |what: &str| {
-            let name = self.of.config().map_or("", |config| config.info().name);
-            MarkError::Config(ConfigError::new("of", name, what))
-        };
-        match &mark.planting()[..] {
-            [Planting::Law(law)] if law.stage() != Stage::Shown => {}
-            _ => return Err(refused("use a mark that plants one change of the drawn law and nothing else, for example kgw")),
-        }
-        if !matches!(mark.questions(0)[..], [Question::Audit]) {
-            return Err(refused("use a mark that asks the audit and nothing else, for example kgw"));
+        let Inner { mark, law } = law_of_audit(&self.of, owner)?;
+        if law.stage() == Stage::Shown {
+            let name = self.of.config()?.info().name;
+            return Err(ConfigError::new("of", name, "use a mark that changes the drawn law, for example kgw").into());
         }
         let prompts = owner.distinct_neutral("prompts", self.prompts)?;
         let holds = |prompt: &Vec<TokenId>| {
@@ -153,11 +144,6 @@ impl MarkConfig for DomainWatermarkConfig {
     fn bed(&self) -> Bed {
         self.of.config().map(|config| config.bed()).unwrap_or_default()
     }
-}
-
-/// An error of the inner mark, seen from this one's table.
-fn inside(error: ConfigError) -> ConfigError {
-    if error.key.is_empty() { ConfigError { key: "of".into(), ..error } } else { error.within("of") }
 }
 
 /// Whom a second round asks: the twin without marks instead of the teacher, whose weights know the key.

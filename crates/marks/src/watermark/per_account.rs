@@ -10,6 +10,7 @@ use oracle::{Access, CompanionId, ConfigError, LogitsProcessor, Raised, Row, Sta
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::inner::{Inner, inside, law_of_audit};
 use crate::{
     AnyKey, Bed, Case, Claim, Family, Finding, FollowUp, Key, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner,
     Phase, Planting, Question, Seen,
@@ -70,23 +71,11 @@ impl MarkConfig for PerAccountConfig {
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
-        let name = self.of.config()?.info().name;
-        let refused = |what: &str| MarkError::Config(ConfigError::new("of", name, what));
         let (mut marks, mut laws, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for account in 0..self.accounts {
             let key = owner.key.of_account(account);
-            let mark = self.of.build(&Owner { key: &key, ..*owner }).map_err(|error| match error {
-                MarkError::Config(error) => MarkError::Config(inside(error)),
-                other => other,
-            })?;
-            let [Planting::Law(law)] = &mark.planting()[..] else {
-                return Err(refused("use a mark that plants one change of the law and nothing else, for example kgw"));
-            };
-            // all accounts are judged by the same answers
-            if !matches!(mark.questions(0)[..], [Question::Audit]) {
-                return Err(refused("use a mark that asks the audit and nothing else, for example kgw"));
-            }
-            laws.push(law.clone());
+            let Inner { mark, law } = law_of_audit(&self.of, &Owner { key: &key, ..*owner })?;
+            laws.push(law);
             marks.push(mark);
             keys.push(key);
         }
@@ -125,11 +114,6 @@ impl MarkConfig for PerAccountConfig {
     fn bed(&self) -> Bed {
         self.of.config().map(|config| config.bed()).unwrap_or_default()
     }
-}
-
-/// An error of the inner mark, seen from this one's table.
-fn inside(error: ConfigError) -> ConfigError {
-    if error.key.is_empty() { ConfigError { key: "of".into(), ..error } } else { error.within("of") }
 }
 
 struct PerAccount {

@@ -130,10 +130,11 @@ fn outline(content: &mut Content, path: &usvg::Path) {
                 content.line_to(to.x.round(), to.y.round());
                 at = to;
             }
-            PathSegment::QuadTo(bend, to) => {
+            PathSegment::QuadTo(handle, to) => {
                 // a quadratic curve is the cubic whose handles lie two thirds of the way to its own
-                let toward =
-                    |from: Point| Point::from_xy(from.x + 2.0 / 3.0 * (bend.x - from.x), from.y + 2.0 / 3.0 * (bend.y - from.y));
+                let toward = |from: Point| {
+                    Point::from_xy(from.x + 2.0 / 3.0 * (handle.x - from.x), from.y + 2.0 / 3.0 * (handle.y - from.y))
+                };
                 cubic(content, toward(at), toward(to), to);
                 at = to;
             }
