@@ -12,6 +12,7 @@ use results::{Kind, Record};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::choice::chosen;
 use crate::support::{
     DOMAIN_WATERMARK, LAW_DISTILLATION, Ran, manifests, results_directory, root, run, run_command, smoke, smoke_file,
 };
@@ -194,6 +195,7 @@ fn current() -> Golden {
     let is_report = |record: &Record| is_named(record, &reported);
     let is_implanted = |record: &Record| is_trained(record) && record.arm == results::Arm::Teacher;
     let is_distilled = |record: &Record| record.metric.as_deref().is_some_and(|name| name.starts_with("distilled_law_kl"));
+    let is_tried = |record: &Record| record.metric.as_deref().is_some_and(|name| name.starts_with("own_answers_loss"));
     let is_trigram = |record: &Record| is_named(record, &["trigram_loss"]);
 
     let made = |(name, revision): (&str, u32)| {
@@ -214,6 +216,7 @@ fn current() -> Golden {
             }
             "attack" => Stage { numbers: metrics(&attacked(), LOSS, is_student), ..stage },
             "student" => Stage { numbers: metrics(&records, LOSS, is_student), ..stage },
+            "choice" => Stage { numbers: metrics(&chosen().1, LOSS, is_tried), ..stage },
             "measure" => Stage { numbers: effects(&records), ..stage },
             "teacher_report" => Stage { numbers: metrics(&records, LOSS, is_report), ..stage },
             other => panic!("stage `{other}` is not pinned: add it to tests/golden.rs"),

@@ -4,6 +4,7 @@
 mod adapters;
 mod bad_input;
 mod bad_model;
+mod choice;
 mod circles;
 mod cli;
 mod devices;

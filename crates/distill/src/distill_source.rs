@@ -1,11 +1,11 @@
+mod distinct;
 mod order;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lm::Model;
-use oracle::{ConfigError, Exchange, Law, Oracle, TokenId};
-use serde::{Deserialize, Serialize};
+use oracle::{Exchange, Law, Oracle, TokenId};
 
 use crate::error::DistillError;
 use crate::loss::{LawsAt, Loss, RowTargets};
@@ -13,89 +13,9 @@ use crate::served::Served;
 use crate::shown::ShownLaws;
 use crate::train::{BatchSource, ShardBatch, TrainPlan, pad_rows};
 use crate::transcript::ExchangeStream;
+pub use distinct::distinct_prompts;
 pub use order::VisitOrder;
 use order::Visits;
-
-/// How long a student trains on its budget of exchanges, and whether budgets share a student.
-///
-/// All but the last are the protocol `per_budget`: a fresh student for every budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Compute {
-    /// Each exchange once: larger budgets train longer.
-    OnePass,
-    /// The same number of steps at every budget.
-    FixedSteps {
-        /// Tokens fed over the whole training, prompts and answers together, each exchange counted at its full length
-        /// (prompt and `max_new_tokens`); answers that ended early make the true number, which is recorded, smaller.
-        tokens: u64,
-    },
-    /// Each exchange this many times.
-    FixedPasses {
-        /// Number of passes.
-        passes: u64,
-    },
-    /// One student along the stream in the order of asking, of which every budget is a snapshot: after as many whole batches as
-    /// the budget holds. The learning rate stays at its peak after warm-up, as no budget may know of larger ones.
-    SinglePass {
-        /// Steps in which the learning rate grows to its peak.
-        warmup_steps: u64,
-        /// Part of a budget's steps, its last ones, in which a branch of the student cools down (`optimizer.decay` and
-        /// `final_lr_fraction`) before its snapshot is taken; the trunk goes on at its peak rate. 0 takes the trunk itself.
-        /// (Hu et al. 2024, arXiv 2404.06395, section 4; Haegele et al. 2024, arXiv 2405.18392: 0.1 to 0.2 is enough.)
-        cooldown_fraction: f64,
-    },
-}
-
-impl Compute {
-    /// Name, as experiment files and records write it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::OnePass => "one_pass",
-            Self::FixedSteps { .. } => "fixed_steps",
-            Self::FixedPasses { .. } => "fixed_passes",
-            Self::SinglePass { .. } => "single_pass",
-        }
-    }
-
-    /// Checks the parameters.
-    ///
-    /// # Errors
-    /// The key, its value and what to write.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        match self {
-            Self::FixedSteps { tokens: 0 } => Err(ConfigError::new("compute.fixed_steps.tokens", 0, "choose at least 1")),
-            Self::FixedPasses { passes: 0 } => Err(ConfigError::new("compute.fixed_passes.passes", 0, "choose at least 1")),
-            Self::SinglePass { cooldown_fraction: c, .. } if !(0.0..1.0).contains(c) => Err(ConfigError::new(
-                "compute.single_pass.cooldown_fraction",
-                c,
-                "choose a number from 0 up to, not including, 1",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// For a single pass: the step at which the snapshot after `steps` steps leaves the trunk.
-    pub fn branch_step(&self, steps: u64) -> Option<u64> {
-        match self {
-            Self::SinglePass { cooldown_fraction, .. } => Some(steps - (cooldown_fraction * steps as f64).round() as u64),
-            _ => None,
-        }
-    }
-
-    /// Number of steps for `budget` exchanges of at most `tokens_per_row` tokens in batches of `batch_rows`; at least 1. Passes
-    /// are rounded up to whole steps, the last of which begins another pass; a single pass is rounded down, as it may not read on.
-    pub fn steps(&self, budget: u64, batch_rows: usize, tokens_per_row: usize) -> u64 {
-        let batch_rows = batch_rows.max(1) as u64;
-        let steps = match self {
-            Self::OnePass => budget.div_ceil(batch_rows),
-            Self::FixedPasses { passes } => (budget * passes).div_ceil(batch_rows),
-            Self::SinglePass { .. } => budget / batch_rows,
-            Self::FixedSteps { tokens } => tokens / (batch_rows * tokens_per_row.max(1) as u64),
-        };
-        steps.max(1)
-    }
-}
 
 /// Batches of a transcript that is read shard by shard, so that memory does not grow with the budget.
 ///

@@ -2,7 +2,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kernels::vecmath;
 use lm::{Model, Row, Runtime};
-use oracle::TokenId;
+use oracle::{Exchange, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DistillError;
@@ -126,10 +126,25 @@ impl HeldOut {
 /// When a document does not fit the model or the work is cancelled.
 pub fn held_out(model: &Model, documents: &[Vec<TokenId>], rt: &Runtime) -> Result<HeldOut, DistillError> {
     let rows: Vec<Row<'_>> = documents.iter().map(|d| all_laws(&d[..d.len().min(model.context_length())])).collect();
+    losses(model, &rows, rt)
+}
+
+/// Loss of `model` on the answers of `exchanges`, each after its prompt.
+///
+/// # Errors
+/// When an exchange does not fit the model or the work is cancelled.
+pub fn answers(model: &Model, exchanges: &[Exchange], rt: &Runtime) -> Result<HeldOut, DistillError> {
+    let texts: Vec<Vec<TokenId>> = exchanges.iter().map(|e| [&e.query.prompt[..], &e.answer].concat()).collect();
+    let rows = texts.iter().zip(exchanges).map(|(text, e)| Row { ids: text, laws: e.query.prompt.len()..text.len() });
+    losses(model, &rows.collect::<Vec<_>>(), rt)
+}
+
+/// Loss of `model` on the tokens that `rows` ask laws of.
+fn losses(model: &Model, rows: &[Row<'_>], rt: &Runtime) -> Result<HeldOut, DistillError> {
     let losses: Vec<Mutex<Vec<f64>>> = rows.iter().map(|r| Mutex::new(vec![0.0; r.laws.len()])).collect();
-    lm::for_each_law(model, &rows, rt, &|row, i, logits| {
+    lm::for_each_law(model, rows, rt, &|row, i, logits| {
         let token = rows[row].ids[i] as usize;
-        locked(&losses[row])[i - 1] = f64::from(vecmath::log_sum_exp(logits)) - f64::from(logits[token]);
+        locked(&losses[row])[i - rows[row].laws.start] = f64::from(vecmath::log_sum_exp(logits)) - f64::from(logits[token]);
     })?;
     let sum = |losses: Mutex<Vec<f64>>| {
         let losses = losses.into_inner().unwrap_or_else(PoisonError::into_inner);

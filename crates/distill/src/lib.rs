@@ -10,6 +10,7 @@ mod registry;
 
 mod attack;
 mod choice;
+mod compute;
 mod cost;
 mod defence;
 mod distill_source;
@@ -32,11 +33,12 @@ mod transcript;
 
 pub use attack::{Attack, AttackConfig, CleanFineTuning, DropByPerplexity};
 pub use choice::Choice;
-pub use cost::Cost;
+pub use compute::{Choosing, Compute, Trial};
+pub use cost::{Cost, Read};
 pub use defence::{Defence, DefenceConfig, GaussianNoise, Rounding};
-pub use distill_source::{Compute, DistillSource, VisitOrder};
+pub use distill_source::{DistillSource, VisitOrder, distinct_prompts};
 pub use error::DistillError;
-pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, fidelity, held_out};
+pub use fidelity::{Fidelity, HeldOut, RowFidelity, RowLikelihood, answers, fidelity, held_out};
 pub use implant::{ImplantConfig, ImplantItem, ImplantReport, Regulariser, answered, implant};
 pub use law_distillation::{Divergence, LawDistillation, LawDistillationConfig, WantedLaw};
 pub use lora::{LoraConfig, SavedAs};

@@ -163,7 +163,8 @@ impl<'a> Repetition<'a> {
         for run in self.resolved.runs().into_iter().filter(|run| run.seed == self.seed) {
             let suspect = self.suspect(&run)?;
             if run.channel.is_some() {
-                add(Made::Student, suspect, run.steps.unwrap_or(1).max(1) as f64);
+                let steps: u64 = world.student.steps_of_courses(run.budget.unwrap_or(0), world.queries.row_tokens()).iter().sum();
+                add(Made::Student, suspect, steps.max(1) as f64);
             }
             add(Made::Measurement, self.measurement(&run, suspect)?, 1.0);
         }

@@ -50,6 +50,18 @@ pub struct Record {
     /// Tokens trained on in the distillation, repeats counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_tokens: Option<u64>,
+    /// Exchanges read in the distillation, repeats counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchanges_read: Option<u64>,
+    /// Times that each exchange it could read was read, on average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passes: Option<f64>,
+    /// Different prompts among the exchanges read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distinct_prompts: Option<u64>,
+    /// Highest learning rate of the distillation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_lr: Option<f64>,
     /// Kind of device that computed it ("cpu", "cuda").
     pub device: String,
     /// What the record holds.
@@ -284,6 +296,10 @@ impl Record {
             axes: self.axes.clone(),
             steps: self.steps,
             train_tokens: self.train_tokens,
+            exchanges_read: self.exchanges_read,
+            passes: self.passes,
+            distinct_prompts: self.distinct_prompts,
+            peak_lr: self.peak_lr,
             device: self.device.clone(),
             kind: Kind::Metric,
             measured: self.measured,

@@ -25,7 +25,7 @@ const METRICS: [&str; 9] = [
 type Column = (&'static str, fn(&Row<'_>) -> String);
 
 /// Columns before the metrics.
-const COLUMNS: [Column; 53] = [
+const COLUMNS: [Column; 57] = [
     ("experiment", |r| r.record.experiment.clone()),
     ("experiment_hash", |r| r.record.experiment_hash.clone()),
     ("run_id", |r| r.record.run_id.clone()),
@@ -40,6 +40,10 @@ const COLUMNS: [Column; 53] = [
     ("budget_queries", |r| cell(r.record.budget_queries)),
     ("steps", |r| cell(r.record.steps)),
     ("train_tokens", |r| cell(r.record.train_tokens)),
+    ("exchanges_read", |r| cell(r.record.exchanges_read)),
+    ("passes", |r| cell(r.record.passes)),
+    ("distinct_prompts", |r| cell(r.record.distinct_prompts)),
+    ("peak_lr", |r| cell(r.record.peak_lr)),
     ("device", |r| r.record.device.clone()),
     ("mark", |r| cell(r.record.mark.clone())),
     ("family", |r| word(r.record.family)),

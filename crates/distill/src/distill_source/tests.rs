@@ -166,25 +166,6 @@ fn transcripts_a_student_cannot_read_are_refused() {
     assert!(error(&[exchange(&[1], &[3])], ShownLaws::Live(other)).contains("share a tokenizer"));
 }
 
-#[test]
-fn steps_follow_the_compute_mode() {
-    // 300 exchanges of 24 tokens in batches of 16
-    assert_eq!(Compute::OnePass.steps(300, 16, 24), 19);
-    assert_eq!(Compute::FixedPasses { passes: 3 }.steps(300, 16, 24), 57);
-    let fixed = Compute::FixedSteps { tokens: 400_000 };
-    assert_eq!(fixed.steps(300, 16, 24), 1041);
-    assert_eq!(fixed.steps(300, 16, 24), fixed.steps(10_000, 16, 24));
-    assert_eq!(Compute::FixedSteps { tokens: 3 }.steps(300, 16, 24), 1);
-    assert_eq!(serde_json::to_string(&fixed).unwrap(), r#"{"fixed_steps":{"tokens":400000}}"#);
-    assert_eq!(serde_json::from_str::<Compute>(r#""one_pass""#).unwrap(), Compute::OnePass);
-    assert!(serde_json::from_str::<Compute>(r#"{"fixed_steps": {"tokens": 1, "steps": 2}}"#).is_err());
-    assert!(Compute::FixedSteps { tokens: 0 }.validate().is_err() && Compute::OnePass.validate().is_ok());
-    let single = |cooldown_fraction| Compute::SinglePass { warmup_steps: 5, cooldown_fraction };
-    assert_eq!((single(0.2).steps(300, 16, 24), single(0.2).branch_step(18)), (18, Some(14)));
-    assert_eq!((single(0.0).branch_step(18), Compute::OnePass.branch_step(18)), (Some(18), None));
-    assert!(single(0.0).validate().is_ok() && single(1.0).validate().is_err() && single(f64::NAN).validate().is_err());
-}
-
 /// The end of the story in small: a student of the marked law comes nearer to it than to the unmarked one.
 #[test]
 fn students_learn_the_law_they_are_shown() {

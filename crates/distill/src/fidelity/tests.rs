@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{EOS, VOCAB, documents, model, model_of, runtime};
+use crate::testing::{EOS, VOCAB, documents, exchange, model, model_of, runtime};
 
 /// Log-softmax rows of every token but the first, in f64.
 fn laws(model: &Model, ids: &[TokenId]) -> Vec<Vec<f64>> {
@@ -27,6 +27,24 @@ fn held_out_loss_is_the_chain_rule() {
         tokens += ids.len() - 1;
     }
     assert!((found.nats_per_token() - nats / tokens as f64).abs() < 1e-5);
+}
+
+#[test]
+fn answers_are_scored_after_their_prompts_up_to_a_full_context() {
+    let model = model(3);
+    let long: Vec<TokenId> = (0..61).map(|i| 3 + i % 40).collect();
+    let exchanges = [exchange(&[1, 5, 9], &[6, 7, 8]), exchange(&[1, 4], &[]), exchange(&[1, 2, 3, 4], &long)];
+    let found = answers(&model, &exchanges, &runtime(2)).unwrap();
+    for (exchange, row) in exchanges.iter().zip(&found.rows) {
+        let (prompt, ids) = (exchange.query.prompt.len(), [&exchange.query.prompt[..], &exchange.answer].concat());
+        let laws = laws(&model, &ids[..ids.len().min(64)]);
+        // the law of the token after a full context is not among them
+        let known = exchange.answer.len().min(64 - prompt);
+        let expected: f64 = (prompt..prompt + known).map(|i| -laws[i - 1][ids[i] as usize]).sum();
+        assert_eq!(row.tokens as usize, exchange.answer.len());
+        let rest = row.nats - expected;
+        assert!(if known == exchange.answer.len() { rest.abs() < 1e-4 } else { (0.1..20.0).contains(&rest) }, "{rest}");
+    }
 }
 
 #[test]

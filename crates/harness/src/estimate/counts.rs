@@ -37,8 +37,8 @@ pub(super) fn count(resolved: &Resolved, shapes: &Shapes, mean: Option<f64>) -> 
         let audit = world.audit.prompts * (world.audit.prompt_tokens + world.audit.max_new_tokens) as u64;
         total.audit_tokens += world.audit.prompts * world.audit.max_new_tokens as u64;
         flop.forward.measuring += audit as f64 * audited.flops_per_token_forward();
-        if let (Some(channel), Some(steps)) = (&run.channel, run.steps) {
-            let rows = own_steps(resolved, run.arm, steps) * world.student.batch_rows as u64;
+        if let (Some(channel), Some(budget)) = (&run.channel, run.budget) {
+            let rows = own_steps(resolved, run.arm, budget) * world.student.batch_rows as u64;
             let tokens = rows as f64 * (prompt + answer_to(&channel.surface.drawing()));
             total.distilled += 1;
             total.distillation_tokens += tokens as u64;
@@ -76,13 +76,17 @@ pub(super) fn answer_tokens(resolved: &Resolved, drawing: &Drawing, mean: Option
     }
 }
 
-/// Steps that the student after `steps` steps adds to those of the next smaller budget: all of them, unless budgets share a trunk.
-pub(super) fn own_steps(resolved: &Resolved, arm: Arm, steps: u64) -> u64 {
+/// Steps that a student of `budget` adds to those of the next smaller budget: all of them, unless budgets share a trunk. Where the thief
+/// chooses, those of every trial; of the arms that take his choice, those of the longest.
+pub(super) fn own_steps(resolved: &Resolved, arm: Arm, budget: u64) -> u64 {
     let student = &resolved.world.student;
-    let Some(branch) = student.compute.branch_step(steps) else { return steps };
     let row = resolved.world.queries.row_tokens();
+    let all = student.steps_of_courses(budget, row);
+    let steps = if arm == Arm::Student { all.iter().sum() } else { all.iter().copied().max().unwrap_or(0) };
+    let Some(branch) = student.compute.branch_step(steps) else { return steps };
     // a rival walks the whole trunk for its one snapshot, students and controls share it among budgets
-    let smaller = resolved.budgets.iter().map(|&budget| student.steps(budget, row)).filter(|&smaller| smaller < steps);
+    let smaller = resolved.budgets.iter().flat_map(|&budget| student.steps_of_courses(budget, row));
+    let smaller = smaller.filter(|&smaller| smaller < steps);
     let before = if arm == Arm::Rival { None } else { smaller.filter_map(|s| student.compute.branch_step(s)).max() };
     (branch - before.unwrap_or(0)) + (steps - branch)
 }
@@ -174,12 +178,18 @@ pub(super) fn distilled_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64
     let mut all = Vec::new();
     let largest = resolved.largest_budget();
     for run in resolved.runs() {
-        let (Some(steps), Some(budget)) = (run.steps, run.budget) else { continue };
-        all.push((kept_params(resolved, shapes), steps as f64, Kept::Model));
-        if let Some(branch) = student.compute.branch_step(steps) {
-            // a rival has a trunk at every budget on its way
-            let trunks = if run.arm == Arm::Rival && budget == largest { resolved.budgets.len() } else { 1 };
-            all.extend(std::iter::repeat_n((student_params(resolved, shapes), branch as f64, Kept::State), trunks));
+        let Some(budget) = run.budget else { continue };
+        // every trial is kept; whoever takes a choice makes one student, at most the longest
+        let mut trials = student.steps_of_courses(budget, resolved.world.queries.row_tokens());
+        trials.sort_unstable_by(|a, b| b.cmp(a));
+        trials.truncate(if run.arm == Arm::Student { usize::MAX } else { 1 });
+        for steps in trials {
+            all.push((kept_params(resolved, shapes), steps as f64, Kept::Model));
+            if let Some(branch) = student.compute.branch_step(steps) {
+                // a rival has a trunk at every budget on its way
+                let trunks = if run.arm == Arm::Rival && budget == largest { resolved.budgets.len() } else { 1 };
+                all.extend(std::iter::repeat_n((student_params(resolved, shapes), branch as f64, Kept::State), trunks));
+            }
         }
     }
     all

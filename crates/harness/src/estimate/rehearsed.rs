@@ -71,11 +71,11 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
         let (fresh, known) = if alike { (both, both) } else { (rate(*fresh), rate(*known)) };
         let mut shown = std::collections::BTreeMap::new();
         for run in resolved.runs().into_iter().filter(|run| run.seed == resolved.seeds[0]) {
-            let (Some(its), Some(steps), Some(budget)) = (&run.channel, run.steps, run.budget) else { continue };
+            let (Some(its), Some(budget)) = (&run.channel, run.budget) else { continue };
             if its != channel {
                 continue;
             }
-            let rows = (own_steps(resolved, run.arm, steps) * world.student.batch_rows as u64) as f64;
+            let rows = (own_steps(resolved, run.arm, budget) * world.student.batch_rows as u64) as f64;
             // only rows that this teacher's laws were not yet shown for, and that fit, are scored
             let already = shown.entry(run.arm.name()).or_insert(0.0);
             let distinct = rows.min(budget as f64);
@@ -115,7 +115,8 @@ pub(super) fn memory(resolved: &Resolved, total: &Estimate, rehearsal: &Rehearsa
     // exchanges that some student reads: of each budget as many as its steps reach, those read at smaller budgets left out
     let mut read = 0.0;
     for &budget in &resolved.budgets {
-        let rows = world.student.steps(budget, world.queries.row_tokens()) * world.student.batch_rows as u64;
+        let steps = world.student.steps_of_courses(budget, world.queries.row_tokens()).into_iter().max().unwrap_or(0);
+        let rows = steps * world.student.batch_rows as u64;
         read += (rows.min(budget)) as f64 * (1.0 - read / budget as f64);
     }
     let laws: f64 = resolved

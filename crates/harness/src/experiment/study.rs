@@ -1,4 +1,4 @@
-use distill::{Compute, LoraConfig, LossConfig};
+use distill::{Choosing, Compute, LoraConfig, LossConfig, Trial};
 use oracle::{Sampling, Surface};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,17 +62,66 @@ pub struct StudentConfig {
     pub tokenizer: Option<TokenizerConfig>,
     /// Exchanges in a batch.
     pub batch_rows: usize,
-    /// Highest learning rate.
-    pub peak_lr: f64,
+    /// Highest learning rate; left out where `compute` chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_lr: Option<f64>,
     /// Train an adapter instead of all weights; control and rival are trained likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
 }
 
+/// How one student is trained: nothing is left to choose.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Course {
+    /// How long; never a choice.
+    compute: Compute,
+    /// Highest learning rate.
+    pub peak_lr: f64,
+}
+
+impl Course {
+    /// How long it takes.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+}
+
 impl StudentConfig {
-    /// Optimiser steps on `budget` exchanges of at most `row_tokens` tokens.
-    pub fn steps(&self, budget: u64, row_tokens: usize) -> u64 {
-        self.compute.steps(budget, self.batch_rows, row_tokens)
+    /// What a thief chooses among, where he does.
+    pub fn choosing(&self) -> Option<&Choosing> {
+        match &self.compute {
+            Compute::Chosen(choosing) => Some(choosing),
+            _ => None,
+        }
+    }
+
+    /// Every way in which a student of `budget` exchanges is trained: one, unless the thief chooses.
+    pub fn courses(&self, budget: u64) -> Vec<Course> {
+        match self.choosing() {
+            None => vec![Course { compute: self.compute.clone(), peak_lr: self.peak_lr.unwrap_or_default() }],
+            Some(choosing) => {
+                let course = |trial: &Trial| {
+                    let compute = Compute::FixedPasses { passes: trial.passes };
+                    Course { compute, peak_lr: trial.peak_lr }
+                };
+                choosing.trials_at(budget).iter().map(course).collect()
+            }
+        }
+    }
+
+    /// Exchanges of `bought` that a student reads: all, unless some are held out for a choice.
+    pub fn read_of(&self, bought: u64) -> u64 {
+        bought - self.choosing().map_or(0, |choosing| choosing.held_out_of(bought))
+    }
+
+    /// Optimiser steps of `course` on `bought` exchanges of at most `row_tokens` tokens.
+    pub fn steps(&self, course: &Course, bought: u64, row_tokens: usize) -> u64 {
+        course.compute.steps(self.read_of(bought), self.batch_rows, row_tokens).unwrap_or(1)
+    }
+
+    /// Optimiser steps of every course on `budget` exchanges.
+    pub fn steps_of_courses(&self, budget: u64, row_tokens: usize) -> Vec<u64> {
+        self.courses(budget).iter().map(|course| self.steps(course, budget, row_tokens)).collect()
     }
 }
 

@@ -9,8 +9,8 @@ mod marks;
 mod surfaces;
 mod tokenizers;
 
-use distill::Compute;
 use distill::loss::check_surface;
+use distill::{Choosing, Compute};
 use oracle::Sampling;
 
 use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig};
@@ -287,8 +287,29 @@ impl Check<'_> {
         self.student_tokenizer(experiment);
         self.single_pass(experiment);
         self.batch("student.batch_rows", student.batch_rows);
-        self.learning_rate("student.peak_lr", student.peak_lr);
+        self.choosing(experiment);
         self.adapter(experiment);
+    }
+
+    /// A rate is said once: beside the compute rule, or in each trial that the thief chooses among.
+    fn choosing(&mut self, experiment: &Experiment) {
+        let student = &experiment.student;
+        match (student.choosing(), student.peak_lr) {
+            (None, Some(rate)) => self.learning_rate("student.peak_lr", rate),
+            (None, None) => self.problem("student.peak_lr", "missing", "write a number, usually 1e-4 to 1e-2"),
+            (Some(_), Some(_)) => {
+                self.problem("student.peak_lr", "every trial of `compute.chosen` says its own rate", "drop this key");
+            }
+            (Some(choosing), None) => {
+                let least = experiment.queries.budgets.first().copied().unwrap_or(0);
+                let held = choosing.held_out_of(least);
+                if held < Choosing::LEAST_HELD_OUT {
+                    let what = format!("{held} of {least} answers, the smallest budget's, are too few to choose on");
+                    let remedy = format!("hold out {} or more of them, or raise the budget", Choosing::LEAST_HELD_OUT);
+                    self.problem("student.compute.chosen.held_out", what, remedy);
+                }
+            }
+        }
     }
 
     /// Every budget of a single pass is a snapshot after whole batches, none of them still warming up.
@@ -298,7 +319,7 @@ impl Check<'_> {
         else {
             return;
         };
-        let steps = student.steps(least, 1);
+        let steps = student.compute.steps(least, student.batch_rows, 1).unwrap_or(1);
         let rows = student.batch_rows as u64;
         if least < rows {
             let what = format!("a single pass takes no snapshot before its first batch of {rows}");

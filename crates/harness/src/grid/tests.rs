@@ -52,7 +52,7 @@ fn axes_are_crossed_in_the_order_of_the_file_and_single_points_follow() {
     );
     let loaded = load(grid).unwrap();
     let taken: Vec<_> =
-        loaded.points.iter().map(|p| (p.loaded.value.queries.max_new_tokens, p.loaded.value.student.peak_lr)).collect();
+        loaded.points.iter().map(|p| (p.loaded.value.queries.max_new_tokens, p.loaded.value.student.peak_lr.unwrap())).collect();
     assert_eq!(taken, [(16, 1e-3), (16, 3e-3), (12, 1e-3), (12, 3e-3), (9, 2e-3)]);
     assert_eq!(loaded.axes[0].labels, ["16", "12", "9"]);
 }

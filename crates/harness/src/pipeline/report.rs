@@ -238,11 +238,16 @@ fn teacher_in_words(records: &[Record], inputs: &ReportInputs) -> String {
 
 fn compute_in_words(experiment: &Resolved) -> String {
     let student = &experiment.world.student;
-    let row = experiment.world.queries.prompt_tokens + experiment.world.queries.max_new_tokens;
-    let tokens = |budget| count((student.steps(budget, row) * (student.batch_rows * row) as u64) as f64);
+    let row = experiment.world.queries.row_tokens();
     let largest = experiment.largest_budget();
+    let steps = student.steps_of_courses(largest, row).into_iter().max().unwrap_or(0);
+    let tokens = count((steps * (student.batch_rows * row) as u64) as f64);
     match student.compute.name() {
-        "fixed_steps" => format!("fixed steps, at most {} tokens for each student", tokens(largest)),
-        name => format!("{}, at most {} tokens at the largest budget", name.replace('_', " "), tokens(largest)),
+        "fixed_steps" => format!("fixed steps, at most {tokens} tokens for each student"),
+        "chosen" => {
+            let trials = student.choosing().map_or(0, |choosing| choosing.trials.len());
+            format!("the best of {trials} trainings on held-out answers, each at most {tokens} tokens at the largest budget")
+        }
+        name => format!("{}, at most {tokens} tokens at the largest budget", name.replace('_', " ")),
     }
 }

@@ -16,7 +16,7 @@ pub struct Run {
     pub channel: Option<Channel>,
     /// Queries it was distilled from.
     pub budget: Option<u64>,
-    /// Optimiser steps of its distillation.
+    /// Optimiser steps of its distillation; `None` before the thief has chosen how long he trains.
     pub steps: Option<u64>,
 }
 
@@ -44,8 +44,9 @@ impl Resolved {
     /// The run of one distilled arm.
     pub fn distilled(&self, seed: u64, arm: Arm, channel: &Channel, budget: u64) -> Run {
         let world = &self.world;
-        let steps = world.student.steps(budget, world.queries.row_tokens());
-        Run { seed, arm, channel: Some(channel.clone()), budget: Some(budget), steps: Some(steps) }
+        let steps = world.student.steps_of_courses(budget, world.queries.row_tokens());
+        let steps = steps.first().copied().filter(|_| world.student.choosing().is_none());
+        Run { seed, arm, channel: Some(channel.clone()), budget: Some(budget), steps }
     }
 
     /// Identity of a run: the hash of everything that decides its results.

@@ -77,17 +77,28 @@ fn measured_metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyh
         inputs["student_vocabulary"] = json!(own.hash);
         inputs["audit"] = json!([audit.queries_hash, world.audit.max_new_tokens, world.audit.sampling]);
     }
+    let tried = tried(ctx, suspect);
+    if !tried.is_empty() {
+        inputs["tried"] = json!(tried);
+    }
     let artifact = ctx.artifact("metrics", &Key::new(REVISION, &inputs)?, |directory| {
         let started = Instant::now();
         let what = format!("measuring {}", name(suspect));
         let bar = ctx.progress.stage(&what, 1, "measurements");
-        let found = metrics(ctx, suspect, audit)?;
+        let found = [metrics(ctx, suspect, audit)?, tried].concat();
         bar.inc(1);
         ctx.timings.push(&what, ctx.seed, started, 0);
         bar.finish("");
         save_json(&directory.join(FILE), &found)
     })?;
     load_json(&artifact.file(FILE))
+}
+
+/// What the thief tried before he chose this suspect.
+fn tried(ctx: &Context<'_>, suspect: &Suspect) -> Vec<Record> {
+    let choice = suspect.taught.as_ref().and_then(|taught| taught.choice.as_ref());
+    let courses = ctx.resolved.world.student.courses(suspect.run.budget.unwrap_or(0));
+    choice.map(|choice| choice.metrics(&courses)).unwrap_or_default()
 }
 
 /// One mark in one suspect.
@@ -371,6 +382,7 @@ fn metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Resul
         records.push(metric("prompt_tokens", cost.prompt_tokens as f64, "tokens"));
         records.push(metric("answer_tokens", cost.answer_tokens as f64, "tokens"));
         records.push(metric("train_flop", cost.training_flop, "FLOP"));
+        records.extend((cost.trial_flop > 0.0).then(|| metric("trial_flop", cost.trial_flop, "FLOP")));
     }
     Ok(records)
 }

@@ -8,6 +8,7 @@ mod answers;
 mod attack;
 mod audit;
 mod card;
+mod choice;
 mod context;
 mod documents;
 mod implant;
@@ -37,6 +38,7 @@ mod vocabulary;
 mod worth;
 
 pub use audit::{Audit, Negative};
+pub use choice::{Taught, course};
 pub use context::{Context, Timing, Timings, Trained, load_json, save_json};
 pub use imported::{Holds, Imported, Imports};
 pub use labels::check_labels;
@@ -58,7 +60,7 @@ pub use vocabulary::Vocabulary;
 
 /// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and
 /// raised whenever the same inputs give other bytes.
-pub fn revisions() -> [(&'static str, u32); 12] {
+pub fn revisions() -> [(&'static str, u32); 13] {
     [
         ("vocabulary", vocabulary::REVISION),
         ("teacher", teacher::REVISION),
@@ -70,6 +72,7 @@ pub fn revisions() -> [(&'static str, u32); 12] {
         ("transcript", transcript::REVISION),
         ("attack", attack::REVISION),
         ("student", student::REVISION),
+        ("choice", choice::REVISION),
         ("measure", measure::REVISION),
         ("teacher_report", teacher_report::REVISION),
     ]

@@ -12,8 +12,8 @@ use crate::stages::teacher::named;
 use crate::stages::tools::{Purpose, with_tools};
 use crate::stages::worth::Worth;
 use crate::stages::{
-    Asked, Audit, Context, Identity, Marks, Peer, Suspect, Trained, base, distil, measure, stranger, teacher_report, teachers,
-    trigram_loss,
+    Asked, Audit, Context, Identity, Marks, Peer, Suspect, Trained, base, course, distil, measure, stranger, teacher_report,
+    teachers, trigram_loss,
 };
 
 /// Points a loss curve is thinned to for the figure.
@@ -134,6 +134,7 @@ impl Models {
     /// The suspect at this place of the grid.
     pub(super) fn suspect(&self, ctx: &Context<'_>, run: Run) -> anyhow::Result<Suspect> {
         let mut run = run;
+        let mut taught = None;
         let (trained, cost) = match run.arm {
             Arm::Teacher => (self.teachers.marked.clone(), None),
             Arm::CleanTeacher => (self.teachers.clean.clone(), None),
@@ -145,8 +146,13 @@ impl Models {
                     Arm::Rival => &self.rival,
                     _ => &self.marked,
                 };
-                let distilled = distil(ctx, &run, asked, &self.base)?;
+                let how = course(ctx, &run, &self.marked, &self.base)?;
+                let mut distilled = distil(ctx, &run, asked, &self.base, &how.course)?;
+                if let Some(choice) = &how.choice {
+                    choice.add_to(&mut distilled.cost);
+                }
                 run.steps = Some(distilled.steps);
+                taught = Some(how);
                 (distilled.trained, Some(distilled.cost))
             }
         };
@@ -159,7 +165,7 @@ impl Models {
             }
             Arm::CleanTeacher | Arm::Stranger | Arm::Base => Serving::default(),
         };
-        Ok(Suspect { run, trained, serving, cost, audit: OnceCell::new(), worth: Worth::default() })
+        Ok(Suspect { run, taught, trained, serving, cost, audit: OnceCell::new(), worth: Worth::default() })
     }
 
     /// What every suspect is asked; a student holds as much context as its base. Nobody is compared with yet.

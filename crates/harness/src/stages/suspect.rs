@@ -9,10 +9,10 @@ use oracle::{Exchange, LogitsProcessor, Oracle, OracleError, Query, ServedLaw, S
 use results::Arm;
 
 use crate::resolve::Run;
-use crate::stages::Context;
 use crate::stages::context::Trained;
 use crate::stages::marks::Built;
 use crate::stages::worth::Worth;
+use crate::stages::{Context, Taught};
 
 /// What changes a model's law while it answers.
 #[derive(Clone, Default)]
@@ -73,6 +73,8 @@ impl Serving {
 pub struct Suspect {
     /// Its place in the grid.
     pub run: Run,
+    /// How it was trained; `None` for arms that were not distilled.
+    pub taught: Option<Taught>,
     /// The model.
     pub trained: Trained,
     /// What changes its answers: marks and defences on the teacher arm, a thief's decoding on what was distilled.

@@ -10,7 +10,9 @@ use crate::words::{compact, median, number, queries};
 use crate::{Arm, Kind, Record, Setting, SuspectKey};
 
 /// Metrics shown: name, heading.
-const SHOWN: [(&str, &str); 10] = [
+const SHOWN: [(&str, &str); 12] = [
+    (PASSES, "passes"),
+    (RATE, "peak\nrate"),
     ("held_out_loss", "held-out loss"),
     ("held_out_loss_per_byte", "by byte"),
     ("aligned_tokens", "aligned"),
@@ -22,6 +24,11 @@ const SHOWN: [(&str, &str); 10] = [
     ("answer_tokens", "answer\ntokens"),
     ("train_flop", "FLOP"),
 ];
+
+/// How often a student read each exchange: no metric, but told beside them where it differs.
+const PASSES: &str = "passes";
+/// Its highest learning rate, likewise.
+const RATE: &str = "peak_lr";
 
 /// A value and its interval.
 type Measured = (f64, Option<(f64, f64)>);
@@ -44,8 +51,17 @@ pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
                 units.entry(name).or_insert(metric.unit.as_deref().unwrap_or_default());
             }
         }
+        let training = metrics.first().map(|metric| [(PASSES, metric.passes), (RATE, metric.peak_lr)]);
+        for (name, value) in training.into_iter().flatten() {
+            row.entry(name).or_default().extend(value.map(|value| (value, None)));
+        }
     }
-    let told = |name: &str| rows.values().any(|row| row.contains_key(name)) && !(name == "queries" && said_by_budget(&rows));
+    let told = |name: &str| match name {
+        "queries" => !said_by_budget(&rows),
+        PASSES | RATE => differs(&rows, name),
+        _ => true,
+    };
+    let told = |name: &str| rows.values().any(|row| row.contains_key(name)) && told(name);
     let shown: Vec<_> = SHOWN.into_iter().filter(|(name, _)| told(name)).collect();
     if shown.is_empty() {
         return String::new();
@@ -92,6 +108,13 @@ fn said_by_budget(rows: &BTreeMap<Row, BTreeMap<&str, Vec<Measured>>>) -> bool {
     rows.iter().all(|((_, _, _, budget, _), metrics)| {
         metrics.get("queries").is_none_or(|values| values.iter().all(|(value, _)| budget.map(|n| n as f64) == Some(*value)))
     })
+}
+
+/// Whether a number is another for some suspects, by more than rounding up to whole batches makes of it.
+fn differs(rows: &BTreeMap<Row, BTreeMap<&str, Vec<Measured>>>, name: &str) -> bool {
+    let all = rows.values().filter_map(|metrics| metrics.get(name)).flatten().map(|(value, _)| *value);
+    let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    high > 1.2 * low
 }
 
 fn cell(values: &[Measured], unit: &str) -> Option<String> {
