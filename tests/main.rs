@@ -24,6 +24,7 @@ mod labels;
 mod models;
 mod mould;
 mod open_models;
+mod primary;
 mod process;
 mod protocols;
 mod readme;

@@ -1,10 +1,13 @@
 //! How likely a repeated audit is to prove again what one proved.
 
+use std::collections::BTreeMap;
+
 use stats::NullKind;
 use stats::repeat::{Decoys, again_binomial, again_normal};
 
+use crate::gate::{Families, goes_first};
 use crate::judge::unconfirmed;
-use crate::{Record, Verdict};
+use crate::{Record, SuspectKey, Verdict};
 
 /// Half the width of a 95 % interval in standard errors.
 const HALF_WIDTH: f64 = 1.959_964;
@@ -43,4 +46,30 @@ pub fn proven_again(record: &Record, family_size: usize, alpha: f64) -> Option<f
     let standard_error = (record.effect_high? - record.effect_low?) / (2.0 * HALF_WIDTH);
     let z = effect / standard_error;
     (standard_error > 0.0 && z.is_finite()).then(|| again_normal(z, level, decoys))
+}
+
+/// [`proven_again`] of the records of one report, in the order in which their tests are made.
+pub(crate) struct Again<'a> {
+    families: Families,
+    first: BTreeMap<SuspectKey, Vec<&'a Record>>,
+    alpha: f64,
+}
+
+impl<'a> Again<'a> {
+    /// Of `records`, judged at `alpha`.
+    pub(crate) fn of(records: &'a [Record], alpha: f64) -> Self {
+        let mut first: BTreeMap<SuspectKey, Vec<&Record>> = BTreeMap::new();
+        for record in records.iter().filter(|record| goes_first(record) && !record.is_negative()) {
+            first.entry(record.suspect()).or_default().push(record);
+        }
+        Self { families: Families::of(records), first, alpha }
+    }
+
+    /// P(proven again). Behind a primary mark, that both it and this one are, as if a second audit drew for each anew.
+    pub(crate) fn p(&self, record: &Record) -> Option<f64> {
+        let alone = |record: &Record| proven_again(record, self.families.size(record), self.alpha);
+        let own = alone(record)?;
+        let before = self.first.get(&record.suspect()).filter(|_| !goes_first(record));
+        Some(own * before.into_iter().flatten().map(|first| alone(first).unwrap_or(0.0)).product::<f64>())
+    }
 }

@@ -1,40 +1,44 @@
 //! Tests that are judged together, and how often any of them errs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use stats::combine::holm;
 
+use crate::gate::goes_first;
 use crate::level::{at_most, mark_in_words};
 use crate::setting::Names;
 use crate::words::{number, queries};
-use crate::{Arm, Kind, Record, Setting, SuspectKey, Verdict};
+use crate::{Kind, Record, Setting, Verdict};
 
 /// Results that are named when a correction takes them away; the rest is counted.
 const MOST_NAMED: usize = 5;
 
-/// Tests of each suspect that has a mark record: Holm's families. Records without a p were not tested.
-pub(crate) fn tests_by_suspect(records: &[Record]) -> BTreeMap<SuspectKey, usize> {
-    let mut sizes: BTreeMap<SuspectKey, usize> = BTreeMap::new();
-    for record in records.iter().filter(|record| record.kind == Kind::Mark) {
-        *sizes.entry(record.suspect()).or_default() += usize::from(record.log10_p.is_some());
-    }
-    sizes
-}
-
-/// log10 p of each record, by Holm over all tests of all students together; `None` for everything else.
-pub(crate) fn holm_over_students(records: &[Record]) -> Vec<Option<f64>> {
+/// log10 p of each record, corrected over all tests of all students together; `None` for everything else.
+///
+/// By Holm over all of them. Behind a primary mark each student has an equal share of the level (Bonferroni), and within it the order that
+/// its own verdicts keep. `records` must have been judged.
+pub(crate) fn over_students(records: &[Record]) -> Vec<Option<f64>> {
     let tested: Vec<usize> = (0..records.len()).filter(|&i| tested_student(&records[i])).collect();
-    let log10_ps: Vec<f64> = tested.iter().filter_map(|&i| records[i].log10_p).collect();
+    let log10_ps: Vec<f64> = if records.iter().any(goes_first) {
+        let shares = students(tested.iter().map(|&i| &records[i])).max(1) as f64;
+        tested.iter().filter_map(|&i| Some((records[i].log10_p_holm? + shares.log10()).min(0.0))).collect()
+    } else {
+        holm(&tested.iter().filter_map(|&i| records[i].log10_p).collect::<Vec<_>>())
+    };
     let mut adjusted = vec![None; records.len()];
-    for (i, log10_p) in tested.into_iter().zip(holm(&log10_ps)) {
+    for (i, log10_p) in tested.into_iter().zip(log10_ps) {
         adjusted[i] = Some(log10_p);
     }
     adjusted
 }
 
+fn students<'a>(tests: impl Iterator<Item = &'a Record>) -> usize {
+    tests.map(Record::suspect).collect::<BTreeSet<_>>().len()
+}
+
 fn tested_student(record: &Record) -> bool {
-    record.kind == Kind::Mark && record.arm == Arm::Student && record.log10_p.is_some()
+    record.kind == Kind::Mark && record.arm.is_on_trial() && record.log10_p.is_some()
 }
 
 /// What the verdicts on all students of a report are worth together.
@@ -48,9 +52,11 @@ pub struct FamilyWise {
     pub tests: usize,
     /// Chance that any student gets a false proof, at most: `alpha` for each (Boole's inequality).
     pub bound: f64,
+    /// The mark that is tested first, if one is.
+    pub primary: Option<String>,
     /// Results proven.
     pub proven: usize,
-    /// Those that Holm over all these tests would take away, in words.
+    /// Those that a correction over all these tests would take away, in words.
     pub lost: Vec<String>,
 }
 
@@ -60,8 +66,8 @@ pub struct FamilyWise {
 /// [`judge`](crate::judge) keeps the chance of a false proof at `alpha` for each student. A report of many students has a larger one.
 pub fn family_wise(records: &[Record], alpha: f64) -> Option<FamilyWise> {
     let tests: Vec<&Record> = records.iter().filter(|record| tested_student(record)).collect();
-    let students = tests.iter().map(|record| record.suspect()).collect::<BTreeSet<_>>().len();
-    let adjusted = holm_over_students(records);
+    let students = students(tests.iter().copied());
+    let adjusted = over_students(records);
     let settings: Vec<Setting> = tests.iter().map(|record| record.setting()).collect::<BTreeSet<_>>().into_iter().collect();
     let names = Names::of(&settings);
     let name = |record: &Record| {
@@ -74,6 +80,7 @@ pub fn family_wise(records: &[Record], alpha: f64) -> Option<FamilyWise> {
         alpha,
         students,
         tests: tests.len(),
+        primary: records.iter().find(|record| goes_first(record)).and_then(|record| record.mark.clone()),
         bound: (students as f64 * alpha).min(1.0),
         proven: records.iter().filter(|record| proven(record)).count(),
         lost: lost.map(|(record, _)| name(record)).collect(),
@@ -83,11 +90,15 @@ pub fn family_wise(records: &[Record], alpha: f64) -> Option<FamilyWise> {
 impl FamilyWise {
     /// In words: the bound, and what the correction leaves.
     pub fn sentence(&self) -> String {
-        let Self { alpha, students, tests, bound, proven, lost } = self;
+        let Self { alpha, students, tests, primary, bound, proven, lost } = self;
         if *students == 1 {
-            return format!(
-                "1 student was judged: the chance of a false proof is at most {alpha}, by Holm over its {tests} tests"
-            );
+            let how = match primary {
+                Some(mark) => {
+                    format!("at which the primary mark `{mark}` is tested first, and where it is proven the others by Holm")
+                }
+                None => format!("by Holm over its {tests} tests"),
+            };
+            return format!("1 student was judged: the chance of a false proof is at most {alpha}, {how}");
         }
         let named = lost.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join("; ");
         let rest = lost.len().saturating_sub(MOST_NAMED);
@@ -97,9 +108,18 @@ impl FamilyWise {
             (n, 0) => format!("all {n} proven results stay proven"),
             (n, gone) => format!("{} of {n} proven results stay proven; no longer: {named}{more}", n - gone),
         };
+        let (how, corrected) = match primary {
+            Some(mark) => (
+                format!("first by the primary mark `{mark}` at {alpha}, and where it is proven by Holm over its other tests"),
+                format!("at {alpha} / {students} for each student, in the same order"),
+            ),
+            None => {
+                (format!("each by Holm over its own tests at {alpha}"), format!("by Holm over all {tests} tests of students"))
+            }
+        };
         format!(
-            "{students} students were judged, each by Holm over its own tests at {alpha}. The chance that any of them gets a false proof \
-             is at most {}. Corrected for that, by Holm over all {tests} tests of students, {left}",
+            "{students} students were judged, {how}. The chance that any of them gets a false proof is at most {}. Corrected for that, \
+             {corrected}, {left}",
             number(*bound)
         )
     }

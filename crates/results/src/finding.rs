@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::again::proven_again;
+use crate::again::Again;
 use crate::arms::Arms;
-use crate::family::tests_by_suspect;
+use crate::gate::goes_first;
 use crate::level::mark_in_words;
 use crate::words::{median, number, p_value, queries};
 use crate::worth::Worth;
@@ -39,6 +39,8 @@ pub struct Finding {
     pub mark: String,
     /// Whose key, where each account has one.
     pub account: Option<u32>,
+    /// Whether it is the primary mark.
+    pub primary: bool,
     /// What sort of mark it is.
     pub family: Option<Family>,
     /// Surface, loss, compute, defence, attack and place on the grid.
@@ -55,7 +57,7 @@ pub struct Finding {
     pub control: Seen,
     /// Whether the control is a positive: nobody planted the mark, and the control learned from the same model.
     pub control_positive: bool,
-    /// P(proven again) of that student, median over seeds ([`proven_again`]).
+    /// P(proven again) of that student, median over seeds ([`proven_again`](crate::proven_again)); behind a primary mark, of both.
     pub again: Option<f64>,
     /// What was seen in that student, in the words of the mark (first seed).
     pub detail: Option<String>,
@@ -68,10 +70,8 @@ pub struct Finding {
 /// One finding for each (mark, account, setting) with a judged student, watermarks first. `records` must have been
 /// judged at `alpha`.
 pub fn findings(records: &[Record], alpha: f64) -> Vec<Finding> {
-    let view = Look { records, arms: Arms::of(records), worth: Worth::of(records), alpha };
-    let tests = tests_by_suspect(records);
-    let again = |record: &Record| proven_again(record, tests.get(&record.suspect()).copied().unwrap_or(1), alpha);
-    let mut found: Vec<Finding> = n_star(records).into_iter().filter_map(|star| view.finding(star, &again)).collect();
+    let view = Look { records, arms: Arms::of(records), worth: Worth::of(records), again: Again::of(records, alpha), alpha };
+    let mut found: Vec<Finding> = n_star(records).into_iter().filter_map(|star| view.finding(star)).collect();
     found.sort_by(|a, b| (a.family, &a.mark, a.account, &a.setting).cmp(&(b.family, &b.mark, b.account, &b.setting)));
     found
 }
@@ -80,11 +80,12 @@ struct Look<'a> {
     records: &'a [Record],
     arms: Arms<'a>,
     worth: Worth<'a>,
+    again: Again<'a>,
     alpha: f64,
 }
 
 impl Look<'_> {
-    fn finding(&self, star: NStar, again: &dyn Fn(&Record) -> Option<f64>) -> Option<Finding> {
+    fn finding(&self, star: NStar) -> Option<Finding> {
         let curve: Vec<&Record> = self.records.iter().filter(|r| star.is_of(r)).collect();
         let last: Vec<&Record> = curve.iter().copied().filter(|r| r.budget_queries == Some(star.largest)).collect();
         let innocent = || last.iter().flat_map(|r| self.arms.innocents(r));
@@ -95,6 +96,7 @@ impl Look<'_> {
         Some(Finding {
             mark: star.mark.clone(),
             account: star.account,
+            primary: last.iter().any(|r| goes_first(r)),
             family: last.first()?.family,
             setting: star.setting.clone(),
             effect_unit: curve.iter().find_map(|r| r.effect_unit.clone()),
@@ -102,7 +104,7 @@ impl Look<'_> {
             student: Seen::over(&last),
             control: Seen::over(&controls),
             control_positive: controls.iter().any(|control| !control.is_negative()),
-            again: median(&last.iter().filter_map(|r| again(r)).collect::<Vec<_>>()),
+            again: median(&last.iter().filter_map(|r| self.again.p(r)).collect::<Vec<_>>()),
             detail: last.first()?.detail.clone(),
             sentence: self.sentence(&star, &curve, &last) + &self.of_worth(&star, &last) + &of_innocents(innocents),
             innocents,

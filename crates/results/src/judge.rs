@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 
 use stats::NullKind;
-use stats::combine::holm;
 use stats::power::detectable_effect;
 use stats::repeat::upper_normal_quantile;
 
 use crate::arms::{Arms, Describe};
-use crate::family::tests_by_suspect;
+use crate::gate::{Families, adjust, goes_first};
 use crate::level::{at_most, mark_in_words};
 use crate::{Arm, Kind, Record, SuspectKey, Verdict};
 
@@ -68,7 +67,10 @@ pub enum JudgeError {
 ///
 /// Suspects are compared at one grid point and defence. A mark with a key for each account is one mark for each account.
 ///
-/// - *Holm* runs over all marks and accounts tested on one suspect (seed, arm, setting, budget).
+/// - *Holm* runs over all marks and accounts tested on one suspect (seed, arm, setting, budget). Where a primary mark was named before the
+///   run ([`Record::primary`]), it is tested alone in a student (its accounts by Holm among themselves). The others are tested by Holm
+///   only if it is proven there, under each account that bought; else they are not shown. The chance of a false proof in a student stays at
+///   most `alpha`.
 /// - *Proven*: Holm p and, where there are decoys, decoy p are at most `alpha`, and no negative fires. A p that is only an
 ///   approximation ([`NullKind::exact`](stats::NullKind::exact)) proves nothing without decoys. Negatives of a planted mark: the
 ///   control of the same point, every rival, base, stranger and clean teacher of the seed, and the innocent accounts of the
@@ -89,14 +91,18 @@ pub enum JudgeError {
 /// [`JudgeError`], in words: above all, there is no verdict without the control.
 pub fn judge(records: &mut [Record], alpha: f64) -> Result<(), JudgeError> {
     check(records)?;
-    adjust(records);
-    let family_sizes = tests_by_suspect(records);
+    adjust(records, |record| !unconfirmed(record));
     let verdicts: Vec<Option<Ruling>> = {
-        let arms = Arms::of(records);
+        let mut bench = Bench { arms: Arms::of(records), families: Families::of(records), closed: BTreeMap::new(), alpha };
+        for first in records.iter().filter(|record| goes_first(record) && !record.is_negative()) {
+            if bench.rule(first)?.verdict != Verdict::Proven {
+                bench.closed.insert(first.suspect(), first.mark.clone().unwrap_or_default());
+            }
+        }
         records
             .iter()
             .map(|record| match record.kind {
-                Kind::Mark => rule(record, &arms, family_sizes.get(&record.suspect()).copied().unwrap_or(1), alpha).map(Some),
+                Kind::Mark => bench.rule(record).map(Some),
                 Kind::Metric => Ok(None),
             })
             .collect::<Result<_, _>>()?
@@ -123,74 +129,103 @@ impl Ruling {
     }
 }
 
-fn rule(record: &Record, arms: &Arms<'_>, family_size: usize, alpha: f64) -> Result<Ruling, JudgeError> {
-    let planted = record.planted == Some(true);
-    if record.log10_p.is_none() {
-        let needs = record.reason.clone().unwrap_or_else(|| match &record.access {
-            Some(access) => format!("needs {access} access"),
-            None => "needs more access than the suspect grants".to_string(),
-        });
-        return Ok(Ruling::new(Verdict::NotMeasurable, Some(needs)));
-    }
-    if record.is_negative() {
-        let verdict = if fires(record, alpha) { Verdict::FalsePositive } else { Verdict::Clean };
-        return Ok(Ruling::new(verdict, None));
-    }
-    if record.arm == Arm::Student && record.uncontrolled == Some(true) {
-        return Ok(Ruling::new(Verdict::NotMeasurable, Some(NO_CONTROL.to_string())));
-    }
-    let mark = || mark_in_words(record);
-    if record.arm == Arm::Student {
-        let control = arms.control(record);
-        let unmeasurable = control.and_then(|control| control.reason.as_deref().filter(|_| control.log10_p.is_none()));
-        match (control, unmeasurable) {
-            (Some(control), None) if control.log10_p.is_some() => {}
-            // the control of an intrinsic mark is no negative: without its p the student is judged beside the others
-            (Some(_), Some(_)) if !planted => {}
-            (Some(_), Some(why)) => {
-                let reason = format!("its control cannot be measured: {why}");
-                return Ok(Ruling::new(Verdict::NotMeasurable, Some(reason)));
-            }
-            _ => return Err(JudgeError::NoControl { mark: mark(), suspect: record.describe() }),
+/// What verdicts are given by.
+struct Bench<'a> {
+    arms: Arms<'a>,
+    families: Families,
+    /// Suspects whose primary mark is not proven, with its name: no other mark is tested on them.
+    closed: BTreeMap<SuspectKey, String>,
+    alpha: f64,
+}
+
+impl Bench<'_> {
+    fn rule(&self, record: &Record) -> Result<Ruling, JudgeError> {
+        let alpha = self.alpha;
+        if record.log10_p.is_none() {
+            let needs = record.reason.clone().unwrap_or_else(|| match &record.access {
+                Some(access) => format!("needs {access} access"),
+                None => "needs more access than the suspect grants".to_string(),
+            });
+            return Ok(Ruling::new(Verdict::NotMeasurable, Some(needs)));
         }
-    }
-    if planted {
-        let teachers = arms.teachers(record);
-        if teachers.is_empty() {
-            return Err(JudgeError::NoTeacher { mark: mark(), suspect: record.describe(), seed: record.seed });
+        if record.is_negative() {
+            let verdict = if fires(record, alpha) { Verdict::FalsePositive } else { Verdict::Clean };
+            return Ok(Ruling::new(verdict, None));
         }
-        if !teachers.iter().any(|teacher| passes(teacher, alpha)) {
-            return Ok(Ruling::new(Verdict::NotPlanted, Some("its own test does not find it in the teacher".to_string())));
+        if record.arm == Arm::Student && record.uncontrolled == Some(true) {
+            return Ok(Ruling::new(Verdict::NotMeasurable, Some(NO_CONTROL.to_string())));
         }
+        if let Some(ruling) = self.unplanted_or_uncontrolled(record)? {
+            return Ok(ruling);
+        }
+        if let Some(primary) = self.closed.get(&record.suspect()).filter(|_| !goes_first(record)) {
+            let reason = format!("the primary mark `{primary}` is not proven in this suspect");
+            return Ok(Ruling::new(Verdict::NotShown, Some(reason)));
+        }
+
+        let spoiled: Vec<String> = self
+            .arms
+            .negatives(record)
+            .into_iter()
+            .filter(|negative| fires(negative, alpha))
+            .map(|negative| match negative.account {
+                Some(account) if negative.innocent == Some(true) => {
+                    format!("innocent account {account} in {}", negative.describe())
+                }
+                _ => negative.describe(),
+            })
+            .collect();
+        if passes(record, alpha) && spoiled.is_empty() {
+            return Ok(Ruling::new(Verdict::Proven, None));
+        }
+        let mut reasons = Vec::new();
+        if !spoiled.is_empty() {
+            reasons.push(format!("the true key also fires where it must not: {}", spoiled.join(", ")));
+        }
+        if let Some(decoy) = record.log10_p_decoy.filter(|&p| !at_most(p, alpha)) {
+            reasons.push(format!("among decoy keys p is {:.3}", 10f64.powf(decoy)));
+        }
+        if unconfirmed(record) {
+            reasons.push("its p is an approximation, and no decoy keys were tried".to_string());
+        }
+        let reason = Some(reasons.join("; ")).filter(|text| !text.is_empty());
+        if record.log10_p_holm.is_some_and(|p| at_most(p, SUGGESTED_ALPHA)) {
+            return Ok(Ruling::new(Verdict::Suggested, reason));
+        }
+        let detectable_effect = detectable(record, alpha, self.families.size(record));
+        Ok(Ruling { detectable_effect, ..Ruling::new(Verdict::NotShown, reason) })
     }
 
-    let spoiled: Vec<String> = arms
-        .negatives(record)
-        .into_iter()
-        .filter(|negative| fires(negative, alpha))
-        .map(|negative| match negative.account {
-            Some(account) if negative.innocent == Some(true) => format!("innocent account {account} in {}", negative.describe()),
-            _ => negative.describe(),
-        })
-        .collect();
-    if passes(record, alpha) && spoiled.is_empty() {
-        return Ok(Ruling::new(Verdict::Proven, None));
+    /// What is to be said of a mark without its control, or that the teacher does not show.
+    fn unplanted_or_uncontrolled(&self, record: &Record) -> Result<Option<Ruling>, JudgeError> {
+        let planted = record.planted == Some(true);
+        let mark = || mark_in_words(record);
+        if record.arm.is_on_trial() {
+            let control = self.arms.control(record);
+            let unmeasurable = control.and_then(|control| control.reason.as_deref().filter(|_| control.log10_p.is_none()));
+            match (control, unmeasurable) {
+                (Some(control), None) if control.log10_p.is_some() => {}
+                // the control of an intrinsic mark is no negative: without its p the student is judged beside the others
+                (Some(_), Some(_)) if !planted => {}
+                (Some(_), Some(why)) => {
+                    let reason = format!("its control cannot be measured: {why}");
+                    return Ok(Some(Ruling::new(Verdict::NotMeasurable, Some(reason))));
+                }
+                _ => return Err(JudgeError::NoControl { mark: mark(), suspect: record.describe() }),
+            }
+        }
+        if planted {
+            let teachers = self.arms.teachers(record);
+            if teachers.is_empty() {
+                return Err(JudgeError::NoTeacher { mark: mark(), suspect: record.describe(), seed: record.seed });
+            }
+            if !teachers.iter().any(|teacher| passes(teacher, self.alpha)) {
+                let reason = "its own test does not find it in the teacher".to_string();
+                return Ok(Some(Ruling::new(Verdict::NotPlanted, Some(reason))));
+            }
+        }
+        Ok(None)
     }
-    let mut reasons = Vec::new();
-    if !spoiled.is_empty() {
-        reasons.push(format!("the true key also fires where it must not: {}", spoiled.join(", ")));
-    }
-    if let Some(decoy) = record.log10_p_decoy.filter(|&p| !at_most(p, alpha)) {
-        reasons.push(format!("among decoy keys p is {:.3}", 10f64.powf(decoy)));
-    }
-    if unconfirmed(record) {
-        reasons.push("its p is an approximation, and no decoy keys were tried".to_string());
-    }
-    let reason = Some(reasons.join("; ")).filter(|text| !text.is_empty());
-    if record.log10_p_holm.is_some_and(|p| at_most(p, SUGGESTED_ALPHA)) {
-        return Ok(Ruling::new(Verdict::Suggested, reason));
-    }
-    Ok(Ruling { detectable_effect: detectable(record, alpha, family_size), ..Ruling::new(Verdict::NotShown, reason) })
 }
 
 /// The suspect's own test, whatever the negatives say.
@@ -211,7 +246,8 @@ pub(crate) fn fires(negative: &Record, alpha: f64) -> bool {
     p.is_some_and(|p| at_most(p, alpha))
 }
 
-/// Smallest effect that this audit would have shown with power 0.8 at `alpha / family_size`, Holm's strictest step: exact
+/// Smallest effect that this audit would have shown with power 0.8 at `alpha / family_size`, Holm's strictest step (alpha itself for a
+/// primary mark of one key): exact
 /// for a binomial null, else from the width of the effect's 95 % interval by the normal approximation.
 fn detectable(record: &Record, alpha: f64, family_size: usize) -> Option<f64> {
     let alpha = alpha / family_size.max(1) as f64;
@@ -246,21 +282,4 @@ fn check(records: &[Record]) -> Result<(), JudgeError> {
         }
     }
     Ok(())
-}
-
-/// Fills `log10_p_holm`.
-fn adjust(records: &mut [Record]) {
-    let mut families: BTreeMap<SuspectKey, Vec<usize>> = BTreeMap::new();
-    for (i, record) in records.iter_mut().enumerate().filter(|(_, record)| record.kind == Kind::Mark) {
-        record.log10_p_holm = None;
-        if record.log10_p.is_some() {
-            families.entry(record.suspect()).or_default().push(i);
-        }
-    }
-    for family in families.values() {
-        let log10_ps: Vec<f64> = family.iter().filter_map(|&i| records[i].log10_p).collect();
-        for (&i, adjusted) in family.iter().zip(holm(&log10_ps)) {
-            records[i].log10_p_holm = Some(adjusted);
-        }
-    }
 }

@@ -27,6 +27,11 @@ impl Arm {
         matches!(self, Self::Student | Self::Control | Self::Rival)
     }
 
+    /// Whether it is a suspect of which something is to be proven; the others are there to be compared with.
+    pub fn is_on_trial(self) -> bool {
+        self == Self::Student
+    }
+
     /// Name as records write it.
     pub fn name(self) -> &'static str {
         match self {

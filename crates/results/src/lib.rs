@@ -10,6 +10,7 @@ mod caption;
 mod family;
 mod figure;
 mod finding;
+mod gate;
 mod judge;
 mod kinds;
 mod level;

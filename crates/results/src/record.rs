@@ -87,6 +87,9 @@ pub struct Record {
     /// Whether the account bought nothing of what the suspect learned from, so that its key must not fire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub innocent: Option<bool>,
+    /// Whether it is the experiment's primary mark, which is tested before the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary: Option<bool>,
     /// Whether the experiment has no control by design, so that no verdict on a student can be given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uncontrolled: Option<bool>,
@@ -171,7 +174,7 @@ pub struct Record {
     /// The result in a few words ("16 of 16 keys").
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// log10 p adjusted over all marks asked of this suspect; filled by [`judge`](crate::judge).
+    /// log10 p adjusted over all marks asked of this suspect, behind the primary mark where there is one; filled by [`judge`](crate::judge).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log10_p_holm: Option<f64>,
     /// Filled by [`judge`](crate::judge).

@@ -3,9 +3,9 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::again::proven_again;
+use crate::again::Again;
 use crate::arms::Arms;
-use crate::family::{holm_over_students, tests_by_suspect};
+use crate::family::over_students;
 use crate::retention::retention_among;
 use crate::{Arm, Kind, NStar, Record, SuspectKey, n_star, sort_records};
 
@@ -85,6 +85,11 @@ const COLUMNS: [Column; 57] = [
     ("measured", |r| word(Some(r.record.measured))),
 ];
 
+type OptionalColumn = (&'static str, fn(&Record) -> String);
+
+/// Columns of reports in which some record fills them.
+const OPTIONAL: [OptionalColumn; 1] = [("primary", |r| cell(r.primary))];
+
 struct Row<'a> {
     record: &'a Record,
     retention: Option<f64>,
@@ -100,7 +105,8 @@ struct Row<'a> {
 ///
 /// `role` says what an arm is to a mark: `question`, `positive control` or `negative`. In the students' rows, `proven_from` is what was
 /// seen with their seed (">" and the largest budget run if the mark is never proven), `n_star` the range over seeds or why there is none,
-/// and `log10_p_holm_all_students` is corrected over all tests of students in the report. `proven_again` is [`proven_again`].
+/// and `log10_p_holm_all_students` is corrected over all tests of students in the report. `proven_again` is
+/// [`proven_again`](crate::proven_again), behind a primary mark of both marks. A report with a primary mark has a column `primary`.
 ///
 /// # Errors
 /// When the CSV writer fails.
@@ -109,15 +115,17 @@ pub fn summary_csv(records: &[Record], alpha: f64) -> anyhow::Result<String> {
     sort_records(&mut records);
     let arms = Arms::of(&records);
     let stars = n_star(&records);
-    let tests = tests_by_suspect(&records);
-    let over_students = holm_over_students(&records);
+    let again = Again::of(&records, alpha);
+    let over_students = over_students(&records);
     let metrics = metrics_by_suspect(&records);
     let names = metric_columns(&records);
     let axes: BTreeSet<&str> = records.iter().flat_map(|r| r.axes.keys()).map(String::as_str).collect();
 
     let mut writer = csv::Writer::from_writer(Vec::new());
     let of_axes = axes.iter().map(|axis| format!("axis.{axis}"));
+    let optional: Vec<_> = OPTIONAL.iter().filter(|(_, show)| records.iter().any(|r| !show(r).is_empty())).collect();
     let fixed = COLUMNS.iter().map(|(name, _)| name.to_string());
+    let fixed = fixed.chain(optional.iter().map(|(name, _)| name.to_string()));
     writer.write_record(fixed.chain(of_axes).chain(names.iter().map(|name| name.to_string())))?;
     for (i, record) in rows(&records) {
         let star = stars.iter().find(|star| star.is_of(record));
@@ -125,7 +133,7 @@ pub fn summary_csv(records: &[Record], alpha: f64) -> anyhow::Result<String> {
             record,
             retention: retention_among(record, &arms),
             over_students: over_students.get(i).copied().flatten(),
-            again: proven_again(record, tests.get(&record.suspect()).copied().unwrap_or(1), alpha),
+            again: again.p(record),
             proven_from: star.and_then(|star| proven_from(record, star)),
             n_star: star.map(NStar::cell),
         };
@@ -136,7 +144,8 @@ pub fn summary_csv(records: &[Record], alpha: f64) -> anyhow::Result<String> {
         };
         let place = axes.iter().map(|axis| cell(record.axes.get(*axis)));
         let joined = names.iter().map(|name| cell(value(name)));
-        writer.write_record(COLUMNS.iter().map(|(_, show)| show(&row)).chain(place).chain(joined))?;
+        let filled = optional.iter().map(|(_, show)| show(record));
+        writer.write_record(COLUMNS.iter().map(|(_, show)| show(&row)).chain(filled).chain(place).chain(joined))?;
     }
     let bytes = writer.into_inner().map_err(|e| e.into_error()).context("writing CSV into memory")?;
     String::from_utf8(bytes).context("CSV of text fields")

@@ -25,6 +25,10 @@ pub struct Experiment {
     pub seeds: Vec<u64>,
     /// Significance level of the verdict `proven`.
     pub alpha: f64,
+    /// Name of the mark that is tested first, at alpha alone; the others are tested by Holm only where it is proven. Named before the
+    /// run, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
     /// Who plants the marks.
     pub owner: OwnerConfig,
     /// Where texts and prompts come from.

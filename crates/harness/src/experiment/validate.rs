@@ -31,6 +31,7 @@ pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
     check.optimizer(experiment);
     check.models(experiment);
     check.marks(experiment);
+    check.primary(experiment);
     check.planting(experiment);
     check.defences_and_attacks(experiment);
     check.transcript(experiment);

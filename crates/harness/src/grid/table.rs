@@ -102,9 +102,10 @@ impl Table {
 }
 
 /// Keys that all points have in common, and why.
-const SHARED: [(&str, &str); 4] = [
+const SHARED: [(&str, &str); 5] = [
     ("name", "all points of a grid share one results directory"),
     ("alpha", "one level holds for the whole report"),
+    ("primary", "what is tested first is named once, for the whole report"),
     ("owner", "records name the values of an axis, and the secret must be in none"),
     ("grid", "a grid has no grids"),
 ];

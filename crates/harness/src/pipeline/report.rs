@@ -15,8 +15,8 @@ use crate::progress::count;
 use crate::resolve::{Grid, Point, Resolved};
 use crate::stages::{load_json, save_json};
 
-/// What the points and the verdicts of a figure are.
-const STATISTICS: &str = "points: p of one test; rings and N*: verdicts, Holm over all marks of a student";
+/// What the points of a figure are, and what its rings.
+const POINTS: &str = "points: p of one test; rings and N*: verdicts";
 /// Columns of the table when its width is not known.
 const TABLE_WIDTH: u16 = 160;
 /// Points of a grid whose loss curves are drawn: more would hide each other.
@@ -142,7 +142,10 @@ fn caption(grid: &Grid) -> Caption {
             let audit = &experiment.world.audit;
             format!("{} prompts x {} tokens", audit.prompts, audit.max_new_tokens)
         }),
-        statistics: STATISTICS.to_string(),
+        statistics: match &grid.first().primary {
+            Some(primary) => format!("{POINTS}, the primary mark `{primary}` first, Holm over the others where it is proven"),
+            None => format!("{POINTS}, Holm over all marks of a student"),
+        },
     }
 }
 

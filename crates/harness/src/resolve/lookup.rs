@@ -88,6 +88,7 @@ pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, see
                 hypothesis: experiment.hypothesis.clone(),
                 seeds: experiment.seeds.clone(),
                 alpha: experiment.alpha,
+                primary: experiment.primary.clone(),
                 world,
                 channels: experiment.distill.clone(),
                 budgets: experiment.queries.budgets.clone(),

@@ -20,6 +20,9 @@ pub struct Resolved {
     pub seeds: Vec<u64>,
     /// Significance level of the verdict `proven`.
     pub alpha: f64,
+    /// The mark that is tested first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
     /// Everything that all runs share.
     pub world: World,
     /// One survival curve each.

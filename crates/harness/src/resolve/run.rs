@@ -73,6 +73,8 @@ impl Resolved {
             name: &'a str,
             seeds: &'a [u64],
             alpha: f64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            primary: Option<&'a str>,
             world: &'a World,
             channels: &'a [Channel],
             budgets: &'a [u64],
@@ -81,6 +83,7 @@ impl Resolved {
             name: &self.name,
             seeds: &self.seeds,
             alpha: self.alpha,
+            primary: self.primary.as_deref(),
             world: &self.world,
             channels: &self.channels,
             budgets: &self.budgets,

@@ -56,6 +56,17 @@ fn a_run_is_the_same_whatever_else_the_file_asks_for() {
 }
 
 #[test]
+fn a_primary_mark_is_part_of_the_experiment_and_of_no_run() {
+    let (plain, ordered) = (resolved(&[]).unwrap(), resolved(&["primary=kgw"]).unwrap());
+    assert_ne!(plain.hash().unwrap(), ordered.hash().unwrap());
+    assert_ne!(resolved(&["primary=secret_keys"]).unwrap().hash().unwrap(), ordered.hash().unwrap());
+    let ids = |resolved: &Resolved| resolved.runs().iter().map(|run| resolved.run_id(run).unwrap()).collect::<Vec<_>>();
+    assert_eq!(ids(&plain), ids(&ordered));
+    let written = |resolved: &Resolved| String::from_utf8(store::canonical_json(resolved).unwrap()).unwrap();
+    assert!(!written(&plain).contains("primary") && written(&ordered).contains("\"primary\":\"kgw\""));
+}
+
+#[test]
 fn nothing_written_holds_the_secret_or_a_path() {
     let json = String::from_utf8(store::canonical_json(&resolved(&[]).unwrap()).unwrap()).unwrap();
     assert!(!json.contains("demo secret"), "{json}");

@@ -26,6 +26,7 @@ impl Identity {
         let channel = run.channel.as_ref();
         let compute = channel.map_or("-", |_| resolved.world.student.compute.name());
         let uncontrolled = run.arm == Arm::Student && !resolved.world.has_control();
+        let is_primary = |record: &Record| record.kind == Kind::Mark && record.mark.is_some() && record.mark == resolved.primary;
         let named = |record: Record| Record {
             schema: RECORD_SCHEMA,
             experiment: self.experiment.clone(),
@@ -47,6 +48,7 @@ impl Identity {
             attack: channel.and_then(|_| resolved.world.attack()),
             defence: resolved.world.defence(),
             axes: self.axes.clone(),
+            primary: is_primary(&record).then_some(true),
             uncontrolled: (uncontrolled && record.kind == Kind::Mark).then_some(true),
             ..record
         };

@@ -29,6 +29,7 @@ impl<'a> Cell<'a> {
     pub(crate) fn note(self) -> &'static str {
         match self {
             Self::Evidence(panel) | Self::Effect(panel) if panel.positive_controls => "not planted: its controls are positive",
+            Self::Evidence(panel) if panel.primary => "primary: tested first",
             Self::Worth(worth) if worth.less_is_better && worth.chart.base.is_some() => "above the base: no theft",
             _ => "",
         }

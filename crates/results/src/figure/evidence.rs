@@ -14,7 +14,7 @@ const HOLM_DASH: (f64, f64) = (5.0, 2.0);
 #[derive(Clone, Copy)]
 pub(crate) struct Levels {
     pub(crate) alpha: f64,
-    /// Tests of one student, over which Holm's correction runs.
+    /// Tests of one student over which Holm's correction runs.
     pub(crate) tests: usize,
 }
 

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use super::chart::{Chart, Value};
 use super::line::{Line, line_of, shows_something};
 use super::scale::Budgets;
-use crate::family::tests_by_suspect;
+use crate::gate::{Families, goes_first};
 use crate::level::with_account;
 use crate::setting::Names;
 use crate::{Arm, Family, Kind, NStar, Record, Setting, n_star};
@@ -22,6 +22,10 @@ pub(crate) struct Panel {
     pub(crate) effect_unit: Option<String>,
     /// Whether its controls are positives, since nobody planted it.
     pub(crate) positive_controls: bool,
+    /// Whether it is the primary mark, which is tested first.
+    pub(crate) primary: bool,
+    /// Most tests of one student over which Holm's correction of this mark runs.
+    pub(crate) tests: usize,
     pub(crate) evidence: Chart,
     pub(crate) effect: Chart,
     /// By curve number.
@@ -49,8 +53,8 @@ pub(crate) struct Panels {
     pub(crate) labels: Vec<String>,
     pub(crate) budgets: Budgets,
     pub(crate) seeds: usize,
-    /// Most tests of one student, over which Holm's correction runs.
-    pub(crate) tests: usize,
+    /// Name of the primary mark, if there is one.
+    pub(crate) primary: Option<String>,
 }
 
 /// Metrics of worth: name, in words, whether less is better.
@@ -78,6 +82,12 @@ impl Panels {
         let stars = n_star(records);
         let names: BTreeSet<Name<'_>> =
             students.iter().map(|r| (r.family, r.mark.as_deref().unwrap_or_default(), r.account)).collect();
+        let families = Families::of(records);
+        // students of other surfaces and seeds may have been asked more
+        let most = |first: bool| {
+            let beside = marks.iter().filter(|r| r.arm == Arm::Student && goes_first(r) == first);
+            beside.map(|r| families.size(r)).max().unwrap_or(1)
+        };
         let (mut panels, mut lines) = (Vec::new(), Vec::new());
         for (_, mark, account) in names {
             let of_mark = |r: &&Record| r.mark.as_deref() == Some(mark) && r.account == account;
@@ -88,17 +98,19 @@ impl Panels {
             }
             let star =
                 |key: &Setting| stars.iter().find(|s| s.mark == mark && s.account == account && s.setting == *key).cloned();
+            let primary = of_mark.iter().any(|r| goes_first(r));
             panels.push(Panel {
                 mark: with_account(mark, account),
                 effect_unit: of_mark.iter().find_map(|r| r.effect_unit.clone()),
                 positive_controls: of_mark.iter().any(|r| r.arm == Arm::Control && !r.is_negative()),
+                primary,
+                tests: most(primary),
                 evidence: Chart::of(&of_mark, &keys, evidence),
                 effect: Chart::of(&of_mark, &keys, effect),
                 stars: keys.iter().map(star).collect(),
             });
         }
         let labels = Names::of(&keys);
-        let tests = tests_by_suspect(records);
         Ok(Self {
             panels,
             lines,
@@ -106,7 +118,7 @@ impl Panels {
             labels: keys.iter().map(|key| labels.curve(key)).collect(),
             budgets: Budgets::new(students.iter().filter_map(|r| r.budget_queries).collect()),
             seeds: students.iter().map(|r| r.seed).collect::<BTreeSet<_>>().len(),
-            tests: tests.iter().filter(|(suspect, _)| suspect.arm == Arm::Student).map(|(_, &n)| n).max().unwrap_or(1),
+            primary: students.iter().find(|r| goes_first(r)).and_then(|r| r.mark.clone()),
         })
     }
 }

@@ -9,7 +9,7 @@ use super::palette::COLORS;
 use super::picture::Figure;
 use super::place::Place;
 use super::scale::Axis;
-use super::series::Panels;
+use super::series::{Panel, Panels};
 use super::width::Width;
 use super::{effect, evidence, worth};
 use crate::{Caption, MIN_SEEDS_FOR_N_STAR, Record};
@@ -56,23 +56,27 @@ fn draw(
     alpha: f64,
     width: Width,
 ) -> anyhow::Result<Figure> {
-    let levels = Levels { alpha, tests: panels.tests };
+    let levels = |panel: &Panel| Levels { alpha, tests: panel.tests };
+    let strictest = panels.panels.iter().map(|panel| levels(panel).holm()).fold(-alpha.log10(), f64::max);
     let highest = panels.panels.iter().flat_map(|panel| {
         panel.evidence.values().chain(panel.evidence.teacher.iter().map(|(_, dot)| dot.value)).collect::<Vec<_>>()
     });
-    let axis = Axis::evidence(highest.fold(levels.holm(), f64::max));
+    let axis = Axis::evidence(highest.fold(strictest, f64::max));
     let has = |pick: fn(&Cell<'_>) -> bool| cells.iter().any(pick);
     let mut phrases = caption.lines(records);
     if has(|cell| matches!(cell, Cell::Effect(_))) {
         let of = if panels.labels.len() > COLORS { " of students" } else { "" };
         phrases.push(format!("whiskers: 95 % interval{of}"));
     }
+    if let Some(primary) = panels.primary.as_ref().filter(|_| has(|cell| matches!(cell, Cell::Evidence(_)))) {
+        phrases.push(format!("primary mark {primary}: the others are tested where it is proven"));
+    }
     if panels.seeds < MIN_SEEDS_FOR_N_STAR && has(|cell| matches!(cell, Cell::Evidence(_))) {
         phrases.push(format!("fewer than {MIN_SEEDS_FOR_N_STAR} seeds: no N*"));
     }
     let figure = Multiples::new(panels, cells.clone(), width, &caption.title, &phrases, |room| legend(panels, &cells, room));
     let paint = |canvas: &Canvas<'_>, place: &Place<'_>, cell: Cell<'_>| match cell {
-        Cell::Evidence(panel) => evidence::paint(canvas, place, panel, &axis, levels),
+        Cell::Evidence(panel) => evidence::paint(canvas, place, panel, &axis, levels(panel)),
         Cell::Effect(panel) => effect::paint(canvas, place, panel),
         Cell::Worth(panel) => worth::paint(canvas, place, panel),
     };

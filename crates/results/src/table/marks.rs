@@ -48,7 +48,8 @@ pub(super) fn table(findings: &[Finding], width: Option<u16>) -> String {
         let arms = [finding.teacher, finding.student, finding.control];
         let control = if finding.control_positive { "control (positive)" } else { "control" };
         let unit = finding.effect_unit.as_ref().map_or(String::new(), |unit| format!("\n{unit}"));
-        let mut row = vec![format!("{}\n{surface}", with_account(&finding.mark, finding.account))];
+        let primary = if finding.primary { " (primary)" } else { "" };
+        let mut row = vec![format!("{}{primary}\n{surface}", with_account(&finding.mark, finding.account))];
         row.extend(names.has_points().then(|| names.point(&finding.setting, true)));
         row.extend([
             finding.n_star.words(),

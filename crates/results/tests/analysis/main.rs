@@ -6,6 +6,7 @@ mod figures;
 mod files;
 mod fixture;
 mod grids;
+mod primary;
 mod rates;
 mod tables;
 mod thresholds;

@@ -108,6 +108,18 @@ fn mistakes_of_sense_are_shown_where_they_are() {
         ("seeds = [1]", "seeds = []", "[]", &["`seeds = []`: empty"]),
         ("seeds = [1]", "seeds = [1, 2, 1]", "1]", &["`seeds[2] = 1`: given twice"]),
         ("alpha = 0.001", "alpha = 1.5", "1.5", &["out of range", "at most 0.05"]),
+        (
+            "alpha = 0.001",
+            "alpha = 0.001\nprimary = \"kgv\"",
+            "\"kgv\"",
+            &["`primary = \"kgv\"`: no mark of that name in `[marks]`; did you mean `kgw`?"],
+        ),
+        (
+            "alpha = 0.001",
+            "alpha = 0.001\nprimary = \"watermark\"",
+            "\"watermark\"",
+            &["no mark of that name", "marks here: `kgw`, `output_agreement`, `secret_keys`, `secret_sharer`"],
+        ),
         ("vocab_size = 384", "vocab_size = 100", "100", &["`tokenizer.bpe.vocab_size = 100`", "write 260"]),
         ("beta1 = 0.9", "beta1 = 1.0", "1.0", &["below 1"]),
         ("logical_shards = 4", "logical_shards = 0", "0", &["write 1 or more"]),

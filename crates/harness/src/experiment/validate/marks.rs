@@ -33,6 +33,25 @@ impl Check<'_> {
         }
     }
 
+    /// That the mark which is tested first is there.
+    pub(super) fn primary(&mut self, experiment: &Experiment) {
+        if let Some(primary) = &experiment.primary {
+            self.known_mark("primary", experiment, primary);
+        }
+    }
+
+    /// The mark called `name`, which `key` names; a problem where there is none.
+    fn known_mark<'e>(&mut self, key: &str, experiment: &'e Experiment, name: &str) -> Option<&'e MarkEntry> {
+        let found = experiment.marks.get(name);
+        if found.is_none() {
+            let known: Vec<String> = experiment.marks.keys().map(|name| format!("`{name}`")).collect();
+            let meant = nearest(name, experiment.marks.keys().map(String::as_str)).map(|name| format!("did you mean `{name}`?"));
+            let remedy = meant.unwrap_or_else(|| format!("marks here: {}", known.join(", ")));
+            self.problem(key, "no mark of that name in `[marks]`", remedy);
+        }
+        found
+    }
+
     /// What the mark needs, unless something is wrong with it.
     fn mark(&mut self, key: &str, entry: &MarkEntry) -> Option<Needs> {
         match (entry.config(), entry.validate()) {
