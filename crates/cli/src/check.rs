@@ -174,7 +174,10 @@ fn suspects(experiment: &Resolved, out: &mut Output) -> anyhow::Result<()> {
     out.pair("runs", format!("{} suspects over {} seed(s)", runs.len(), experiment.seeds.len()))?;
     for channel in &experiment.channels {
         let budgets: Vec<String> = experiment.budgets.iter().map(u64::to_string).collect();
-        let students = "student and control each, rival at the largest";
+        let students = match &experiment.marks_apart[..] {
+            [] => "student and control each, rival at the largest".to_string(),
+            apart => format!("student, control and students without {} each, rival at the largest", apart.join(", ")),
+        };
         let curve = format!("{} + {}", channel.surface.label(), channel.loss.build().name());
         out.pair("  curve", format!("{curve}: {} queries; {students}", budgets.join(", ")))?;
     }
@@ -185,7 +188,7 @@ fn costs(estimate: &Estimate, out: &mut Output) -> anyhow::Result<()> {
     let count = |n: u64| count(n as f64);
     let most = if estimate.rehearsed { "about" } else { "at most" };
     let answers = format!("{} prompt and {most} {} answer tokens", count(estimate.prompt_tokens), count(estimate.answer_tokens));
-    out.pair("queries", format!("{} over marked, clean and independent teacher: {answers}", count(estimate.queries)))?;
+    out.pair("queries", format!("{} over all teachers: {answers}", count(estimate.queries)))?;
     let (before, after) = (count(estimate.pretraining_tokens), count(estimate.distillation_tokens));
     out.pair("training tokens", format!("{before} before distillation, {after} in {} students", estimate.distilled))?;
     out.pair("audit tokens", format!("at most {}, besides what single marks ask", count(estimate.audit_tokens)))?;

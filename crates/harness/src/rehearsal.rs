@@ -129,7 +129,7 @@ fn scaled(resolved: &Resolved) -> Resolved {
     let budget = (STEPS * world.student.batch_rows as u64).clamp(2, largest.max(2));
     let row_tokens = world.queries.row_tokens();
     // of what a thief chooses among, the first rate: a training takes as long at any
-    world.student.peak_lr = world.student.courses(largest).first().map(|course| course.peak_lr);
+    world.student.peak_lr = world.student.recipes(largest).first().map(|recipe| recipe.peak_lr);
     match &mut world.student.compute {
         Compute::FixedSteps { tokens } => few(tokens, STEPS, world.student.batch_rows, row_tokens),
         Compute::SinglePass { warmup_steps, .. } => *warmup_steps = (*warmup_steps).min(1),

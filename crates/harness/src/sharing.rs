@@ -21,7 +21,7 @@ use crate::resolve::{BaseSource, Grid, ModelSource, Resolved, Run, TeacherSource
 pub enum Made {
     /// A tokenizer.
     Tokenizer,
-    /// A marked teacher or a clean twin.
+    /// A marked teacher, a clean twin, or a teacher that lacks one mark.
     Teacher,
     /// An independent teacher.
     Stranger,
@@ -77,25 +77,31 @@ pub fn stages(resolved: &Resolved) -> Result<Vec<StageInput>, StoreError> {
     Ok(all)
 }
 
-/// The marks of `resolved` that are planted in one of `phases`, with what decides their keys; null without any.
-fn planted_in(resolved: &Resolved, phases: &[Phase]) -> Value {
+/// The marks of `resolved` that are planted in one of `phases`, the one called `lacks` left out, with what decides their keys; null without any.
+fn planted_in(resolved: &Resolved, phases: &[Phase], lacks: Option<&str>) -> Value {
     let world = &resolved.world;
     let is_in = |entry: &marks::MarkEntry| entry.config().is_ok_and(|config| phases.contains(&config.needs().phase));
-    let planted: BTreeMap<_, _> = world.marks.iter().filter(|(_, entry)| is_in(entry)).collect();
+    let planted: BTreeMap<_, _> =
+        world.marks.iter().filter(|(name, entry)| Some(name.as_str()) != lacks && is_in(entry)).collect();
     if planted.is_empty() { Value::Null } else { json!({ "marks": planted, "commitment": world.commitment }) }
 }
 
 /// What marks change in the weights and the training data of the teacher, or nothing.
-fn planted(resolved: &Resolved) -> Value {
-    match planted_in(resolved, &[Phase::Data, Phase::Weights]) {
+fn planted(resolved: &Resolved, lacks: Option<&str>) -> Value {
+    let is_text = |name: &str| resolved.world.needs().any(|(known, needs)| known == name && needs.phase == Phase::Data);
+    match planted_in(resolved, &[Phase::Data, Phase::Weights], lacks) {
         Value::Null => Value::Null,
+        // texts stand where they would stand beside those that lack
+        planted if lacks.is_some_and(is_text) && !planted_in(resolved, &[Phase::Data], lacks).is_null() => {
+            json!([planted, resolved.world.planting, planted_in(resolved, &[Phase::Data], None)])
+        }
         planted => json!([planted, resolved.world.planting]),
     }
 }
 
 /// What marks change in the answers of the served teacher, or nothing.
-fn served(resolved: &Resolved) -> Value {
-    planted_in(resolved, &[Phase::Service])
+fn served(resolved: &Resolved, lacks: Option<&str>) -> Value {
+    planted_in(resolved, &[Phase::Service], lacks)
 }
 
 /// The names of one repetition's models.
@@ -105,6 +111,8 @@ struct Repetition<'a> {
     tokenizer: Hash,
     teacher: Hash,
     clean: Hash,
+    /// Teachers that lack one mark each, by its name.
+    apart: BTreeMap<&'a str, Hash>,
     stranger: Hash,
     base: Hash,
 }
@@ -125,8 +133,13 @@ impl<'a> Repetition<'a> {
             resolved,
             seed,
             tokenizer,
-            teacher: name("teacher", json!([source, planted(resolved)]))?,
+            teacher: name("teacher", json!([source, planted(resolved, None)]))?,
             clean: name("teacher", json!([source, Value::Null]))?,
+            apart: resolved
+                .marks_apart
+                .iter()
+                .map(|mark| Ok((mark.as_str(), name("teacher", json!([source, planted(resolved, Some(mark))]))?)))
+                .collect::<Result<_, StoreError>>()?,
             stranger: name("stranger", json!(world.stranger))?,
             base: name("base", json!([world.base, world.student.tokenizer]))?,
         })
@@ -149,21 +162,27 @@ impl<'a> Repetition<'a> {
         if self.clean != self.teacher {
             add(Made::Teacher, self.clean, trained(teacher));
         }
+        let known = [self.teacher, self.clean];
+        for id in self.apart.values().filter(|id| !known.contains(id)).collect::<BTreeSet<_>>() {
+            add(Made::Teacher, *id, trained(teacher));
+        }
         add(Made::Stranger, self.stranger, trained(stranger));
         add(Made::Base, self.base, trained(base));
         let queries = self.resolved.largest_budget() as f64;
         // imported answers are asked of nobody
         let imported = world.transcript.is_some();
-        for arm in [Arm::Student, Arm::Control, Arm::Rival].into_iter().filter(|arm| !imported || *arm == Arm::Rival) {
+        let asked = [(Arm::Student, None), (Arm::Control, None), (Arm::Rival, None)].into_iter();
+        let asked = asked.chain(self.apart.keys().map(|mark| (Arm::Apart, Some(*mark))));
+        for (arm, lacks) in asked.filter(|(arm, _)| !imported || *arm == Arm::Rival) {
             let ways: BTreeSet<Drawing> = self.resolved.channels.iter().map(|channel| channel.surface.drawing()).collect();
             for drawing in &ways {
-                add(Made::Transcript, self.transcript(arm, drawing)?, queries);
+                add(Made::Transcript, self.transcript(arm, lacks, drawing)?, queries);
             }
         }
         for run in self.resolved.runs().into_iter().filter(|run| run.seed == self.seed) {
             let suspect = self.suspect(&run)?;
             if run.channel.is_some() {
-                let steps: u64 = world.student.steps_of_courses(run.budget.unwrap_or(0), world.queries.row_tokens()).iter().sum();
+                let steps: u64 = world.student.steps_of_recipes(run.budget.unwrap_or(0), world.queries.row_tokens()).iter().sum();
                 add(Made::Student, suspect, steps.max(1) as f64);
             }
             add(Made::Measurement, self.measurement(&run, suspect)?, 1.0);
@@ -171,18 +190,22 @@ impl<'a> Repetition<'a> {
         Ok(())
     }
 
-    /// The model that the students of `arm` come from, and what marks change in its answers.
-    fn asked(&self, arm: Arm) -> (Hash, Value) {
+    /// The model that the students of `arm`, whose teacher may lack a mark, come from, and what marks change in its answers.
+    fn asked(&self, arm: Arm, lacks: Option<&str>) -> (Hash, Value) {
         match arm {
+            Arm::Apart => {
+                let teacher = lacks.and_then(|mark| self.apart.get(mark)).copied().unwrap_or(self.teacher);
+                (teacher, served(self.resolved, lacks))
+            }
             Arm::Control => (self.clean, Value::Null),
             Arm::Rival => (self.stranger, Value::Null),
-            _ => (self.teacher, served(self.resolved)),
+            _ => (self.teacher, served(self.resolved, None)),
         }
     }
 
-    fn transcript(&self, arm: Arm, drawing: &Drawing) -> Result<Hash, StoreError> {
+    fn transcript(&self, arm: Arm, lacks: Option<&str>, drawing: &Drawing) -> Result<Hash, StoreError> {
         let asking = &self.resolved.world.queries;
-        let (teacher, served) = self.asked(arm);
+        let (teacher, served) = self.asked(arm, lacks);
         let imported = self.resolved.world.transcript.as_ref().map(|source| match arm {
             Arm::Control => json!(source.control),
             // a rival is asked the imported prompts
@@ -219,7 +242,7 @@ impl<'a> Repetition<'a> {
             });
         };
         let world = &self.resolved.world;
-        let transcript = self.transcript(run.arm, &channel.surface.drawing())?;
+        let transcript = self.transcript(run.arm, run.lacks.as_deref(), &channel.surface.drawing())?;
         store::hash_json(&json!({
             "transcript": transcript, "budget": run.budget, "base": self.base, "channel": channel, "student": world.student,
             "optimizer": world.optimizer, "seed": self.seed, "attacks": world.attacks,
@@ -235,7 +258,7 @@ impl<'a> Repetition<'a> {
         let rivals =
             compares.then(|| json!([self.stranger, self.base, self.teacher, world.student, self.resolved.channels, largest]));
         store::hash_json(&json!({
-            "rivals": rivals, "suspect": suspect, "arm": run.arm, "marks": world.marks, "queries": world.queries, "largest": largest,
+            "rivals": rivals, "suspect": suspect, "arm": run.who(), "marks": world.marks, "queries": world.queries, "largest": largest,
             "audit": world.audit, "measure": world.measure, "alpha": self.resolved.alpha,
         }))
     }

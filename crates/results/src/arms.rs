@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use crate::words::queries;
+use crate::words::{queries, who};
 use crate::{Arm, Kind, Record, SuspectKey};
 
 /// The arms of each mark of an experiment, for looking up who stands beside a suspect.
@@ -44,6 +44,11 @@ impl<'a> Arms<'a> {
         controls.iter().find(|r| r.log10_p.is_some() && r.view == student.view).or_else(|| controls.first()).map(|r| **r)
     }
 
+    /// The students at the same point whose teachers lacked one mark each.
+    pub(crate) fn apart<'b>(&'b self, student: &'b Record) -> impl Iterator<Item = &'a Record> {
+        self.all(student).iter().copied().filter(|r| r.arm == Arm::Apart && r.view == student.view && same_point(r, student))
+    }
+
     /// The teacher's records of the mark: those at the suspect's own surface if the teacher was measured by surface.
     pub(crate) fn teachers(&self, record: &Record) -> Vec<&'a Record> {
         let all: Vec<_> = self.all(record).iter().copied().filter(|r| r.arm == Arm::Teacher && !r.is_negative()).collect();
@@ -56,7 +61,8 @@ impl<'a> Arms<'a> {
     pub(crate) fn negatives(&self, record: &Record) -> Vec<&'a Record> {
         let planted = record.planted == Some(true);
         let counts = |r: &&Record| match r.arm {
-            Arm::Control => planted && record.arm == Arm::Student && same_point(r, record),
+            Arm::Control => planted && record.arm.is_on_trial() && same_point(r, record),
+            Arm::Apart => r.is_of_lacked() && record.arm.is_on_trial() && same_point(r, record),
             arm => arm.is_negative(planted),
         };
         let arms = self.all(record).iter().copied().filter(counts);
@@ -81,7 +87,7 @@ pub(crate) trait Describe {
 
 impl Describe for Record {
     fn describe(&self) -> String {
-        let mut text = self.arm.name().to_string();
+        let mut text = who(self.arm, self.lacks.as_deref());
         if self.surface != "-" && !self.surface.is_empty() {
             text.push_str(&format!(" of `{}`", self.surface));
         }

@@ -72,7 +72,8 @@ pub fn family_wise(records: &[Record], alpha: f64) -> Option<FamilyWise> {
     let names = Names::of(&settings);
     let name = |record: &Record| {
         let budget = record.budget_queries.map_or(String::new(), |budget| format!(" at {} queries", queries(budget)));
-        format!("{} in {}{budget}, seed {}", mark_in_words(record), names.curve(&record.setting()), record.seed)
+        let without = record.lacks.as_ref().map_or(String::new(), |mark| format!(", student without {mark}"));
+        format!("{} in {}{budget}{without}, seed {}", mark_in_words(record), names.curve(&record.setting()), record.seed)
     };
     let proven = |record: &Record| tested_student(record) && record.verdict == Some(Verdict::Proven);
     let lost = records.iter().zip(&adjusted).filter(|(record, p)| proven(record) && !p.is_some_and(|p| at_most(p, alpha)));

@@ -32,6 +32,17 @@ impl Seen {
     }
 }
 
+/// One mark in the student whose teacher lacked another one, or this one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeenApart {
+    /// The mark that the teacher lacked.
+    pub lacks: String,
+    /// What was seen.
+    pub seen: Seen,
+    /// The verdict, in words.
+    pub verdict: String,
+}
+
 /// What became of one mark in one setting: a row of the table, and its sentence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
@@ -55,6 +66,8 @@ pub struct Finding {
     pub student: Seen,
     /// That student's control.
     pub control: Seen,
+    /// The students beside it whose teachers lacked one mark each, by its name.
+    pub apart: Vec<SeenApart>,
     /// Whether the control is a positive: nobody planted the mark, and the control learned from the same model.
     pub control_positive: bool,
     /// P(proven again) of that student, median over seeds ([`proven_again`](crate::proven_again)); behind a primary mark, of both.
@@ -103,13 +116,38 @@ impl Look<'_> {
             teacher: Seen::over(&teachers),
             student: Seen::over(&last),
             control: Seen::over(&controls),
+            apart: self.apart(&last),
             control_positive: controls.iter().any(|control| !control.is_negative()),
             again: median(&last.iter().filter_map(|r| self.again.p(r)).collect::<Vec<_>>()),
             detail: last.first()?.detail.clone(),
-            sentence: self.sentence(&star, &curve, &last) + &self.of_worth(&star, &last) + &of_innocents(innocents),
+            sentence: self.sentence(&star, &curve, &last)
+                + &self.of_worth(&star, &last)
+                + &of_innocents(innocents)
+                + &of_apart(&star.mark, &self.apart(&last)),
             innocents,
             n_star: star,
         })
+    }
+
+    fn apart(&self, last: &[&Record]) -> Vec<SeenApart> {
+        let mut by_lacked: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+        for apart in last.iter().flat_map(|record| self.arms.apart(record)) {
+            by_lacked.entry(apart.lacks.as_deref().unwrap_or_default()).or_default().push(apart);
+        }
+        let verdict = |records: &[&Record]| {
+            let first = records.first().and_then(|r| r.verdict);
+            let proven = records.iter().filter(|r| r.verdict == Some(Verdict::Proven)).count();
+            match first.filter(|first| records.iter().all(|r| r.verdict == Some(*first))) {
+                Some(verdict) => verdict.words().to_string(),
+                None => format!("proven in {proven} of {} seeds", records.len()),
+            }
+        };
+        let found = |(lacks, records): (&str, Vec<&Record>)| SeenApart {
+            lacks: lacks.to_string(),
+            seen: Seen::over(&records),
+            verdict: verdict(&records),
+        };
+        by_lacked.into_iter().map(found).collect()
     }
 
     /// That the student is not worth its base, where that is so and the mark is proven all the same.
@@ -158,6 +196,14 @@ impl Look<'_> {
         };
         with(&text, reason(last))
     }
+}
+
+/// What the other students whose teachers lacked one mark say of `mark`; the one that lacks this very mark is a negative and speaks up by
+/// firing, and what holds of the mark wherever it is asked is said once.
+fn of_apart(mark: &str, apart: &[SeenApart]) -> String {
+    let unsaid = [Verdict::NotPlanted, Verdict::NotMeasurable].map(Verdict::words);
+    let others = apart.iter().filter(|apart| apart.lacks != mark && !unsaid.contains(&apart.verdict.as_str()));
+    others.map(|apart| format!("; in the student without {}: {}", apart.lacks, apart.verdict)).collect()
 }
 
 fn of_innocents((tested, fired): (u64, u64)) -> String {

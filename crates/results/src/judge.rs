@@ -73,7 +73,7 @@ pub enum JudgeError {
 ///   most `alpha`.
 /// - *Proven*: Holm p and, where there are decoys, decoy p are at most `alpha`, and no negative fires. A p that is only an
 ///   approximation ([`NullKind::exact`](stats::NullKind::exact)) proves nothing without decoys. Negatives of a planted mark: the
-///   control of the same point, every rival, base, stranger and clean teacher of the seed, and the innocent accounts of the
+///   control of the same point, the student there whose teacher lacked this mark alone, every rival, base, stranger and clean teacher of the seed, and the innocent accounts of the
 ///   suspect; of an intrinsic one: rival, base and stranger of the seed (its control is a positive).
 /// - A negative *fires* when its p with the true key is at most `alpha`: the Holm p where it names an account, because then
 ///   many keys are asked of one model.

@@ -11,6 +11,8 @@ pub enum Arm {
     Student,
     /// Distilled from the clean teacher with the same prompts, seed and steps.
     Control,
+    /// Distilled from a teacher that has every mark but one ([`Record::lacks`](crate::Record::lacks)), with the same prompts, seed and steps.
+    Apart,
     /// Distilled from an independently trained teacher with the same prompts.
     Rival,
     /// The student before distillation.
@@ -24,12 +26,12 @@ pub enum Arm {
 impl Arm {
     /// Whether it learned from a teacher's answers.
     pub fn is_distilled(self) -> bool {
-        matches!(self, Self::Student | Self::Control | Self::Rival)
+        matches!(self, Self::Student | Self::Control | Self::Apart | Self::Rival)
     }
 
     /// Whether it is a suspect of which something is to be proven; the others are there to be compared with.
     pub fn is_on_trial(self) -> bool {
-        self == Self::Student
+        matches!(self, Self::Student | Self::Apart)
     }
 
     /// Name as records write it.
@@ -38,6 +40,7 @@ impl Arm {
             Self::Teacher => "teacher",
             Self::Student => "student",
             Self::Control => "control",
+            Self::Apart => "apart",
             Self::Rival => "rival",
             Self::Base => "base",
             Self::Stranger => "stranger",
@@ -46,10 +49,11 @@ impl Arm {
     }
 
     /// Whether a test with the true key must fail on this arm. For a planted mark everything that never met the marked
-    /// teacher is a negative; an intrinsic fingerprint follows lineage, so only independently trained models are.
+    /// teacher is a negative; an intrinsic fingerprint follows lineage, so only independently trained models are. The mark that the teacher
+    /// of [`Apart`](Self::Apart) lacked is another one's negative, which only a record can tell.
     pub fn is_negative(self, planted: bool) -> bool {
         match self {
-            Self::Teacher | Self::Student => false,
+            Self::Teacher | Self::Student | Self::Apart => false,
             Self::Rival | Self::Base | Self::Stranger => true,
             Self::Control | Self::CleanTeacher => planted,
         }

@@ -26,6 +26,9 @@ pub struct Record {
     pub seed: u64,
     /// Who the suspect is.
     pub arm: Arm,
+    /// Name of the mark that its teacher lacked, having all others; absent for arms that are not [`Arm::Apart`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<String>,
     /// Label of the surface the suspect was distilled through; "-" where none.
     pub surface: String,
     /// Name of the distillation loss; "-" where none.
@@ -220,6 +223,8 @@ pub struct SuspectKey {
     pub arm: Arm,
     /// Query budget.
     pub budget_queries: Option<u64>,
+    /// The mark that its teacher lacked.
+    pub lacks: Option<String>,
 }
 
 impl Record {
@@ -249,12 +254,23 @@ impl Record {
             seed: self.seed,
             arm: self.arm,
             budget_queries: self.budget_queries,
+            lacks: self.lacks.clone(),
         }
     }
 
     /// Whether the key must not fire: on an arm that cannot carry the mark, or because the account is innocent.
     pub fn is_negative(&self) -> bool {
-        self.innocent == Some(true) || self.arm.is_negative(self.planted == Some(true))
+        self.innocent == Some(true) || self.cannot_carry()
+    }
+
+    /// Whether the suspect cannot carry the mark, whosever key is tested.
+    pub(crate) fn cannot_carry(&self) -> bool {
+        self.is_of_lacked() || self.arm.is_negative(self.planted == Some(true))
+    }
+
+    /// Whether it is of the very mark that the suspect's teacher lacked.
+    pub(crate) fn is_of_lacked(&self) -> bool {
+        self.lacks.is_some() && self.lacks == self.mark
     }
 
     /// Fills the fields that come from a test's [`Evidence`]; everything else stays.
@@ -290,6 +306,7 @@ impl Record {
             run_id: self.run_id.clone(),
             seed: self.seed,
             arm: self.arm,
+            lacks: self.lacks.clone(),
             surface: self.surface.clone(),
             loss: self.loss.clone(),
             budget_queries: self.budget_queries,

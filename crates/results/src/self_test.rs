@@ -50,7 +50,7 @@ pub struct SelfTest {
 /// known here. `trainings` counts what is independent by construction, and the interval is clustered by it.
 pub fn self_tests(records: &[Record], alpha: f64) -> Vec<SelfTest> {
     let mut marks: BTreeMap<&str, Tried> = BTreeMap::new();
-    for record in records.iter().filter(|r| r.kind == Kind::Mark && r.arm.is_negative(r.planted == Some(true))) {
+    for record in records.iter().filter(|r| r.kind == Kind::Mark && r.cannot_carry()) {
         if let (Some(mark), Some(hits), Some(keys @ 1..)) = (record.mark.as_deref(), record.decoys_at_alpha, record.decoys) {
             marks.entry(mark).or_default().add(record, hits, keys, alpha);
         }
@@ -73,7 +73,8 @@ impl Tried {
         model.setting.axes.clear();
         self.models.insert(model);
         let teacher = match record.arm {
-            Arm::Control => Arm::CleanTeacher,
+            // what a student learned of the other marks says nothing of this one's keys
+            Arm::Control | Arm::Apart => Arm::CleanTeacher,
             Arm::Rival => Arm::Stranger,
             arm => arm,
         };

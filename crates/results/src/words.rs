@@ -1,4 +1,14 @@
-//! Numbers as people read them.
+//! Numbers and names as people read them.
+
+use crate::Arm;
+
+/// An arm: "control", "student without NAME".
+pub(crate) fn who(arm: Arm, lacks: Option<&str>) -> String {
+    match lacks {
+        Some(mark) => format!("student without {mark}"),
+        None => arm.name().to_string(),
+    }
+}
 
 /// A count of queries or tokens in at most a few characters: "300", "3 k", "1.5 k", "28.8 M". The space does not break.
 pub(crate) fn queries(n: u64) -> String {

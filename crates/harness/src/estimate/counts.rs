@@ -20,8 +20,9 @@ pub(super) fn count(resolved: &Resolved, shapes: &Shapes, mean: Option<f64>) -> 
         flop.train.models += (seeds * tokens) as f64 * config.flops_per_token_train();
     }
 
-    // transcripts: marked teacher, clean twin and stranger answer the same prompts; of imported ones the stranger alone
-    let each_way = seeds * resolved.largest_budget() * world.teachers_asked();
+    // transcripts: marked teacher, clean twin, stranger and teachers without one mark answer the same prompts; of imported ones the stranger
+    // alone
+    let each_way = seeds * resolved.largest_budget() * resolved.teachers_asked();
     let prompt = world.queries.prompt_tokens as f64;
     let answer_to = |drawing: &Drawing| answer_tokens(resolved, drawing, mean);
     let ways = ways_to_draw(resolved);
@@ -81,26 +82,39 @@ pub(super) fn answer_tokens(resolved: &Resolved, drawing: &Drawing, mean: Option
 pub(super) fn own_steps(resolved: &Resolved, arm: Arm, budget: u64) -> u64 {
     let student = &resolved.world.student;
     let row = resolved.world.queries.row_tokens();
-    let all = student.steps_of_courses(budget, row);
+    let all = student.steps_of_recipes(budget, row);
     let steps = if arm == Arm::Student { all.iter().sum() } else { all.iter().copied().max().unwrap_or(0) };
     let Some(branch) = student.compute.branch_step(steps) else { return steps };
     // a rival walks the whole trunk for its one snapshot, students and controls share it among budgets
-    let smaller = resolved.budgets.iter().flat_map(|&budget| student.steps_of_courses(budget, row));
+    let smaller = resolved.budgets.iter().flat_map(|&budget| student.steps_of_recipes(budget, row));
     let smaller = smaller.filter(|&smaller| smaller < steps);
     let before = if arm == Arm::Rival { None } else { smaller.filter_map(|s| student.compute.branch_step(s)).max() };
     (branch - before.unwrap_or(0)) + (steps - branch)
 }
 
+/// Trainings of the teacher that branch off the marked one's: the clean twin's, where texts are planted, and those without one mark's texts.
+fn branches(resolved: &Resolved) -> u64 {
+    u64::from(resolved.world.planted_after().is_some()) + resolved.trained_again().texts
+}
+
+/// Of `tokens` of the teacher's training those after the trunk, which all branches share.
+fn after_trunk(resolved: &Resolved, tokens: u64) -> u64 {
+    tokens.saturating_sub(resolved.world.planted_after().unwrap_or(0))
+}
+
+/// Tokens that all trainings of a teacher of `tokens` take, in one repetition.
+pub(super) fn teacher_tokens(resolved: &Resolved, tokens: u64) -> u64 {
+    tokens + branches(resolved) * after_trunk(resolved, tokens)
+}
+
 /// Tokens and shapes of all trainings before distillation, of one repetition.
 pub(super) fn pretrainings<'a>(resolved: &Resolved, shapes: &'a Shapes) -> Vec<(u64, &'a lm::ModelConfig)> {
     let world = &resolved.world;
-    // the clean twin shares the trunk before the first canary
-    let planted_after = world.planted_after();
-    let twice = |tokens: u64| tokens + planted_after.map_or(0, |after| tokens.saturating_sub(after));
+    let all_of = |tokens: u64| teacher_tokens(resolved, tokens);
     let mut all = Vec::new();
     match &world.teacher {
-        TeacherSource::Train(plan) => all.push((twice(plan.tokens), &shapes.teacher)),
-        TeacherSource::Open { continued: Some(plan), .. } => all.push((twice(plan.tokens), &shapes.teacher)),
+        TeacherSource::Train(plan) => all.push((all_of(plan.tokens), &shapes.teacher)),
+        TeacherSource::Open { continued: Some(plan), .. } => all.push((all_of(plan.tokens), &shapes.teacher)),
         TeacherSource::Open { continued: None, .. } => {}
     }
     if let ModelSource::Train(plan) = &world.stranger {
@@ -141,12 +155,13 @@ pub(super) fn trained_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, 
     let seeds = resolved.seeds.len();
     let params = |config: &lm::ModelConfig| config.n_params() as f64;
     let teacher = params(&shapes.teacher);
+    let again = resolved.trained_again();
     let mut all = Vec::new();
     let mut taught = |steps: u64, per_step: u64| {
         let steps = steps as f64;
         all.push((teacher, steps, Kept::Model));
         if let Some(after) = world.planted_after() {
-            all.push((teacher, steps, Kept::Model));
+            all.extend(std::iter::repeat_n((teacher, steps, Kept::Model), branches(resolved) as usize));
             all.push((teacher, after as f64 / per_step as f64, Kept::State));
         }
     };
@@ -158,10 +173,12 @@ pub(super) fn trained_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64, 
         TeacherSource::Open { continued: None, .. } => {}
     }
     if let Some(distillation) = &world.planting.distillation {
-        all.push((teacher, distillation.steps as f64, Kept::Model));
+        let model = (teacher, distillation.steps as f64, Kept::Model);
+        all.extend(std::iter::repeat_n(model, 1 + again.laws as usize));
     }
     if let Some(implant) = &world.planting.implant {
-        all.push((teacher, implant.max_steps as f64 / 2.0, Kept::Model));
+        let model = (teacher, implant.max_steps as f64 / 2.0, Kept::Model);
+        all.extend(std::iter::repeat_n(model, 1 + again.items as usize));
     }
     if let ModelSource::Train(plan) = &world.stranger {
         all.push((params(&shapes.stranger), plan.steps() as f64, Kept::Model));
@@ -180,7 +197,7 @@ pub(super) fn distilled_models(resolved: &Resolved, shapes: &Shapes) -> Vec<(f64
     for run in resolved.runs() {
         let Some(budget) = run.budget else { continue };
         // every trial is kept; whoever takes a choice makes one student, at most the longest
-        let mut trials = student.steps_of_courses(budget, resolved.world.queries.row_tokens());
+        let mut trials = student.steps_of_recipes(budget, resolved.world.queries.row_tokens());
         trials.sort_unstable_by(|a, b| b.cmp(a));
         trials.truncate(if run.arm == Arm::Student { usize::MAX } else { 1 });
         for steps in trials {

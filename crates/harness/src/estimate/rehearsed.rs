@@ -2,7 +2,7 @@ use distill::{Compute, TopLaws};
 use results::Arm;
 
 use super::bill::{Estimate, Stages, law_size};
-use super::counts::{answer_tokens, own_steps, ways_to_draw};
+use super::counts::{answer_tokens, own_steps, teacher_tokens, ways_to_draw};
 use crate::experiment::Channel;
 use crate::rehearsal::Rehearsal;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
@@ -30,14 +30,13 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
         let found = took.trainings.iter().filter(|(name, ..)| of(name));
         found.fold((0.0, 0), |(seconds, tokens), (_, s, t)| (seconds + s, tokens + t))
     };
-    let after = world.planted_after();
-    let twice = |tokens: u64| (tokens + after.map_or(0, |after| tokens.saturating_sub(after))) as f64;
+    let all_of = |tokens: u64| teacher_tokens(resolved, tokens) as f64;
     let (teacher, implanting) = (rate(trained("teacher", "implanting")), trained("teacher, implanting", ""));
     let read = rate(took.reading);
     match &world.teacher {
-        TeacherSource::Train(plan) => stages.models += twice(plan.tokens) * teacher + plan.tokens as f64 * read,
+        TeacherSource::Train(plan) => stages.models += all_of(plan.tokens) * teacher + plan.tokens as f64 * read,
         TeacherSource::Open { continued: Some(plan), .. } => {
-            stages.models += twice(plan.tokens) * teacher + plan.tokens as f64 * read;
+            stages.models += all_of(plan.tokens) * teacher + plan.tokens as f64 * read;
         }
         TeacherSource::Open { continued: None, .. } => {}
     }
@@ -56,7 +55,7 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
     }
 
     let answer_to = |drawing: &oracle::Drawing| answer_tokens(resolved, drawing, Some(took.answer_tokens));
-    let answers = world.teachers_asked() as f64 * largest * ways_to_draw(resolved).iter().map(answer_to).sum::<f64>();
+    let answers = resolved.teachers_asked() as f64 * largest * ways_to_draw(resolved).iter().map(answer_to).sum::<f64>();
     stages.asking = answers * rate(took.asking);
     // prompts are drawn again to keep audit and neutral questions apart from them
     stages.asking += 2.0 * largest * rate(took.prompts);
@@ -77,7 +76,7 @@ pub(super) fn stages(resolved: &Resolved, rehearsal: &Rehearsal) -> Stages {
             }
             let rows = (own_steps(resolved, run.arm, budget) * world.student.batch_rows as u64) as f64;
             // only rows that this teacher's laws were not yet shown for, and that fit, are scored
-            let already = shown.entry(run.arm.name()).or_insert(0.0);
+            let already = shown.entry(run.who()).or_insert(0.0);
             let distinct = rows.min(budget as f64);
             let new = if distinct > kept_laws(channel, answer) { rows } else { (distinct - *already).max(0.0) };
             *already = distinct.max(*already);
@@ -115,7 +114,7 @@ pub(super) fn memory(resolved: &Resolved, total: &Estimate, rehearsal: &Rehearsa
     // exchanges that some student reads: of each budget as many as its steps reach, those read at smaller budgets left out
     let mut read = 0.0;
     for &budget in &resolved.budgets {
-        let steps = world.student.steps_of_courses(budget, world.queries.row_tokens()).into_iter().max().unwrap_or(0);
+        let steps = world.student.steps_of_recipes(budget, world.queries.row_tokens()).into_iter().max().unwrap_or(0);
         let rows = steps * world.student.batch_rows as u64;
         read += (rows.min(budget)) as f64 * (1.0 - read / budget as f64);
     }
@@ -126,8 +125,8 @@ pub(super) fn memory(resolved: &Resolved, total: &Estimate, rehearsal: &Rehearsa
             let answer = answer_tokens(resolved, &channel.surface.drawing(), Some(rehearsal.took.answer_tokens));
             Some(law_size(&channel.surface)? * 8.0 * answer * read)
         })
-        // of three teachers each
-        .map(|bytes| 3.0 * bytes.min(LAWS_BYTES))
+        // of each teacher
+        .map(|bytes| resolved.teachers_asked().max(3) as f64 * bytes.min(LAWS_BYTES))
         .sum();
     Some(rehearsal.peak_bytes? + shards + documents.max(laws))
 }

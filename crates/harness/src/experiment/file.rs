@@ -29,6 +29,9 @@ pub struct Experiment {
     /// run, or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
+    /// Marks to set apart: for each there is one more student of every curve and budget, of a teacher that has every mark but this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks_apart: Vec<String>,
     /// Who plants the marks.
     pub owner: OwnerConfig,
     /// Where texts and prompts come from.

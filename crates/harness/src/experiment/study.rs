@@ -72,14 +72,14 @@ pub struct StudentConfig {
 
 /// How one student is trained: nothing is left to choose.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Course {
+pub struct Recipe {
     /// How long; never a choice.
     compute: Compute,
     /// Highest learning rate.
     pub peak_lr: f64,
 }
 
-impl Course {
+impl Recipe {
     /// How long it takes.
     pub fn compute(&self) -> &Compute {
         &self.compute
@@ -96,15 +96,15 @@ impl StudentConfig {
     }
 
     /// Every way in which a student of `budget` exchanges is trained: one, unless the thief chooses.
-    pub fn courses(&self, budget: u64) -> Vec<Course> {
+    pub fn recipes(&self, budget: u64) -> Vec<Recipe> {
         match self.choosing() {
-            None => vec![Course { compute: self.compute.clone(), peak_lr: self.peak_lr.unwrap_or_default() }],
+            None => vec![Recipe { compute: self.compute.clone(), peak_lr: self.peak_lr.unwrap_or_default() }],
             Some(choosing) => {
-                let course = |trial: &Trial| {
+                let recipe = |trial: &Trial| {
                     let compute = Compute::FixedPasses { passes: trial.passes };
-                    Course { compute, peak_lr: trial.peak_lr }
+                    Recipe { compute, peak_lr: trial.peak_lr }
                 };
-                choosing.trials_at(budget).iter().map(course).collect()
+                choosing.trials_at(budget).iter().map(recipe).collect()
             }
         }
     }
@@ -114,14 +114,14 @@ impl StudentConfig {
         bought - self.choosing().map_or(0, |choosing| choosing.held_out_of(bought))
     }
 
-    /// Optimiser steps of `course` on `bought` exchanges of at most `row_tokens` tokens.
-    pub fn steps(&self, course: &Course, bought: u64, row_tokens: usize) -> u64 {
-        course.compute.steps(self.read_of(bought), self.batch_rows, row_tokens).unwrap_or(1)
+    /// Optimiser steps of `recipe` on `bought` exchanges of at most `row_tokens` tokens.
+    pub fn steps(&self, recipe: &Recipe, bought: u64, row_tokens: usize) -> u64 {
+        recipe.compute.steps(self.read_of(bought), self.batch_rows, row_tokens).unwrap_or(1)
     }
 
-    /// Optimiser steps of every course on `budget` exchanges.
-    pub fn steps_of_courses(&self, budget: u64, row_tokens: usize) -> Vec<u64> {
-        self.courses(budget).iter().map(|course| self.steps(course, budget, row_tokens)).collect()
+    /// Optimiser steps of every recipe on `budget` exchanges.
+    pub fn steps_of_recipes(&self, budget: u64, row_tokens: usize) -> Vec<u64> {
+        self.recipes(budget).iter().map(|recipe| self.steps(recipe, budget, row_tokens)).collect()
     }
 }
 

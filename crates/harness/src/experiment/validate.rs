@@ -4,6 +4,7 @@
 
 mod adapters;
 mod against;
+mod apart;
 mod imported;
 mod marks;
 mod surfaces;
@@ -32,6 +33,7 @@ pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
     check.models(experiment);
     check.marks(experiment);
     check.primary(experiment);
+    check.marks_apart(experiment);
     check.planting(experiment);
     check.defences_and_attacks(experiment);
     check.transcript(experiment);

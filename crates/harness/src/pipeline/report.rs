@@ -142,8 +142,9 @@ fn caption(grid: &Grid) -> Caption {
             let audit = &experiment.world.audit;
             format!("{} prompts x {} tokens", audit.prompts, audit.max_new_tokens)
         }),
-        statistics: match &grid.first().primary {
-            Some(primary) => format!("{POINTS}, the primary mark `{primary}` first, Holm over the others where it is proven"),
+        // figures name the primary mark themselves
+        statistics: match grid.first().primary {
+            Some(_) => POINTS.to_string(),
             None => format!("{POINTS}, Holm over all marks of a student"),
         },
     }
@@ -243,7 +244,7 @@ fn compute_in_words(experiment: &Resolved) -> String {
     let student = &experiment.world.student;
     let row = experiment.world.queries.row_tokens();
     let largest = experiment.largest_budget();
-    let steps = student.steps_of_courses(largest, row).into_iter().max().unwrap_or(0);
+    let steps = student.steps_of_recipes(largest, row).into_iter().max().unwrap_or(0);
     let tokens = count((steps * (student.batch_rows * row) as u64) as f64);
     match student.compute.name() {
         "fixed_steps" => format!("fixed steps, at most {tokens} tokens for each student"),

@@ -89,6 +89,7 @@ pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, see
                 seeds: experiment.seeds.clone(),
                 alpha: experiment.alpha,
                 primary: experiment.primary.clone(),
+                marks_apart: experiment.marks_apart.clone(),
                 world,
                 channels: experiment.distill.clone(),
                 budgets: experiment.queries.budgets.clone(),

@@ -5,6 +5,7 @@
 //! as an object and in everything that is hashed as a commitment. A [`Grid`] is all points of a file. A [`Run`] is one suspect of a point; its id does not
 //! depend on which other budgets, surfaces or seeds the file names.
 
+mod apart;
 mod grid;
 mod lookup;
 mod model_directory;
@@ -16,6 +17,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use apart::TrainedAgain;
 pub use grid::{Grid, Point, resolve_grid};
 pub use lookup::resolve;
 pub use resolved::Resolved;

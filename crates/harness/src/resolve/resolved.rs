@@ -23,6 +23,9 @@ pub struct Resolved {
     /// The mark that is tested first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
+    /// Marks of which one more student each learned from a teacher without it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub marks_apart: Vec<String>,
     /// Everything that all runs share.
     pub world: World,
     /// One survival curve each.

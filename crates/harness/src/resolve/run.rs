@@ -12,6 +12,9 @@ pub struct Run {
     pub seed: u64,
     /// Who the suspect is.
     pub arm: Arm,
+    /// The mark that its teacher lacked, having all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<String>,
     /// Surface and loss it was distilled through; `None` for arms that were not distilled.
     pub channel: Option<Channel>,
     /// Queries it was distilled from.
@@ -20,21 +23,34 @@ pub struct Run {
     pub steps: Option<u64>,
 }
 
+impl Run {
+    /// Its arm, and the mark that its teacher lacked.
+    pub fn who(&self) -> String {
+        match &self.lacks {
+            Some(mark) => format!("{} {mark}", self.arm.name()),
+            None => self.arm.name().to_string(),
+        }
+    }
+}
+
 impl Resolved {
     /// Every suspect, seed by seed: teacher, stranger, base; then, curve by curve, a student and a control at every
-    /// budget and a rival at the largest. Answers from outside may come without those of a control.
+    /// budget, with a student without each mark that was set apart, and a rival at the largest. Answers from outside may come without those of a control.
     pub fn runs(&self) -> Vec<Run> {
         let mut runs = Vec::new();
         for &seed in &self.seeds {
             for arm in [Arm::Teacher, Arm::Stranger, Arm::Base] {
-                runs.push(Run { seed, arm, channel: None, budget: None, steps: None });
+                runs.push(Run { seed, arm, lacks: None, channel: None, budget: None, steps: None });
             }
             for channel in &self.channels {
                 for (index, &budget) in self.budgets.iter().enumerate() {
                     let largest = index + 1 == self.budgets.len();
                     let control = self.world.has_control().then_some(Arm::Control);
-                    let arms = [Some(Arm::Student), control, largest.then_some(Arm::Rival)].into_iter().flatten();
-                    runs.extend(arms.map(|arm| self.distilled(seed, arm, channel, budget)));
+                    let distilled = |arm: Arm| self.distilled(seed, arm, channel, budget);
+                    runs.extend([Some(Arm::Student), control].into_iter().flatten().map(distilled));
+                    let without = |mark: &String| Run { lacks: Some(mark.clone()), ..distilled(Arm::Apart) };
+                    runs.extend(self.marks_apart.iter().map(without));
+                    runs.extend(largest.then(|| distilled(Arm::Rival)));
                 }
             }
         }
@@ -44,9 +60,9 @@ impl Resolved {
     /// The run of one distilled arm.
     pub fn distilled(&self, seed: u64, arm: Arm, channel: &Channel, budget: u64) -> Run {
         let world = &self.world;
-        let steps = world.student.steps_of_courses(budget, world.queries.row_tokens());
+        let steps = world.student.steps_of_recipes(budget, world.queries.row_tokens());
         let steps = steps.first().copied().filter(|_| world.student.choosing().is_none());
-        Run { seed, arm, channel: Some(channel.clone()), budget: Some(budget), steps }
+        Run { seed, arm, lacks: None, channel: Some(channel.clone()), budget: Some(budget), steps }
     }
 
     /// Identity of a run: the hash of everything that decides its results.
@@ -78,6 +94,8 @@ impl Resolved {
             world: &'a World,
             channels: &'a [Channel],
             budgets: &'a [u64],
+            #[serde(skip_serializing_if = "<[String]>::is_empty")]
+            marks_apart: &'a [String],
         }
         store::hash_json(&Identity {
             name: &self.name,
@@ -87,6 +105,7 @@ impl Resolved {
             world: &self.world,
             channels: &self.channels,
             budgets: &self.budgets,
+            marks_apart: &self.marks_apart,
         })
     }
 

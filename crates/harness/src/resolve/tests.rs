@@ -67,6 +67,36 @@ fn a_primary_mark_is_part_of_the_experiment_and_of_no_run() {
 }
 
 #[test]
+fn marks_that_are_set_apart_add_runs_and_rename_none() {
+    let (plain, apart) = (resolved(&[]).unwrap(), resolved(&["marks_apart=['kgw','secret_keys']"]).unwrap());
+    assert_ne!(plain.hash().unwrap(), apart.hash().unwrap());
+    let id = |resolved: &Resolved, run: &Run| resolved.run_id(run).unwrap().hex();
+    let ids =
+        |resolved: &Resolved| resolved.runs().iter().map(|run| id(resolved, run)).collect::<std::collections::BTreeSet<_>>();
+    assert!(ids(&apart).is_superset(&ids(&plain)));
+    // two curves of two budgets, and two marks
+    assert_eq!(ids(&apart).len(), ids(&plain).len() + 8);
+    let who: Vec<String> = apart.runs()[3..8].iter().map(Run::who).collect();
+    assert_eq!(who, ["student", "control", "apart kgw", "apart secret_keys", "student"]);
+    assert!(!String::from_utf8(store::canonical_json(&plain.runs()).unwrap()).unwrap().contains("lacks"));
+    assert_eq!((plain.teachers_asked(), apart.teachers_asked()), (3, 5));
+}
+
+/// A law that is served costs no training, texts and items cost one where others of their kind stay.
+#[test]
+fn what_is_trained_again_follows_from_what_else_is_planted() {
+    let again = |sets: &[&str]| {
+        let TrainedAgain { texts, laws, items } = resolved(sets).unwrap().trained_again();
+        (texts, laws, items)
+    };
+    let second = "marks.second={ secret_sharer = { repeats = [1], canaries_per_level = 2, templates = 2, references = 20, secret = { digits = 4 } } }";
+    assert_eq!(again(&["marks_apart=['kgw']"]), (0, 0, 0));
+    assert_eq!(again(&["marks_apart=['secret_keys']"]), (0, 0, 0), "the model before its keys were implanted is there");
+    assert_eq!(again(&["marks_apart=['secret_sharer']"]), (0, 0, 1), "the keys, into the clean twin");
+    assert_eq!(again(&[second, "marks_apart=['secret_sharer', 'second', 'kgw']"]), (2, 0, 2));
+}
+
+#[test]
 fn nothing_written_holds_the_secret_or_a_path() {
     let json = String::from_utf8(store::canonical_json(&resolved(&[]).unwrap()).unwrap()).unwrap();
     assert!(!json.contains("demo secret"), "{json}");

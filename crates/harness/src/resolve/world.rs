@@ -238,11 +238,6 @@ impl World {
         self.transcript.as_ref().is_none_or(|transcript| transcript.control.is_some())
     }
 
-    /// Teachers that are asked here: marked, clean and independent, or the independent one alone.
-    pub fn teachers_asked(&self) -> u64 {
-        if self.transcript.is_some() { 1 } else { 3 }
-    }
-
     /// Label of the defences in records and figures; `None` without any.
     pub fn defence(&self) -> Option<String> {
         let labels: Vec<String> = self.defences.iter().map(|defence| defence.build().label()).collect();

@@ -30,9 +30,13 @@ pub(super) fn student_card(
         Arm::Rival => ("an independent teacher", "stranger.model"),
         _ => ("the marked teacher", "teacher.model"),
     };
+    let what = match &run.lacks {
+        Some(mark) => format!("{what} without its mark `{mark}`"),
+        None => what.to_string(),
+    };
     let channel = run.channel.as_ref();
     let rows = [
-        ("arm", run.arm.name().to_string()),
+        ("arm", run.who()),
         ("seed", run.seed.to_string()),
         ("surface", channel.map(|channel| channel.surface.label()).unwrap_or_default()),
         ("loss", channel.map(|channel| channel.loss.build().name().to_string()).unwrap_or_default()),

@@ -7,7 +7,7 @@ use serde_json::json;
 use store::Key;
 
 use crate::exit::UsageError;
-use crate::experiment::Course;
+use crate::experiment::Recipe;
 use crate::resolve::Run;
 use crate::stages::context::{Trained, load_json, save_json};
 use crate::stages::metric::metric;
@@ -41,7 +41,7 @@ struct Tried {
     training_flop: f64,
 }
 
-/// Which of `courses` the student of `run` takes, where the thief chooses: all of them are trained on a part of what was bought, and the one
+/// Which of `recipes` the student of `run` takes, where the thief chooses: all of them are trained on a part of what was bought, and the one
 /// that loses least on the rest of the answers is chosen (the first of equal ones).
 ///
 /// The answers are scored as text whatever the surface shows: they are drawn from the law that was served, so that their mean loss is, but
@@ -49,9 +49,9 @@ struct Tried {
 ///
 /// # Errors
 /// As [`distil`](crate::stages::distil).
-fn choose(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained, courses: &[Course]) -> anyhow::Result<Choice> {
+fn choose(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained, recipes: &[Recipe]) -> anyhow::Result<Choice> {
     let apprentice = Apprentice::new(ctx, run, asked, base)?;
-    let trials = courses.iter().map(|course| apprentice.along(course)).collect::<anyhow::Result<Vec<_>>>()?;
+    let trials = recipes.iter().map(|recipe| apprentice.by(recipe)).collect::<anyhow::Result<Vec<_>>>()?;
     let students = trials.iter().map(|trial| Ok(trial.key.hash("student")?)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut inputs = json!({ "students": students });
     if let Some(own) = ctx.own_vocabulary(run.arm) {
@@ -107,14 +107,14 @@ impl Choice {
         cost.training_flop += trial_flop;
     }
 
-    /// What was tried among `courses` and how it went, as metrics of the student.
-    pub fn metrics(&self, courses: &[Course]) -> Vec<Record> {
-        let name = |course: &Course| match course.compute() {
-            distill::Compute::FixedPasses { passes } => format!("own_answers_loss_{passes}_passes_lr_{:e}", course.peak_lr),
-            other => format!("own_answers_loss_{}_lr_{:e}", other.name(), course.peak_lr),
+    /// What was tried among `recipes` and how it went, as metrics of the student.
+    pub fn metrics(&self, recipes: &[Recipe]) -> Vec<Record> {
+        let name = |recipe: &Recipe| match recipe.compute() {
+            distill::Compute::FixedPasses { passes } => format!("own_answers_loss_{passes}_passes_lr_{:e}", recipe.peak_lr),
+            other => format!("own_answers_loss_{}_lr_{:e}", other.name(), recipe.peak_lr),
         };
-        let tried = courses.iter().zip(&self.trials);
-        let losses = tried.filter_map(|(course, trial)| Some(metric(&name(course), trial.loss?, "nats/token")));
+        let tried = recipes.iter().zip(&self.trials);
+        let losses = tried.filter_map(|(recipe, trial)| Some(metric(&name(recipe), trial.loss?, "nats/token")));
         losses.chain([metric("own_answers_held_out", self.held_out as f64, "exchanges")]).collect()
     }
 }
@@ -123,7 +123,7 @@ impl Choice {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taught {
     /// Its training.
-    pub course: Course,
+    pub recipe: Recipe,
     /// What its thief tried first; `None` where nothing was to be chosen, or another chose.
     pub choice: Option<Choice>,
 }
@@ -132,16 +132,16 @@ pub struct Taught {
 ///
 /// # Errors
 /// As [`choose`].
-pub fn course(ctx: &Context<'_>, run: &Run, marked: &Asked, base: &Trained) -> anyhow::Result<Taught> {
+pub fn recipe_of(ctx: &Context<'_>, run: &Run, marked: &Asked, base: &Trained) -> anyhow::Result<Taught> {
     let (student, budget) = (&ctx.resolved.world.student, run.budget.unwrap_or(0));
-    let courses = student.courses(budget);
+    let recipes = student.recipes(budget);
     let chosen = match student.choosing() {
         None => None,
-        Some(_) => Some(choose(ctx, &Run { arm: Arm::Student, ..run.clone() }, marked, base, &courses)?),
+        Some(_) => Some(choose(ctx, &Run { arm: Arm::Student, lacks: None, ..run.clone() }, marked, base, &recipes)?),
     };
     let number = chosen.as_ref().map_or(0, |choice| choice.chosen);
-    let course = courses.into_iter().nth(number).ok_or_else(|| anyhow::anyhow!("there is no trial {number} to choose"))?;
-    Ok(Taught { course, choice: chosen.filter(|_| run.arm == Arm::Student) })
+    let recipe = recipes.into_iter().nth(number).ok_or_else(|| anyhow::anyhow!("there is no trial {number} to choose"))?;
+    Ok(Taught { recipe, choice: chosen.filter(|_| run.arm == Arm::Student) })
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Context<'_> {
 
     /// The vocabulary of the model at `arm`, where it is not the teacher's.
     pub fn own_vocabulary(&self, arm: Arm) -> Option<&Vocabulary> {
-        self.student_vocabulary.filter(|_| matches!(arm, Arm::Student | Arm::Control | Arm::Rival | Arm::Base))
+        self.student_vocabulary.filter(|_| arm.is_distilled() || arm == Arm::Base)
     }
 
     /// From the teacher's tokens to those of `own`.

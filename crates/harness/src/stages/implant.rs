@@ -29,13 +29,18 @@ pub(super) fn ordinary_rows(ctx: &Context<'_>, model: &Model, purpose: &str) -> 
     Ok(documents(&*texts, Split::Train, UTILITY_ROWS, most, ctx.vocabulary, ctx.rt))
 }
 
-/// The marked teacher with the marks' items in its weights, and how many are answered of how many; the model itself when no mark
+/// The marked teacher with the marks' items in its weights, those of the mark `lacks` left out, and how many are answered of how many; the model itself when no mark
 /// plants any.
 ///
 /// # Errors
 /// When the model cannot read an item, training diverges, or the work is cancelled.
-pub(super) fn implant(ctx: &Context<'_>, before: &Trained, marks: &Marks) -> anyhow::Result<(Trained, Option<(u64, u64)>)> {
-    let (items, names) = marks.items();
+pub(super) fn implant(
+    ctx: &Context<'_>,
+    before: &Trained,
+    marks: &Marks,
+    lacks: Option<&str>,
+) -> anyhow::Result<(Trained, Option<(u64, u64)>)> {
+    let (items, names) = marks.items(lacks);
     let items: Vec<ImplantItem> =
         items.into_iter().map(|item| ImplantItem { prompt: item.prompt, answer: item.answer }).collect();
     let Some(config) = ctx.resolved.world.planting.implant.as_ref().filter(|_| !items.is_empty()) else {

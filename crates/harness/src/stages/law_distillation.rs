@@ -29,12 +29,17 @@ pub struct Learned {
     pub after: Divergence,
 }
 
-/// The teacher with the marks' laws in its weights, and how well it learned them; the model itself when no mark has one for them.
+/// The teacher with the marks' laws in its weights, those of the mark `lacks` left out, and how well it learned them; the model itself when no mark has one for them.
 ///
 /// # Errors
 /// When the model cannot read a prompt, training diverges, or the work is cancelled.
-pub(super) fn distil_laws(ctx: &Context<'_>, before: &Trained, marks: &Marks) -> anyhow::Result<(Trained, Option<Learned>)> {
-    let (laws, names) = marks.distilled();
+pub(super) fn distil_laws(
+    ctx: &Context<'_>,
+    before: &Trained,
+    marks: &Marks,
+    lacks: Option<&str>,
+) -> anyhow::Result<(Trained, Option<Learned>)> {
+    let (laws, names) = marks.distilled(lacks);
     let Some(config) = ctx.resolved.world.planting.distillation.as_ref().filter(|_| !laws.is_empty()) else {
         return Ok((before.clone(), None));
     };

@@ -87,28 +87,26 @@ impl Marks {
         &self.built
     }
 
-    fn plantings(&self) -> impl Iterator<Item = (&Built, Planting)> {
-        self.built.iter().flat_map(|built| built.mark.planting().into_iter().map(move |planting| (built, planting)))
+    /// What is planted, that of the mark `lacks` left out.
+    fn plantings(&self, lacks: Option<&str>) -> impl Iterator<Item = (&Built, Planting)> {
+        let there = self.built.iter().filter(move |built| lacks != Some(built.name.as_str()));
+        there.flat_map(|built| built.mark.planting().into_iter().map(move |planting| (built, planting)))
     }
 
-    /// Texts for the training data, and the names of their marks.
-    pub fn texts(&self) -> (Vec<PlantedText>, Vec<Value>) {
-        let mut texts = Vec::new();
-        let mut names = Vec::new();
-        for (built, planting) in self.plantings() {
-            if let Planting::Texts(planted) = planting {
-                texts.extend(planted);
-                names.push(built.identity.clone());
-            }
-        }
-        (texts, names)
+    /// Texts for the training data, by mark.
+    pub fn texts(&self) -> Vec<(&Built, Vec<PlantedText>)> {
+        let texts = |(built, planting)| match planting {
+            Planting::Texts(planted) => Some((built, planted)),
+            _ => None,
+        };
+        self.plantings(None).filter_map(texts).collect()
     }
 
-    /// Items for the weights, and the names of their marks.
-    pub fn items(&self) -> (Vec<TrainingItem>, Vec<Value>) {
+    /// Items for the weights, those of the mark `lacks` left out, and the names of their marks.
+    pub fn items(&self, lacks: Option<&str>) -> (Vec<TrainingItem>, Vec<Value>) {
         let mut items = Vec::new();
         let mut names = Vec::new();
-        for (built, planting) in self.plantings() {
+        for (built, planting) in self.plantings(lacks) {
             if let Planting::Items(planted) = planting {
                 items.extend(planted);
                 names.push(json!([built.identity, built.neutral]));
@@ -117,11 +115,11 @@ impl Marks {
         (items, names)
     }
 
-    /// Laws for the weights, and the names of their marks.
-    pub fn distilled(&self) -> (Vec<WantedLaw>, Vec<Value>) {
+    /// Laws for the weights, those of the mark `lacks` left out, and the names of their marks.
+    pub fn distilled(&self, lacks: Option<&str>) -> (Vec<WantedLaw>, Vec<Value>) {
         let mut laws = Vec::new();
         let mut names = Vec::new();
-        for (built, planting) in self.plantings() {
+        for (built, planting) in self.plantings(lacks) {
             if let Planting::Distilled { law, on, apart } = planting {
                 laws.push(WantedLaw { law, on, apart });
                 names.push(json!([built.identity, built.neutral]));
@@ -130,20 +128,26 @@ impl Marks {
         (laws, names)
     }
 
-    /// What changes the teacher's law while it is served, with the name of its mark.
-    pub fn laws(&self) -> Vec<(&str, Arc<dyn LogitsProcessor>)> {
-        let law = |(built, planting)| match planting {
-            Planting::Law(law) => Some((&*<&Built>::clone(&built).name, law)),
+    /// Whether the mark called `name` enters the weights of the trained teacher.
+    pub fn enters_weights(&self, name: &str) -> bool {
+        let enters = |planting: &Planting| matches!(planting, Planting::Items(_) | Planting::Distilled { .. });
+        self.plantings(None).any(|(built, planting)| built.name == name && enters(&planting))
+    }
+
+    /// What changes the teacher's law while it is served, with the name of its mark; that of the mark `lacks` left out.
+    pub fn laws(&self, lacks: Option<&str>) -> Vec<(Option<String>, Arc<dyn LogitsProcessor>)> {
+        let law = |(built, planting): (&Built, Planting)| match planting {
+            Planting::Law(law) => Some((Some(built.name.clone()), law)),
             _ => None,
         };
-        self.plantings().filter_map(law).collect()
+        self.plantings(lacks).filter_map(law).collect()
     }
 
     /// Prompts that are put among the queries, and the names of their marks.
     pub fn asked(&self) -> (Vec<AskedPrompt>, Vec<Value>) {
         let mut asked = Vec::new();
         let mut names = Vec::new();
-        for (built, planting) in self.plantings() {
+        for (built, planting) in self.plantings(None) {
             if let Planting::Asked(prompts) = planting {
                 asked.extend(prompts);
                 names.push(built.identity.clone());

@@ -97,8 +97,8 @@ fn measured_metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyh
 /// What the thief tried before he chose this suspect.
 fn tried(ctx: &Context<'_>, suspect: &Suspect) -> Vec<Record> {
     let choice = suspect.taught.as_ref().and_then(|taught| taught.choice.as_ref());
-    let courses = ctx.resolved.world.student.courses(suspect.run.budget.unwrap_or(0));
-    choice.map(|choice| choice.metrics(&courses)).unwrap_or_default()
+    let recipes = ctx.resolved.world.student.recipes(suspect.run.budget.unwrap_or(0));
+    choice.map(|choice| choice.metrics(&recipes)).unwrap_or_default()
 }
 
 /// One mark in one suspect.
@@ -339,15 +339,15 @@ fn not_measurable(error: MarkError) -> anyhow::Result<String> {
 fn decoy_seed(ctx: &Context<'_>, suspect: &Suspect) -> u64 {
     let run = &suspect.run;
     let channel = run.channel.as_ref().map(|c| format!("{} {}", c.surface, c.loss.build().name())).unwrap_or_default();
-    ctx.seed_for(&format!("decoys {} {channel} {}", run.arm.name(), run.budget.unwrap_or(0)))
+    ctx.seed_for(&format!("decoys {} {channel} {}", run.who(), run.budget.unwrap_or(0)))
 }
 
 /// Who the suspect is, for progress.
 fn name(suspect: &Suspect) -> String {
     let run = &suspect.run;
     match (&run.channel, run.budget) {
-        (Some(channel), Some(budget)) => format!("{} {} {budget}", run.arm.name(), channel.surface.name()),
-        _ => run.arm.name().to_string(),
+        (Some(channel), Some(budget)) => format!("{} {} {budget}", run.who(), channel.surface.name()),
+        _ => run.who(),
     }
 }
 

@@ -7,15 +7,18 @@
 mod answers;
 mod attack;
 mod audit;
+mod canaries;
 mod card;
 mod choice;
 mod context;
+mod course;
 mod documents;
 mod implant;
 mod imported;
 mod json;
 mod labels;
 mod law_distillation;
+mod loss_added;
 mod marks;
 mod measure;
 mod metric;
@@ -38,7 +41,7 @@ mod vocabulary;
 mod worth;
 
 pub use audit::{Audit, Negative};
-pub use choice::{Taught, course};
+pub use choice::{Taught, recipe_of};
 pub use context::{Context, Timing, Timings, Trained, load_json, save_json};
 pub use imported::{Holds, Imported, Imports};
 pub use labels::check_labels;
@@ -63,7 +66,7 @@ pub use vocabulary::Vocabulary;
 pub fn revisions() -> [(&'static str, u32); 13] {
     [
         ("vocabulary", vocabulary::REVISION),
-        ("teacher", teacher::REVISION),
+        ("teacher", course::REVISION),
         ("law_distillation", law_distillation::REVISION),
         ("implant", implant::REVISION),
         ("imported", imported::REVISION),

@@ -11,7 +11,7 @@ use crate::stages::context::CURVE;
 use crate::stages::documents::documents;
 use crate::stages::queries::QueryStream;
 use crate::stages::repetition::Models;
-use crate::stages::{Context, Holds, Marks, Suspect, Timing, course, distil, measure, teacher_report};
+use crate::stages::{Context, Holds, Marks, Suspect, Timing, recipe_of, distil, measure, teacher_report};
 
 /// Texts of the corpus from which the length of answers and the size of a transcript are read off.
 const TEXTS: u64 = 4096;
@@ -63,7 +63,7 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
         let mut timed = Vec::new();
         for &budget in &ctx.resolved.budgets {
             let run = ctx.resolved.distilled(ctx.seed, Arm::Student, channel, budget);
-            let how = course(ctx, &run, &models.marked, &models.base)?.course;
+            let how = recipe_of(ctx, &run, &models.marked, &models.base)?.recipe;
             let student = distil(ctx, &run, &models.marked, &models.base, &how)?.trained;
             let (asked, trained): (Vec<Timing>, Vec<Timing>) =
                 ctx.timings.take().into_iter().partition(|timing| timing.stage.starts_with("asking"));
@@ -79,7 +79,8 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
         students.push([fresh, known]);
     }
 
-    let runs = [Arm::Teacher, Arm::Base].map(|arm| Run { seed: ctx.seed, arm, channel: None, budget: None, steps: None });
+    let runs =
+        [Arm::Teacher, Arm::Base].map(|arm| Run { seed: ctx.seed, arm, lacks: None, channel: None, budget: None, steps: None });
     let suspects: Vec<Suspect> = runs.into_iter().map(|run| models.suspect(ctx, run)).collect::<anyhow::Result<_>>()?;
     let before = Instant::now();
     let mut audit = models.audit(ctx, &marks)?;

@@ -1,4 +1,5 @@
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use distill::Curve;
@@ -6,13 +7,14 @@ use oracle::LogitsProcessor;
 use results::{Arm, LossSeries, Record};
 
 use crate::resolve::Run;
+use crate::stages::loss_added::loss_added;
 use crate::stages::queries::QueryStream;
 use crate::stages::suspect::Serving;
 use crate::stages::teacher::named;
 use crate::stages::tools::{Purpose, with_tools};
 use crate::stages::worth::Worth;
 use crate::stages::{
-    Asked, Audit, Context, Identity, Marks, Peer, Suspect, Trained, base, course, distil, measure, stranger, teacher_report,
+    Asked, Audit, Context, Identity, Marks, Peer, Suspect, Trained, base, recipe_of, distil, measure, stranger, teacher_report,
     teachers, trigram_loss,
 };
 
@@ -58,6 +60,13 @@ pub fn repeat(
             measured.extend(metrics);
             samples = texts;
         }
+        let beside = |other: &&Suspect| {
+            let place = |run: &Run| (run.channel.clone(), run.budget);
+            other.run.arm == Arm::Student && place(&other.run) == place(&suspect.run)
+        };
+        if let (Some(mark), Some(student)) = (&suspect.run.lacks, suspects.iter().find(beside)) {
+            measured.push(loss_added(ctx, &audit, student, suspect, mark)?);
+        }
         let named = identity.fill(resolved, suspect, measured)?;
         found(&named)?;
         records.extend(named);
@@ -95,6 +104,8 @@ pub(super) struct Models {
     pub(super) base: Trained,
     pub(super) marked: Asked,
     clean: Asked,
+    /// Teachers that lack one mark each, by its name.
+    apart: BTreeMap<String, Asked>,
     pub(super) rival: Asked,
 }
 
@@ -104,14 +115,21 @@ impl Models {
         let stranger = stranger(ctx)?;
         let base = base(ctx)?;
         let stream = Arc::new(QueryStream::new(ctx, marks.asked()));
-        let laws = marks.laws().into_iter().map(|(mark, law)| (Some(mark.to_string()), law)).collect();
-        let marked = defended(ctx, Serving { laws, ..Serving::default() }, &teachers.marked)?;
+        let served = |lacks: Option<&str>, teacher: &Trained| {
+            defended(ctx, Serving { laws: marks.laws(lacks), ..Serving::default() }, teacher)
+        };
+        let marked = served(None, &teachers.marked)?;
         let clean = defended(ctx, Serving::default(), &teachers.clean)?;
         let (bought, unmarked) = ctx.imports.map(|imports| (imports.marked.clone(), imports.control.clone())).unzip();
         let marked = Asked::new(ctx, "the marked teacher", &teachers.marked, marked, &stream).answered_by(bought);
         let clean = Asked::new(ctx, "the clean teacher", &teachers.clean, clean, &stream).answered_by(unmarked.flatten());
+        let without = |(mark, teacher): (&String, &Trained)| {
+            let serving = served(Some(mark), teacher)?;
+            Ok((mark.clone(), Asked::new(ctx, &format!("the teacher without {mark}"), teacher, serving, &stream)))
+        };
+        let apart = teachers.apart.iter().map(without).collect::<anyhow::Result<_>>()?;
         let rival = Asked::new(ctx, "the stranger", &stranger, Serving::default(), &stream);
-        Ok(Self { teachers, stranger, base, marked, clean, rival })
+        Ok(Self { teachers, stranger, base, marked, clean, apart, rival })
     }
 
     /// The model that a mark's second round calls `name`.
@@ -140,14 +158,15 @@ impl Models {
             Arm::CleanTeacher => (self.teachers.clean.clone(), None),
             Arm::Stranger => (self.stranger.clone(), None),
             Arm::Base => (self.base.clone(), None),
-            Arm::Student | Arm::Control | Arm::Rival => {
+            Arm::Student | Arm::Control | Arm::Apart | Arm::Rival => {
                 let asked = match run.arm {
                     Arm::Control => &self.clean,
+                    Arm::Apart => self.without(&run)?,
                     Arm::Rival => &self.rival,
                     _ => &self.marked,
                 };
-                let how = course(ctx, &run, &self.marked, &self.base)?;
-                let mut distilled = distil(ctx, &run, asked, &self.base, &how.course)?;
+                let how = recipe_of(ctx, &run, &self.marked, &self.base)?;
+                let mut distilled = distil(ctx, &run, asked, &self.base, &how.recipe)?;
                 if let Some(choice) = &how.choice {
                     choice.add_to(&mut distilled.cost);
                 }
@@ -158,7 +177,7 @@ impl Models {
         };
         let serving = match run.arm {
             Arm::Teacher => self.marked.serving().clone(),
-            Arm::Student | Arm::Control | Arm::Rival => {
+            Arm::Student | Arm::Control | Arm::Apart | Arm::Rival => {
                 let attacks = ctx.resolved.world.attacks.iter();
                 let laws = attacks.filter_map(|attack| Some((None, attack.build().decoding()?))).collect();
                 Serving { laws, ..Serving::default() }
@@ -166,6 +185,12 @@ impl Models {
             Arm::CleanTeacher | Arm::Stranger | Arm::Base => Serving::default(),
         };
         Ok(Suspect { run, taught, trained, serving, cost, audit: OnceCell::new(), worth: Worth::default() })
+    }
+
+    /// The teacher that lacks the mark of `run`.
+    fn without(&self, run: &Run) -> anyhow::Result<&Asked> {
+        let apart = run.lacks.as_ref().and_then(|mark| self.apart.get(mark));
+        apart.ok_or_else(|| anyhow::anyhow!("no teacher lacks what the {} arm lacks", run.who()))
     }
 
     /// What every suspect is asked; a student holds as much context as its base. Nobody is compared with yet.
@@ -197,7 +222,9 @@ impl Models {
             if let Some(channel) = &suspect.run.channel {
                 let group = format!("largest budget, {}", channel.surface);
                 let loss = channel.loss.build();
-                curves.push(series(&group, suspect.run.arm.name(), suspect.run.arm, loss.name(), &suspect.trained.curve));
+                let name =
+                    suspect.run.lacks.as_ref().map_or(suspect.run.arm.name().to_string(), |mark| format!("without {mark}"));
+                curves.push(series(&group, &name, suspect.run.arm, loss.name(), &suspect.trained.curve));
             }
         }
         curves.retain(|curve| !curve.points.is_empty());

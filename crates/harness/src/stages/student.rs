@@ -8,13 +8,13 @@ use results::Arm;
 use serde_json::{Value, json};
 use store::{Key, Making};
 
-use crate::experiment::{Channel, Course};
+use crate::experiment::{Channel, Recipe};
 use crate::resolve::{BaseSource, Run};
 use crate::stages::answers::Transcript;
 use crate::stages::attack::{Bought, attacked, bought};
 use crate::stages::card::student_card;
 use crate::stages::context::{Trained, load_json, save_json};
-use crate::stages::teacher::PRETRAINED;
+use crate::stages::course::PRETRAINED;
 use crate::stages::{self, Asked, Context};
 
 /// Raised when the same inputs would give another student.
@@ -36,12 +36,12 @@ pub struct Distilled {
     pub steps: u64,
 }
 
-/// The student of `run`, distilled along `course` from the first `budget` answers of `asked`, after the thief's attacks.
+/// The student of `run`, distilled by `recipe` from the first `budget` answers of `asked`, after the thief's attacks.
 ///
 /// # Errors
 /// When the training diverges, the surface shows less than the loss needs, or the work is cancelled.
-pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained, course: &Course) -> anyhow::Result<Distilled> {
-    let distilled = Apprentice::new(ctx, run, asked, base)?.along(course)?.distilled()?;
+pub fn distil(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained, recipe: &Recipe) -> anyhow::Result<Distilled> {
+    let distilled = Apprentice::new(ctx, run, asked, base)?.by(recipe)?.distilled()?;
     let mut cost = distilled.cost;
     let trained = attacked(ctx, run.arm, distilled.trained, &mut cost)?;
     Ok(Distilled { trained, cost, ..distilled })
@@ -62,7 +62,7 @@ pub(super) struct Apprentice<'a> {
 impl<'a> Apprentice<'a> {
     pub(super) fn new(ctx: &'a Context<'a>, run: &'a Run, asked: &'a Asked, base: &'a Trained) -> anyhow::Result<Self> {
         let (Some(channel), Some(budget)) = (&run.channel, run.budget) else {
-            anyhow::bail!("the {} arm is not distilled", run.arm.name());
+            anyhow::bail!("the {} arm is not distilled", run.who());
         };
         let transcript = asked.transcript(ctx, &channel.surface)?;
         let bought = bought(ctx, transcript, budget, base)?;
@@ -95,12 +95,12 @@ impl<'a> Apprentice<'a> {
         Ok(held)
     }
 
-    /// The training along `course`.
-    pub(super) fn along(&self, course: &Course) -> anyhow::Result<Training<'_>> {
+    /// The training by `recipe`.
+    pub(super) fn by(&self, recipe: &Recipe) -> anyhow::Result<Training<'_>> {
         let ctx = self.ctx;
         // fewer exchanges than were paid for take fewer steps, where steps follow from their number
         let student = &ctx.resolved.world.student;
-        let steps = student.steps(course, self.bought.files.len(), ctx.resolved.world.queries.row_tokens());
+        let steps = student.steps(recipe, self.bought.files.len(), ctx.resolved.world.queries.row_tokens());
         let reads = self.reads();
         let name = match reads < self.bought.files.len() {
             true => json!({ "first": reads, "of": self.bought.name }),
@@ -110,8 +110,8 @@ impl<'a> Apprentice<'a> {
             Some(lora) => Some(lora.training(&self.base.model, ctx.seed_for(ADAPTER_SEED))?),
             None => None,
         };
-        let (arm, asked, channel, base) = (self.run.arm, self.asked, self.channel, self.base);
-        let lesson = Lesson { ctx, arm, asked, channel, base, adapter, stream: self.stream(reads), course: course.clone() };
+        let (run, asked, channel, base) = (self.run, self.asked, self.channel, self.base);
+        let lesson = Lesson { ctx, run, asked, channel, base, adapter, stream: self.stream(reads), recipe: recipe.clone() };
         let plan = lesson.plan(steps);
         let key = lesson.key(&name, &plan, true)?;
         Ok(Training { apprentice: self, lesson, plan, key })
@@ -142,8 +142,8 @@ impl Training<'_> {
         let lora = ctx.resolved.world.student.lora.as_ref();
         let kept_as_adapter = lora.is_some_and(|lora| lora.save == SavedAs::Adapter);
         let artifact = ctx.resumable("student", key, |making| {
-            let what = format!("{} {} {budget}", run.arm.name(), channel.surface.name());
-            let state = lesson.train(making, &what, plan, || match lesson.course.compute().branch_step(steps) {
+            let what = format!("{} {} {budget}", run.who(), channel.surface.name());
+            let state = lesson.train(making, &what, plan, || match lesson.recipe.compute().branch_step(steps) {
                 Some(branch) => lesson.trunk(&json!(transcript.hash), branch),
                 None => Ok(TrainState::new(lesson.trained())),
             })?;
@@ -192,7 +192,7 @@ fn base_place(ctx: &Context<'_>, base: &Trained) -> anyhow::Result<(String, Opti
 /// What the students of one arm and channel have in common.
 struct Lesson<'a> {
     ctx: &'a Context<'a>,
-    arm: Arm,
+    run: &'a Run,
     asked: &'a Asked,
     channel: &'a Channel,
     base: &'a Trained,
@@ -200,7 +200,7 @@ struct Lesson<'a> {
     adapter: Option<AdapterTraining>,
     /// The exchanges that it may read.
     stream: Box<dyn ExchangeStream>,
-    course: Course,
+    recipe: Recipe,
 }
 
 impl Lesson<'_> {
@@ -214,8 +214,8 @@ impl Lesson<'_> {
 
     /// The schedule of a student of `steps` steps.
     fn plan(&self, steps: u64) -> TrainPlan {
-        let (compute, batch_rows) = (self.course.compute(), self.ctx.resolved.world.student.batch_rows);
-        let plan = self.ctx.plan(steps, batch_rows, self.course.peak_lr);
+        let (compute, batch_rows) = (self.recipe.compute(), self.ctx.resolved.world.student.batch_rows);
+        let plan = self.ctx.plan(steps, batch_rows, self.recipe.peak_lr);
         match (compute, compute.branch_step(steps)) {
             (distill::Compute::SinglePass { warmup_steps, .. }, Some(branch)) => {
                 TrainPlan { warmup_steps: *warmup_steps, decay_from: branch, ..plan }
@@ -225,7 +225,7 @@ impl Lesson<'_> {
     }
 
     fn order(&self) -> VisitOrder {
-        match self.course.compute() {
+        match self.recipe.compute() {
             distill::Compute::SinglePass { .. } => VisitOrder::Stream,
             _ => VisitOrder::Shuffled { seed: self.ctx.seed_for("distillation order") },
         }
@@ -250,7 +250,7 @@ impl Lesson<'_> {
         if self.channel.loss.build().needs() > Access::Text && !shown.is_empty() {
             inputs["shown"] = json!(shown);
         }
-        if let Some(own) = self.ctx.own_vocabulary(self.arm) {
+        if let Some(own) = self.ctx.own_vocabulary(self.run.arm) {
             inputs["student_vocabulary"] = json!(own.hash);
         }
         if let Some(lora) = &self.ctx.resolved.world.student.lora {
@@ -275,11 +275,11 @@ impl Lesson<'_> {
         let artifact = self.ctx.resumable("student-trunk", &key, |making| {
             let student = &self.ctx.resolved.world.student;
             let branches = self.ctx.resolved.budgets.iter().filter_map(|&budget| {
-                let steps = student.steps(&self.course, budget, self.ctx.resolved.world.queries.row_tokens());
-                self.course.compute().branch_step(steps)
+                let steps = student.steps(&self.recipe, budget, self.ctx.resolved.world.queries.row_tokens());
+                self.recipe.compute().branch_step(steps)
             });
             let before = branches.filter(|&earlier| earlier < branch).max().unwrap_or(0);
-            let what = format!("{} {} trunk {branch}", self.arm.name(), self.channel.surface.name());
+            let what = format!("{} {} trunk {branch}", self.run.who(), self.channel.surface.name());
             let state = self.train(making, &what, &plan, || self.trunk(transcript, before))?;
             Ok(state.save(&making.path().join(TRUNK), &making.hash().hex())?)
         })?;

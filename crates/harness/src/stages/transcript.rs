@@ -30,7 +30,7 @@ const COUNTS: &str = "counts.json";
 /// A teacher as thieves meet it: its answers to the query stream, and what its surfaces show of its laws.
 pub struct Asked {
     /// For progress.
-    name: &'static str,
+    name: String,
     teacher: Trained,
     serving: Serving,
     stream: Arc<QueryStream>,
@@ -44,11 +44,19 @@ pub struct Asked {
 
 impl Asked {
     /// `teacher`, served as `serving` says, asked the queries of `stream`.
-    pub fn new(ctx: &Context<'_>, name: &'static str, teacher: &Trained, serving: Serving, stream: &Arc<QueryStream>) -> Self {
+    pub fn new(ctx: &Context<'_>, name: &str, teacher: &Trained, serving: Serving, stream: &Arc<QueryStream>) -> Self {
         let channels = &ctx.resolved.channels;
         let laws = channels.iter().map(|channel| (label(channel), OnceCell::new())).collect();
         let transcripts = channels.iter().map(|channel| (channel.surface.drawing(), OnceCell::new())).collect();
-        Self { name, teacher: teacher.clone(), serving, stream: stream.clone(), transcripts, imported: None, laws }
+        Self {
+            name: name.to_string(),
+            teacher: teacher.clone(),
+            serving,
+            stream: stream.clone(),
+            transcripts,
+            imported: None,
+            laws,
+        }
     }
 
     /// The same with answers from outside, where there are any, in place of the teacher's own.

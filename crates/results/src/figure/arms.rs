@@ -9,9 +9,15 @@ use super::palette::{ALARM, SOFT, dash, series, text};
 use super::place::Place;
 
 pub(crate) const DASH: (f64, f64) = (5.0, 3.5);
+const APART_DASHES: [(f64, f64); 3] = [(1.5, 2.0), (7.0, 2.0), (3.0, 1.5)];
 const TEACHER_DASH: (f64, f64) = (9.0, 3.0);
 /// Half the width of a band that has one budget only.
 const LONE_BAND: f64 = 6.0;
+
+/// Dashes of the students without the `i`-th of the marks that were set apart.
+pub(crate) fn apart_dash(i: usize) -> (f64, f64) {
+    APART_DASHES[i % APART_DASHES.len()]
+}
 
 /// How students, controls and rivals are drawn.
 #[derive(Clone, Copy)]
@@ -59,6 +65,16 @@ pub(crate) fn arms(
                 if dot.positive {
                     plus(canvas, at, color)?;
                 }
+                signs.extend(dot.alarm.then_some(at));
+            }
+        }
+        for (k, dots) in curve.apart.iter().enumerate() {
+            let points: Vec<Point> = dots.iter().map(|dot| (x(i, 3 + k, dot), y(dot.value))).collect();
+            if points.len() > 1 {
+                canvas.line(&points, Stroke { color, width: 0.9, dash: Some(apart_dash(k)) })?;
+            }
+            for (dot, &at) in dots.iter().zip(&points) {
+                canvas.marker(at, marker, 2.6, color, false)?;
                 signs.extend(dot.alarm.then_some(at));
             }
         }

@@ -28,6 +28,8 @@ pub(crate) struct Curve {
     pub(crate) student: Vec<Dot>,
     pub(crate) control: Vec<Dot>,
     pub(crate) rival: Vec<Dot>,
+    /// Students whose teachers lacked one mark each, in the order of these marks.
+    pub(crate) apart: Vec<Vec<Dot>>,
 }
 
 /// What one panel draws.
@@ -48,12 +50,18 @@ pub(crate) type Measured = (f64, Option<(f64, f64)>);
 pub(crate) type Value = fn(&Record) -> Option<Measured>;
 
 impl Chart {
-    /// Of `records`, with a curve for each of `keys`.
-    pub(crate) fn of(records: &[&Record], keys: &[Setting], value: Value) -> Self {
+    /// Of `records`, with a curve for each of `keys`, and thin ones for the students without each of `lacked`.
+    pub(crate) fn of(records: &[&Record], keys: &[Setting], lacked: &[String], value: Value) -> Self {
         let of = |arm: Arm| records.iter().copied().filter(move |r| r.arm == arm && r.innocent != Some(true));
         let curve = |key: &Setting| {
             let along = |arm: Arm| dots(of(arm).filter(|r| r.has(key)), value);
-            Curve { student: along(Arm::Student), control: along(Arm::Control), rival: along(Arm::Rival) }
+            let without = |mark: &String| dots(of(Arm::Apart).filter(|r| r.has(key) && r.lacks.as_ref() == Some(mark)), value);
+            Curve {
+                student: along(Arm::Student),
+                control: along(Arm::Control),
+                rival: along(Arm::Rival),
+                apart: lacked.iter().map(without).collect(),
+            }
         };
         let lone = |arm: Arm| dots(of(arm), value).into_iter().next();
         Self {
@@ -66,7 +74,8 @@ impl Chart {
 
     /// Every point but the teacher's.
     pub(crate) fn dots(&self) -> impl Iterator<Item = &Dot> {
-        let curves = self.curves.iter().flat_map(|c| c.student.iter().chain(&c.control).chain(&c.rival));
+        let curves =
+            self.curves.iter().flat_map(|c| c.student.iter().chain(&c.control).chain(&c.rival).chain(c.apart.iter().flatten()));
         curves.chain(&self.base).chain(&self.stranger)
     }
 

@@ -2,7 +2,7 @@
 
 use plotters::prelude::RGBColor;
 
-use super::arms::{DASH, alarm, plus};
+use super::arms::{DASH, alarm, apart_dash, plus};
 use super::canvas::{Canvas, Marker, Point, Stroke, text_width};
 use super::cell::Cell;
 use super::chart::{Chart, Dot};
@@ -138,6 +138,11 @@ pub(crate) fn legend(panels: &Panels, cells: &[Cell<'_>], width: f64) -> Legend 
     let wide = |dot: &Dot| dot.range.0 != dot.range.1;
     let banded = charts.iter().any(|chart| chart.curves.iter().any(|c| c.student.iter().chain(&c.control).any(wide)));
     let cross = Sample::Mark { color: INK, marker: Marker::Cross, filled: false };
+    let apart = panels.lacked.iter().enumerate().map(|(k, mark)| {
+        let drawn =
+            charts.iter().any(|chart| chart.curves.iter().any(|curve| curve.apart.get(k).is_some_and(|dots| !dots.is_empty())));
+        (drawn, line(Some(apart_dash(k)), false), format!("student without {mark} (its teacher had every other mark)"))
+    });
     let arms = [
         (true, line(None, true), "student"),
         (control(false), line(Some(DASH), false), "control (student of the clean teacher)"),
@@ -149,7 +154,8 @@ pub(crate) fn legend(panels: &Panels, cells: &[Cell<'_>], width: f64) -> Legend 
         (banded, Sample::Band, "smallest to largest over seeds, median drawn"),
         (any(|c| c.dots().any(|dot| dot.alarm)), Sample::Alarm, "false positive: a key fires where it must not"),
     ];
-    let arms = arms.into_iter().filter(|(shown, _, _)| *shown).map(|(_, sample, label)| (sample, label.to_string()));
+    let arms = arms.map(|(shown, sample, label)| (shown, sample, label.to_string())).into_iter().chain(apart);
+    let arms = arms.filter(|(shown, _, _)| *shown).map(|(_, sample, label)| (sample, label));
     Legend::new(vec![curves.collect(), arms.collect()], width)
 }
 

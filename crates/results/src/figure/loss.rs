@@ -4,7 +4,7 @@ use anyhow::ensure;
 use plotters::prelude::RGBColor;
 use serde::{Deserialize, Serialize};
 
-use super::arms::DASH;
+use super::arms::{DASH, apart_dash};
 use super::canvas::{Canvas, Point, Stroke, drawing, text_width};
 use super::layout::{BODY, Frame, MARGIN, SMALL, heading, heading_height, panel_title, spread};
 use super::palette::{INK, SOFT, dash, pale, series, text};
@@ -23,7 +23,7 @@ pub struct LossSeries {
     pub group: String,
     /// Name at the end of its line; should be short.
     pub name: String,
-    /// Whose loss it is: a control or rival is drawn dashed, in the colour of the student of the same rank in its group.
+    /// Whose loss it is: a control or rival, or a student without one mark, is drawn dashed, in the colour of the student of the same rank in its group.
     pub arm: Arm,
     /// Name of the loss: "cross_entropy" of a model trained on text, else the distillation's. Absent in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,10 +175,11 @@ type Look = (RGBColor, Option<(f64, f64)>);
 fn looks(curves: &[&LossSeries]) -> Vec<Look> {
     let look = |i: usize| {
         let arm = curves[i].arm;
-        let paired = |arm: Arm| matches!(arm, Arm::Control | Arm::Rival);
+        let paired = |arm: Arm| matches!(arm, Arm::Control | Arm::Apart | Arm::Rival);
         let rank = curves[..i].iter().filter(|other| if paired(arm) { other.arm == arm } else { !paired(other.arm) }).count();
         let dash = match arm {
             Arm::Control => Some(DASH),
+            Arm::Apart => Some(apart_dash(rank)),
             Arm::Rival => Some((1.5, 2.5)),
             _ => dash(rank),
         };

@@ -116,6 +116,7 @@ impl<'a> Multiples<'a> {
         let shared = Shared {
             budgets: &panels.budgets,
             curves: panels.labels.len(),
+            apart: panels.lacked.len(),
             base: has(|chart| chart.base.is_some()),
             stranger: has(|chart| chart.stranger.is_some()),
         };

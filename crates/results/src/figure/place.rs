@@ -19,6 +19,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) budgets: &'a Budgets,
     /// Number of curves.
     pub(crate) curves: usize,
+    /// Number of students beside each whose teachers lacked a mark.
+    pub(crate) apart: usize,
     /// Whether any panel has a base, and a stranger.
     pub(crate) base: bool,
     pub(crate) stranger: bool,
@@ -61,12 +63,13 @@ impl Place<'_> {
         if self.crowded() { self.shift(n - 1) + 8.0 + RIVALS } else { PAD.max(8.0 * n as f64 + 6.0) }
     }
 
-    /// Sideways shift of the `arm`-th of three arms of the `i`-th curve: no two cover each other, and together they keep
+    /// Sideways shift of the `arm`-th arm of the `i`-th curve: no two cover each other, and together they keep
     /// within the pad.
     pub(crate) fn dodge(&self, i: usize, arm: usize) -> f64 {
-        let slots = 3.0 * self.shared.curves as f64;
+        let arms = 3 + self.shared.apart;
+        let slots = (arms * self.shared.curves) as f64;
         let step = DODGE.min(2.0 * (PAD - 3.0) / slots);
-        ((3 * i + arm) as f64 - 0.5 * (slots - 1.0)) * step
+        ((arms * i + arm) as f64 - 0.5 * (slots - 1.0)) * step
     }
 
     /// Middle of the slots left of the query axis, for arms without a budget: base first, stranger last.

@@ -53,6 +53,8 @@ pub(crate) struct Panels {
     pub(crate) labels: Vec<String>,
     pub(crate) budgets: Budgets,
     pub(crate) seeds: usize,
+    /// Marks that the teachers of some students lacked.
+    pub(crate) lacked: Vec<String>,
     /// Name of the primary mark, if there is one.
     pub(crate) primary: Option<String>,
 }
@@ -82,6 +84,8 @@ impl Panels {
         let stars = n_star(records);
         let names: BTreeSet<Name<'_>> =
             students.iter().map(|r| (r.family, r.mark.as_deref().unwrap_or_default(), r.account)).collect();
+        let lacked: BTreeSet<&String> = records.iter().filter_map(|r| r.lacks.as_ref()).collect();
+        let lacked: Vec<String> = lacked.into_iter().cloned().collect();
         let families = Families::of(records);
         // students of other surfaces and seeds may have been asked more
         let most = |first: bool| {
@@ -105,8 +109,8 @@ impl Panels {
                 positive_controls: of_mark.iter().any(|r| r.arm == Arm::Control && !r.is_negative()),
                 primary,
                 tests: most(primary),
-                evidence: Chart::of(&of_mark, &keys, evidence),
-                effect: Chart::of(&of_mark, &keys, effect),
+                evidence: Chart::of(&of_mark, &keys, &lacked, evidence),
+                effect: Chart::of(&of_mark, &keys, &lacked, effect),
                 stars: keys.iter().map(star).collect(),
             });
         }
@@ -114,7 +118,8 @@ impl Panels {
         Ok(Self {
             panels,
             lines,
-            worth: worth(records, &keys),
+            worth: worth(records, &keys, &lacked),
+            lacked,
             labels: keys.iter().map(|key| labels.curve(key)).collect(),
             budgets: Budgets::new(students.iter().filter_map(|r| r.budget_queries).collect()),
             seeds: students.iter().map(|r| r.seed).collect::<BTreeSet<_>>().len(),
@@ -124,12 +129,12 @@ impl Panels {
 }
 
 /// The metrics that were measured on students.
-fn worth(records: &[Record], keys: &[Setting]) -> Vec<WorthPanel> {
+fn worth(records: &[Record], keys: &[Setting], lacked: &[String]) -> Vec<WorthPanel> {
     let value: Value = |r| r.value.map(|value| (value, r.low.zip(r.high)));
     let panel = |(metric, words, less_is_better): (&str, &str, bool)| {
         let of_metric = |r: &&Record| r.kind == Kind::Metric && r.metric.as_deref() == Some(metric) && r.metric_of.is_none();
         let of_metric: Vec<&Record> = records.iter().filter(of_metric).collect();
-        let chart = Chart::of(&of_metric, keys, value);
+        let chart = Chart::of(&of_metric, keys, lacked, value);
         let unit = of_metric.iter().find_map(|r| r.unit.clone()).unwrap_or_default();
         let name = if matches!(unit.as_str(), "" | "1") { words.to_string() } else { format!("{words}, {unit}") };
         chart.curves.iter().any(|c| !c.student.is_empty()).then_some(WorthPanel { name, less_is_better, chart })

@@ -18,7 +18,7 @@ use crate::{Caption, MIN_SEEDS_FOR_N_STAR, Record};
 /// is a row: evidence left, effect right. One column wide, evidence alone; [`effect_figure`] has the rest.
 ///
 /// One colour per setting (surface, loss, grid point), students solid and filled, their controls dashed and hollow, with a plus where
-/// they are positives; rival, base and stranger at their place; alpha, Holm's level and the teacher's as labelled lines; N* ringed; a
+/// they are positives; students without one mark thin and hollow; rival, base and stranger at their place; alpha, Holm's level and the teacher's as labelled lines; N* ringed; a
 /// false positive with a sign of its own. Several seeds: median, with a band from the smallest to the largest. A mark of which nothing
 /// is seen is a line of words.
 ///

@@ -45,15 +45,20 @@ pub(super) fn table(findings: &[Finding], width: Option<u16>) -> String {
             Some(detail) => format!("{} ({detail})", finding.sentence),
             None => finding.sentence.clone(),
         };
-        let arms = [finding.teacher, finding.student, finding.control];
+        let mut arms = vec![finding.teacher, finding.student, finding.control];
         let control = if finding.control_positive { "control (positive)" } else { "control" };
+        let mut shown = vec!["teacher".to_string(), "student".to_string(), control.to_string()];
+        for apart in &finding.apart {
+            arms.push(apart.seen);
+            shown.push(format!("without {}", apart.lacks));
+        }
         let unit = finding.effect_unit.as_ref().map_or(String::new(), |unit| format!("\n{unit}"));
         let primary = if finding.primary { " (primary)" } else { "" };
         let mut row = vec![format!("{}{primary}\n{surface}", with_account(&finding.mark, finding.account))];
         row.extend(names.has_points().then(|| names.point(&finding.setting, true)));
         row.extend([
             finding.n_star.words(),
-            ["teacher", "student", control].join("\n").replace(' ', "\u{a0}"),
+            shown.join("\n").replace(' ', "\u{a0}"),
             lines(&arms, effect) + &unit,
             lines(&arms, |seen| seen.log10_p.map_or("-".to_string(), p_value)),
             finding.again.map_or("-".to_string(), probability),
@@ -61,9 +66,9 @@ pub(super) fn table(findings: &[Finding], width: Option<u16>) -> String {
         ]);
         let whole = row.iter().enumerate().filter(|(i, _)| *i <= points || (2 + points..5 + points).contains(i));
         for (i, cell) in whole {
-            // the surface stands below the mark and the unit below the three arms: both may wrap
+            // the surface stands below the mark and the unit below the arms: both may wrap
             let longest =
-                cell.lines().take(if i == 0 { 1 } else { 3 }).map(|line| line.chars().count()).max().unwrap_or_default();
+                cell.lines().take(if i == 0 { 1 } else { arms.len() }).map(|line| line.chars().count()).max().unwrap_or_default();
             widest[i] = longest.max(widest[i]);
         }
         table.add_row(row);

@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, TableComponent};
 
 use super::style::empty;
 use crate::setting::Names;
-use crate::words::{compact, median, number, queries};
+use crate::words::{compact, median, number, queries, who};
 use crate::{Arm, Kind, Record, Setting, SuspectKey};
 
 /// Metrics shown: name, heading.
@@ -80,8 +80,9 @@ pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
     });
     let header = ["suspect", "surface"].into_iter().chain(names.has_points().then_some("setting")).chain(["budget,\nqueries"]);
     table.set_header(header.map(str::to_string).chain(headings));
-    for ((_, setting, label, budget, arm), metrics) in &rows {
-        let mut cells = vec![Cell::new(arm.name().replace('_', " ")), Cell::new(&setting.surface)];
+    for ((_, setting, label, budget, arm, lacks), metrics) in &rows {
+        let name = if lacks.is_some() { who(*arm, lacks.as_deref()) } else { arm.name().replace('_', " ") };
+        let mut cells = vec![Cell::new(name), Cell::new(&setting.surface)];
         if names.has_points() {
             cells.push(Cell::new(if label.is_empty() { "-" } else { label }));
         }
@@ -105,7 +106,7 @@ pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
 
 /// Whether the number of queries is the budget wherever it is told.
 fn said_by_budget(rows: &BTreeMap<Row, BTreeMap<&str, Vec<Measured>>>) -> bool {
-    rows.iter().all(|((_, _, _, budget, _), metrics)| {
+    rows.iter().all(|((_, _, _, budget, ..), metrics)| {
         metrics.get("queries").is_none_or(|values| values.iter().all(|(value, _)| budget.map(|n| n as f64) == Some(*value)))
     })
 }
@@ -135,8 +136,8 @@ fn cell(values: &[Measured], unit: &str) -> Option<String> {
     Some(if ends.is_some_and(|(low, high)| high - low > 1e-9 * high.abs()) { compact(middle, ends) } else { number(middle) })
 }
 
-/// Group, setting, its label, budget, arm.
-type Row = (usize, Setting, String, Option<u64>, Arm);
+/// Group, setting, its label, budget, arm, and the mark that its teacher lacked.
+type Row = (usize, Setting, String, Option<u64>, Arm, Option<String>);
 
 /// Models that were not distilled come first, as in DESIGN 6's list. Only what has a name tells rows apart.
 fn row_of(suspect: &SuspectKey, names: &Names) -> Row {
@@ -145,12 +146,12 @@ fn row_of(suspect: &SuspectKey, names: &Names) -> Row {
         Arm::CleanTeacher => 1,
         Arm::Stranger => 2,
         Arm::Base => 3,
-        Arm::Student | Arm::Control | Arm::Rival => 4,
+        Arm::Student | Arm::Control | Arm::Apart | Arm::Rival => 4,
     };
     let label = names.point(&suspect.setting, suspect.arm.is_distilled());
     let mut setting = Setting { compute: String::new(), ..suspect.setting.clone() };
     if !suspect.arm.is_distilled() {
         setting.attack = None;
     }
-    (group, setting, label, suspect.budget_queries, suspect.arm)
+    (group, setting, label, suspect.budget_queries, suspect.arm, suspect.lacks.clone())
 }

@@ -7,7 +7,7 @@ pub const ALPHA: f64 = 0.001;
 
 /// An arm at a point, nothing measured yet. Arms that were not distilled have no surface, loss and budget.
 pub fn suspect(arm: Arm, surface: &str, budget: u64, seed: u64) -> Record {
-    let distilled = matches!(arm, Arm::Student | Arm::Control | Arm::Rival);
+    let distilled = arm.is_distilled();
     let or_none = |text: &str| if distilled { text.to_string() } else { "-".to_string() };
     Record {
         schema: RECORD_SCHEMA,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers, which clippy.toml's exception for tests does not reach")]
 
+mod apart;
 mod figures;
 mod files;
 mod fixture;

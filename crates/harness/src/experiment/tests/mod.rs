@@ -120,6 +120,30 @@ fn mistakes_of_sense_are_shown_where_they_are() {
             "\"watermark\"",
             &["no mark of that name", "marks here: `kgw`, `output_agreement`, `secret_keys`, `secret_sharer`"],
         ),
+        (
+            "alpha = 0.001",
+            "alpha = 0.001\nmarks_apart = [\"kgv\"]",
+            "\"kgv\"",
+            &["`marks_apart[0] = \"kgv\"`: no mark of that name in `[marks]`; did you mean `kgw`?"],
+        ),
+        (
+            "alpha = 0.001",
+            "alpha = 0.001\nmarks_apart = [\"kgw\", \"kgw\"]",
+            "\"kgw\"]",
+            &["`marks_apart[1] = \"kgw\"`: given twice"],
+        ),
+        (
+            "alpha = 0.001",
+            "alpha = 0.001\nmarks_apart = [\"output_agreement\"]",
+            "\"output_agreement\"",
+            &["nobody plants it, so every teacher has it as it is; name a mark that is planted"],
+        ),
+        (
+            "[owner]",
+            "marks_apart = [\"kgw\"]\n[transcript]\nimport = \"a.jsonl\"\n[owner]",
+            "[\"kgw\"]",
+            &["`marks_apart = [\"kgw\"]`: the answers of [transcript] were given elsewhere", "drop it"],
+        ),
         ("vocab_size = 384", "vocab_size = 100", "100", &["`tokenizer.bpe.vocab_size = 100`", "write 260"]),
         ("beta1 = 0.9", "beta1 = 1.0", "1.0", &["below 1"]),
         ("logical_shards = 4", "logical_shards = 0", "0", &["write 1 or more"]),
@@ -266,6 +290,18 @@ fn what_must_agree_is_compared() {
         let message = load(&text, &[]).err().unwrap_or_else(|| panic!("accepted: {to}"));
         assert!(message.contains(fragment), "expected {fragment}\ngot {message}");
     }
+}
+
+/// Without the only mark that is planted there is the control, which stands beside every student anyway.
+#[test]
+fn the_only_planted_mark_is_not_set_apart() {
+    let from = VALID.find("[marks.secret_sharer").unwrap();
+    let to = VALID.find("[marks.output_agreement]").unwrap();
+    let planting = VALID.find("[planting]").unwrap()..VALID.find("[queries]").unwrap();
+    let text = format!("{}{}{}", &VALID[..from], &VALID[to..planting.start], &VALID[planting.end..]);
+    assert!(load(&text, &[]).is_ok());
+    let message = load(&text, &["marks_apart=[\"kgw\"]"]).unwrap_err();
+    assert!(message.contains("the only mark that is planted, so the student without it is the control; drop it"), "{message}");
 }
 
 /// Some marks answer prompts of theirs with text.

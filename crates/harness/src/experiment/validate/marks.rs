@@ -41,7 +41,7 @@ impl Check<'_> {
     }
 
     /// The mark called `name`, which `key` names; a problem where there is none.
-    fn known_mark<'e>(&mut self, key: &str, experiment: &'e Experiment, name: &str) -> Option<&'e MarkEntry> {
+    pub(super) fn known_mark<'e>(&mut self, key: &str, experiment: &'e Experiment, name: &str) -> Option<&'e MarkEntry> {
         let found = experiment.marks.get(name);
         if found.is_none() {
             let known: Vec<String> = experiment.marks.keys().map(|name| format!("`{name}`")).collect();
