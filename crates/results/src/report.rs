@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use crate::{
     Arm, Caption, Figure, Kind, LossSeries, Record, Width, effect_figure, loss_figure, survival_figure, write_records,
@@ -35,24 +35,41 @@ pub fn write_report(
     write_records(&files[0], records)?;
     files.push(dir.join("summary.csv"));
     write_summary(&files[1], records, alpha)?;
-    let mut draw = |name: &str, figure: anyhow::Result<Figure>| -> anyhow::Result<()> {
-        let figure = figure.with_context(|| format!("drawing `{name}`"))?;
-        files.extend(figure.write(dir, name)?);
-        Ok(())
-    };
-    let marks = records.iter().any(|record| record.kind == Kind::Mark);
     let curves = with_losses(curves, records);
     let subtitle = caption.lines(records).join("  \u{b7}  ");
-    for (width, ending) in [(Width::Two, ""), (Width::One, NARROW)] {
-        if marks {
-            draw(&format!("survival{ending}"), survival_figure(records, caption, alpha, width))?;
-            draw(&format!("effect{ending}"), effect_figure(records, caption, alpha, width))?;
-        }
-        if !curves.is_empty() {
-            draw(&format!("loss{ending}"), loss_figure(&curves, &caption.title, &subtitle, width))?;
-        }
+    let survival = |width| survival_figure(records, caption, alpha, width);
+    let effect = |width| effect_figure(records, caption, alpha, width);
+    let loss = |width| loss_figure(&curves, &caption.title, &subtitle, width);
+    let mut drawings: Vec<(&str, &Draw<'_>)> = Vec::new();
+    if records.iter().any(|record| record.kind == Kind::Mark) {
+        drawings.extend([("survival", &survival as &Draw<'_>), ("effect", &effect)]);
     }
+    if !curves.is_empty() {
+        drawings.push(("loss", &loss));
+    }
+    files.extend(draw_all(dir, &drawings)?);
     Ok(ReportFiles { files })
+}
+
+/// Draws a figure in a width.
+type Draw<'a> = dyn Fn(Width) -> anyhow::Result<Figure> + Sync + 'a;
+
+/// Draws and writes each of `drawings` in both widths, all at once, and returns the files: the wide ones first.
+fn draw_all(dir: &Path, drawings: &[(&str, &Draw<'_>)]) -> anyhow::Result<Vec<PathBuf>> {
+    std::thread::scope(|scope| {
+        let mut drawn = Vec::new();
+        for (width, ending) in [(Width::Two, ""), (Width::One, NARROW)] {
+            for (name, draw) in drawings {
+                let name = format!("{name}{ending}");
+                drawn.push(scope.spawn(move || draw(width).with_context(|| format!("drawing `{name}`"))?.write(dir, &name)));
+            }
+        }
+        let mut files = Vec::new();
+        for written in drawn {
+            files.extend(written.join().map_err(|_| anyhow!("a figure could not be drawn"))??);
+        }
+        Ok(files)
+    })
 }
 
 /// Curves with the names of their losses. Files of earlier versions do not say them: a model that was not distilled learned from text, and

@@ -10,8 +10,8 @@ use resvg::usvg;
 /// Points to an SVG unit: a figure two columns wide is 170 mm, and its smallest text 6.6 points.
 const POINTS: f32 = 0.6;
 
-/// How hard streams are compressed, out of 10.
-const LEVEL: u8 = 9;
+/// How hard streams are compressed, out of 10: 9 takes several times as long, which was half of a figure, for a few percent.
+const LEVEL: u8 = 6;
 
 /// The page: as large as the drawing.
 pub(super) fn page(tree: &usvg::Tree, title: &str) -> Vec<u8> {

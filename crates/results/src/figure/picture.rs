@@ -42,7 +42,10 @@ impl Figure {
     /// # Errors
     /// When the drawing cannot be read back.
     pub fn outlined(&self) -> anyhow::Result<String> {
-        let tree = self.tree()?;
+        self.outlined_of(&self.tree()?)
+    }
+
+    fn outlined_of(&self, tree: &usvg::Tree) -> anyhow::Result<String> {
         // the drawing is in tenths of a unit: finer than anybody sees
         let options = usvg::WriteOptions {
             coordinates_precision: 0,
@@ -64,14 +67,7 @@ impl Figure {
     /// # Errors
     /// When the drawing cannot be rendered.
     pub fn png(&self, scale: f32) -> anyhow::Result<Vec<u8>> {
-        let tree = self.tree()?;
-        let size = tree.size().to_int_size();
-        let pixels = |length: u32| (length as f32 * scale).round() as u32;
-        let (width, height) = (pixels(size.width()), pixels(size.height()));
-        let mut canvas =
-            tiny_skia::Pixmap::new(width, height).ok_or_else(|| anyhow!("a picture of {width} x {height} pixels"))?;
-        resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut canvas.as_mut());
-        canvas.encode_png().context("encoding the PNG")
+        png_of(&self.tree()?, scale)
     }
 
     /// The same drawing as a PDF of one page, as large as the drawing.
@@ -79,8 +75,12 @@ impl Figure {
     /// # Errors
     /// When the drawing cannot be read back.
     pub fn pdf(&self) -> anyhow::Result<Vec<u8>> {
+        Ok(self.pdf_of(&self.tree()?))
+    }
+
+    fn pdf_of(&self, tree: &usvg::Tree) -> Vec<u8> {
         let title = self.title().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-        Ok(pdf::page(&self.tree()?, &title))
+        pdf::page(tree, &title)
     }
 
     /// Writes `name.svg` (outlines), `name.png` (2 pixels to a unit) and `name.pdf` into `dir`, atomically, and returns their paths.
@@ -89,9 +89,20 @@ impl Figure {
     /// When a file cannot be written.
     pub fn write(&self, dir: &Path, name: &str) -> anyhow::Result<[PathBuf; 3]> {
         let [svg, png, pdf] = ["svg", "png", "pdf"].map(|extension| dir.join(format!("{name}.{extension}")));
-        write_atomic(&svg, self.outlined()?.as_bytes())?;
-        write_atomic(&png, &self.png(PNG_SCALE)?)?;
-        write_atomic(&pdf, &self.pdf()?)?;
+        // setting the words is most of the reading back
+        let tree = self.tree()?;
+        write_atomic(&svg, self.outlined_of(&tree)?.as_bytes())?;
+        write_atomic(&png, &png_of(&tree, PNG_SCALE)?)?;
+        write_atomic(&pdf, &self.pdf_of(&tree))?;
         Ok([svg, png, pdf])
     }
+}
+
+fn png_of(tree: &usvg::Tree, scale: f32) -> anyhow::Result<Vec<u8>> {
+    let size = tree.size().to_int_size();
+    let pixels = |length: u32| (length as f32 * scale).round() as u32;
+    let (width, height) = (pixels(size.width()), pixels(size.height()));
+    let mut canvas = tiny_skia::Pixmap::new(width, height).ok_or_else(|| anyhow!("a picture of {width} x {height} pixels"))?;
+    resvg::render(tree, tiny_skia::Transform::from_scale(scale, scale), &mut canvas.as_mut());
+    canvas.encode_png().context("encoding the PNG")
 }
