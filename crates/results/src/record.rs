@@ -1,12 +1,16 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use stats::monte_carlo::z_score;
 use stats::{Evidence, NullKind};
 
 use crate::{Arm, Claim, Family, Kind, Measured, Setting, Verdict, View};
 
 /// Version of the record format: raised when a field changes its meaning, its name or its unit.
 pub const RECORD_SCHEMA: u32 = 2;
+
+/// Decoy keys whose scores a record keeps: some 600 bytes.
+const MOST_DECOY_Z: usize = 99;
 
 /// One measurement: one JSON line, flat, with absent fields left out.
 ///
@@ -165,6 +169,10 @@ pub struct Record {
     /// Statistic in standard deviations of the decoys' statistics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub z_decoy: Option<f64>,
+    /// Statistic under the first decoy keys, at most 99 of them, in standard deviations from their mean, to two digits: all suspects of a
+    /// seed are tried with the same keys in the same order. Absent where it does not vary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoy_z: Option<Vec<f64>>,
     /// log10 of the e-process at the end of the audit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log10_e: Option<f64>,
@@ -294,6 +302,15 @@ impl Record {
             units_to_detect: evidence.units_to_detect,
             ..self
         }
+    }
+
+    /// Adds `decoy_z` of the statistics under all decoy keys; everything else stays.
+    #[must_use]
+    pub fn with_decoy_z(self, statistics: &[f64]) -> Self {
+        let first = &statistics[..statistics.len().min(MOST_DECOY_Z)];
+        let z: Option<Vec<f64>> = first.iter().map(|&statistic| z_score(statistic, first)).collect();
+        let rounded = |z: Vec<f64>| z.iter().map(|z| (z * 100.0).round() / 100.0).collect();
+        Self { decoy_z: z.filter(|z| !z.is_empty()).map(rounded), ..self }
     }
 
     /// A metric of the same suspect as this record's: only identity is taken over.

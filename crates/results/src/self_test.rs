@@ -5,6 +5,7 @@ use stats::NullKind;
 use stats::interval::clustered_proportion;
 use stats::repeat::attained_size;
 
+use crate::effective::Together;
 use crate::words::number;
 use crate::{Arm, Kind, Record, SuspectKey};
 
@@ -32,9 +33,15 @@ pub struct SelfTest {
     pub seeds: usize,
     /// Models trained on their own that all of them come from: a seed's clean twin, stranger and base. Models of one share its answers.
     pub trainings: usize,
+    /// Negative models whose scores under the decoy keys are known and vary.
+    pub scored: usize,
+    /// Mean correlation over keys of two of those of one seed; absent without a pair.
+    pub correlation: Option<f64>,
+    /// Independent models that these tell as much as; absent where no scores are known.
+    pub effective: Option<f64>,
     /// hits / pairs.
     pub rate: f64,
-    /// Lower end of the 95 % interval, clustered by training.
+    /// Lower end of the 95 % interval: clustered by seed where all models of one are tried with the same keys, else by training.
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
@@ -45,9 +52,10 @@ pub struct SelfTest {
 /// A true key that fires on a negative arm is reported by the verdicts. Grid points of one arm, seed and budget count as one model, since
 /// an axis need not touch it: that may count too few models, never too many.
 ///
-/// Models do not count in full. All controls learned from one clean twin, so their scores under one key go together. With a mean
-/// correlation r over keys, n models tell as much as n / (1 + (n - 1) r) independent ones; a record holds no score by key, so r is not
-/// known here. `trainings` counts what is independent by construction, and the interval is clustered by it.
+/// Models do not count in full. All controls learned from one clean twin and all models saw the same prompts, so that their scores under
+/// one key go together. With a mean correlation r over keys, n models tell as much as n / (1 + (n - 1) r) independent ones (Kish 1965). r
+/// comes from the records' `decoy_z`; those of earlier versions lack it, and then `trainings` alone counts what is independent by
+/// construction.
 pub fn self_tests(records: &[Record], alpha: f64) -> Vec<SelfTest> {
     let mut marks: BTreeMap<&str, Tried> = BTreeMap::new();
     for record in records.iter().filter(|r| r.kind == Kind::Mark && r.cannot_carry()) {
@@ -64,6 +72,8 @@ struct Tried {
     models: BTreeSet<SuspectKey>,
     /// Hits and pairs by training.
     trainings: BTreeMap<(u64, Arm), (u64, u64)>,
+    /// Scores under the decoy keys of a seed, by model.
+    scores: BTreeMap<u64, BTreeMap<SuspectKey, Vec<f64>>>,
     sizes: Vec<f64>,
 }
 
@@ -71,6 +81,9 @@ impl Tried {
     fn add(&mut self, record: &Record, hits: u64, keys: u64, alpha: f64) {
         let mut model = record.suspect();
         model.setting.axes.clear();
+        if let Some(z) = &record.decoy_z {
+            self.scores.entry(record.seed).or_default().entry(model.clone()).or_insert_with(|| z.clone());
+        }
         self.models.insert(model);
         let teacher = match record.arm {
             // what a student learned of the other marks says nothing of this one's keys
@@ -89,9 +102,22 @@ impl Tried {
     }
 
     fn summed(self, mark: &str, alpha: f64) -> SelfTest {
-        let clusters: Vec<(u64, u64)> = self.trainings.values().copied().collect();
+        let trainings = self.trainings.len();
+        let mut clusters: Vec<(u64, u64)> = self.trainings.values().copied().collect();
         let (hits, pairs) = clusters.iter().fold((0, 0), |sum, cluster| (sum.0 + cluster.0, sum.1 + cluster.1));
-        let interval = clustered_proportion(&clusters, 0.95).map(|found| found.interval);
+        let of_seed = |models: &BTreeMap<SuspectKey, Vec<f64>>| Together::of(models.values().map(Vec::as_slice));
+        let together = Together::sum(&self.scores.values().filter_map(of_seed).collect::<Vec<_>>());
+        if together.is_some() {
+            let mut seeds: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+            for ((seed, _), training) in &self.trainings {
+                let sum = seeds.entry(*seed).or_default();
+                *sum = (sum.0 + training.0, sum.1 + training.1);
+            }
+            clusters = seeds.into_values().collect();
+        }
+        // of one cluster nobody knows how it differs from others
+        let shared = together.is_some() && clusters.len() == 1;
+        let interval = clustered_proportion(&clusters, 0.95).filter(|_| !shared).map(|found| found.interval);
         let end = |pick: fn(f64, f64) -> f64| self.sizes.iter().copied().reduce(pick);
         SelfTest {
             mark: mark.to_string(),
@@ -101,7 +127,10 @@ impl Tried {
             pairs,
             models: self.models.len(),
             seeds: self.trainings.keys().map(|(seed, _)| seed).collect::<BTreeSet<_>>().len(),
-            trainings: clusters.len(),
+            trainings,
+            scored: together.map_or(0, |together| together.models),
+            correlation: together.and_then(|together| together.correlation),
+            effective: together.map(|together| together.effective),
             rate: hits as f64 / pairs as f64,
             low: interval.map(|i| i.low),
             high: interval.map(|i| i.high),
@@ -121,11 +150,17 @@ impl SelfTest {
             None => format!("at most {alpha}"),
         };
         let interval = match (self.low, self.high) {
-            (Some(low), Some(high)) => format!(", 95 % interval {} to {} clustered by training", size(low), size(high)),
+            (Some(low), Some(high)) => {
+                let by = if self.effective.is_some() { "seed" } else { "training" };
+                format!(", 95 % interval {} to {} clustered by {by}", size(low), size(high))
+            }
             _ => String::new(),
         };
-        let over = match models {
-            1 => String::new(),
+        let over = match (self.correlation, self.effective) {
+            (Some(r), Some(effective)) => {
+                let those = if self.scored == *models { String::new() } else { format!(" of the {} that vary", self.scored) };
+                format!("; scores{those} correlate {r:.2} over keys and tell as much as {effective:.1} independent models")
+            }
             _ if trainings < models => {
                 format!("; they share teachers, prompts and base, and count for fewer than {models}")
             }

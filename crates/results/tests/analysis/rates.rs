@@ -38,6 +38,40 @@ fn models_of_one_training_count_once() {
     }
 }
 
+/// Of one seed, eight controls whose scores have a common half and a base of its own.
+#[test]
+fn models_that_go_together_count_for_fewer_than_their_number() {
+    let noise = |model: u64, key: u64| f64::from((model * 7_919 + key * 104_729 + model * key * 31) as u32 % 1_009) - 504.0;
+    let scores =
+        |model: u64, common: f64| (0..99).map(|key| common * noise(1, key) + noise(100 + model, key)).collect::<Vec<_>>();
+    let tried = |record: Record, z: &[f64]| {
+        Record { decoys: Some(99), decoys_at_alpha: Some(0), ..mark(record, "kgw", -0.1) }.with_decoy_z(z)
+    };
+    let mut records: Vec<Record> = (0..8).map(|i| tried(suspect(Arm::Control, "text", 100 + i, 0), &scores(i, 1.0))).collect();
+    let [alone] = self_tests(&records[..1], ALPHA).try_into().unwrap();
+    assert_eq!((alone.scored, alone.correlation, alone.effective), (1, None, Some(1.0)));
+    records.push(tried(suspect(Arm::Base, "-", 0, 0), &scores(50, 0.0)));
+    // the same control at another point of a grid is no further model
+    records.push(Record { axes: [("x".to_string(), "1".to_string())].into(), ..records[0].clone() });
+    let [test] = self_tests(&records, ALPHA).try_into().unwrap();
+    let (r, effective) = (test.correlation.unwrap(), test.effective.unwrap());
+    // 28 pairs of about one half, 8 of about none: 0.39, each within 0.1 over 99 keys
+    assert!((r - 0.39).abs() < 0.1 && test.scored == 9, "{test:?}");
+    assert!((effective - 9.0 / (1.0 + 8.0 * r)).abs() < 1e-9, "{test:?}");
+    let words = format!("correlate {r:.2} over keys and tell as much as {effective:.1} independent models");
+    assert!(test.sentence().contains(&words), "{}", test.sentence());
+    // keys are shared, so that one seed is one cluster
+    assert_eq!((test.low, test.high), (None, None));
+    // a score that never varies says nothing
+    records.push(tried(suspect(Arm::Stranger, "-", 0, 0), &[1.0; 99]));
+    let [test] = self_tests(&records, ALPHA).try_into().unwrap();
+    assert!(
+        (test.models, test.scored) == (10, 9) && test.sentence().contains("scores of the 9 that vary"),
+        "{}",
+        test.sentence()
+    );
+}
+
 #[test]
 fn the_size_that_the_null_promises_stands_beside_the_rate() {
     let keys = |n: u64| Record {
