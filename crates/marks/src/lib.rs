@@ -52,6 +52,7 @@ registry! {
 mod ask;
 mod case;
 mod entry;
+mod decoys;
 mod info;
 mod inner;
 mod key;
@@ -73,6 +74,7 @@ pub use ask::Asked;
 pub use case::{Case, Chance, Finding, Metric, Reference};
 pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
+pub use decoys::Decoys;
 pub use keyed::{Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, Units, ranked};
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
 pub use owner::Owner;

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::{Case, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question, Seen, TeacherView, Whom};
+use crate::{Case, Decoys, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question, Seen, TeacherView, Whom};
 use oracle::ConfigError;
 
 /// A mark under one key: what is planted, what is asked, and how the answers are judged. It never asks, trains or serves.
@@ -84,6 +84,8 @@ pub struct Needs {
     pub compared_with: TeacherView,
     /// Accounts that have keys of their own; 0 when all share one.
     pub accounts: u32,
+    /// What decoy keys are for in its test.
+    pub decoys: Decoys,
     /// Words that may be paths of files; the content of those that are decides what the mark does.
     pub files: Vec<String>,
 }

@@ -167,6 +167,15 @@ impl Evidence {
         Ok(self)
     }
 
+    /// Adds the same statistic under decoy keys that no verdict asks about: how many there are and the distance from them, no rank. For a p
+    /// that is exact by construction, of which they test the keyed function.
+    ///
+    /// # Errors
+    /// When a decoy statistic is NaN or infinite.
+    pub fn with_self_test(self, statistics: &[f64]) -> Result<Evidence, EvidenceError> {
+        Ok(Evidence { log10_p_decoy: None, ..self.with_decoys(statistics)? })
+    }
+
     /// Adds the e-value after all units, and when the e-process first reached 1 / alpha.
     ///
     /// # Errors
@@ -233,6 +242,8 @@ mod tests {
         let evidence = Evidence::binomial(75, 200, 0.25).with_decoys(&decoys).unwrap();
         assert_eq!((evidence.log10_p_decoy, evidence.decoys), (Some(-3.0), 999));
         assert!(evidence.z_decoy.unwrap() > 6.0);
+        let tested = Evidence::binomial(75, 200, 0.25).with_self_test(&decoys).unwrap();
+        assert_eq!(tested, Evidence { log10_p_decoy: None, ..evidence });
         assert_eq!(Evidence::binomial(75, 200, 0.25).with_decoys(&[]).unwrap(), Evidence::binomial(75, 200, 0.25));
     }
 

@@ -149,7 +149,8 @@ pub struct AuditConfig {
 pub struct MeasureConfig {
     /// Held-out documents that losses are measured on.
     pub held_out_documents: u64,
-    /// Decoy keys per keyed mark; a decoy p-value is never below 1 / (decoys + 1).
+    /// Decoy keys of each keyed mark, 1 / alpha - 1 to 99,999; a decoy p-value is never below 1 / (decoys + 1). Tests whose p is exact by
+    /// construction try 99 of them at most, since no verdict asks for a rank among them.
     pub decoys: usize,
     /// Draws of permutation tests; their p-values are never below 1 / (permutations + 1).
     pub permutations: u64,

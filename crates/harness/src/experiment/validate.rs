@@ -22,6 +22,9 @@ use crate::loaded::Loaded;
 /// Most queries of a shard, which is held in memory whole.
 const MAX_SHARD: u64 = 1 << 20;
 
+/// Most decoy keys: a rank among more is finer than any level, and they take as much longer.
+const MAX_DECOYS: usize = 99_999;
+
 /// Everything that is wrong with an experiment as far as its file alone shows, in the order of its keys.
 pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
     let mut check = Check { loaded, problems: Vec::new() };
@@ -352,6 +355,9 @@ impl Check<'_> {
                 let what = format!("its p-values never reach alpha = {}", experiment.alpha);
                 self.problem(key, what, format!("write {needed} or more"));
             }
+        }
+        if measure.decoys > MAX_DECOYS {
+            self.problem("measure.decoys", "too many", format!("write {MAX_DECOYS} or less"));
         }
         if let Some(tasks) = &measure.tasks {
             self.at_least("measure.tasks.per_kind", tasks.per_kind, 1);

@@ -17,7 +17,7 @@ use crate::stages::worth::nobody_as_good;
 use crate::stages::{Context, Imported, usefulness};
 
 /// Raised when the same inputs would give another measurement.
-pub(super) const REVISION: u32 = 5;
+pub(super) const REVISION: u32 = 6;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 
@@ -129,8 +129,8 @@ impl Measurement<'_> {
             "laws": suspect.serving.names(),
             "mark": built.identity,
             "neutral": built.neutral,
-            "chance": [json!(world.measure.decoys), json!(world.measure.permutations)],
-            "decoys": decoy_seed(ctx, suspect),
+            "chance": [json!(built.needs.decoys.worth(world.measure.decoys)), json!(world.measure.permutations)],
+            "decoys": decoy_seed(ctx),
             "alpha": ctx.resolved.alpha,
             "vocabulary": ctx.vocabulary.hash,
             "seed": ctx.seed,
@@ -229,7 +229,7 @@ impl Measurement<'_> {
             }),
             account: finding.account,
             innocent: finding.account.filter(|&account| !bought(account)).map(|_| true),
-            ..about.clone().with_evidence(&finding.evidence)
+            ..about.clone().with_evidence(&finding.evidence).with_decoy_z(&finding.decoy_statistics)
         }
     }
 
@@ -251,8 +251,8 @@ impl Measurement<'_> {
         }
         let measure = &ctx.resolved.world.measure;
         let chance = Chance {
-            decoys: measure.decoys,
-            decoy_seed: decoy_seed(ctx, self.suspect),
+            decoys: built.needs.decoys.worth(measure.decoys),
+            decoy_seed: decoy_seed(ctx),
             draws: measure.permutations,
             draw_seed: ctx.seed_for("permutations"),
         };
@@ -335,11 +335,10 @@ fn not_measurable(error: MarkError) -> anyhow::Result<String> {
     }
 }
 
-/// Every suspect is tried with decoy keys of its own, so that a false-positive rate over all of them rests on as many keys.
-fn decoy_seed(ctx: &Context<'_>, suspect: &Suspect) -> u64 {
-    let run = &suspect.run;
-    let channel = run.channel.as_ref().map(|c| format!("{} {}", c.surface, c.loss.build().name())).unwrap_or_default();
-    ctx.seed_for(&format!("decoys {} {channel} {}", run.who(), run.budget.unwrap_or(0)))
+/// Every suspect of a repetition is tried with the same decoy keys, as all are with one true key: only so do their scores show how far
+/// models go together under one key.
+fn decoy_seed(ctx: &Context<'_>) -> u64 {
+    ctx.seed_for("decoys")
 }
 
 /// Who the suspect is, for progress.

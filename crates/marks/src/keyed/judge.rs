@@ -53,14 +53,15 @@ impl<S: Scheme> Keyed<S> {
         let count = Count::of(&self.scheme, answers);
         let decoys = count.decoys(case.chance);
         let found = keys.par_iter().map(|key| count.finding(key)).collect::<Result<Vec<_>, _>>();
-        self.beside(found.map_err(|error| self.refused(error))?, decoys)
+        self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_decoys)
     }
 
     /// The weighted sum over all tokens, beside decoy keys and the count of distinct units.
     ///
     /// Statistic: S in standard deviations above its mean under a random key. Effect: how far the keyed value of the suspect's choices
     /// is above what the reference would have chosen, per token that was expected; its 95 % interval is what keys alone move it by, by
-    /// the normal approximation. p: Chernoff's bound. The e-process is that of the count.
+    /// the normal approximation. p: Chernoff's bound, exact by construction, so that decoys are a self-test. The e-process is that of the
+    /// count.
     fn scored(
         &self,
         keyed: &dyn KeyedValues,
@@ -84,14 +85,19 @@ impl<S: Scheme> Keyed<S> {
             finding(&sum, &law, s, keyed, count.finding(key)?)
         };
         let found = keys.par_iter().map_init(Vec::new, one).collect::<Result<Vec<_>, _>>();
-        self.beside(found.map_err(|error| self.refused(error))?, decoys)
+        self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_self_test)
     }
 
-    /// `found` beside (statistic, log10 p) of decoy keys, which the first finding lists.
-    fn beside(&self, found: Vec<Finding>, decoys: Vec<(f64, f64)>) -> Result<Vec<Finding>, MarkError> {
+    /// `found` beside (statistic, log10 p) of decoy keys, which the first finding lists; `put` says what they are for.
+    fn beside(
+        &self,
+        found: Vec<Finding>,
+        decoys: Vec<(f64, f64)>,
+        put: fn(Evidence, &[f64]) -> Result<Evidence, EvidenceError>,
+    ) -> Result<Vec<Finding>, MarkError> {
         let (statistics, log10_p): (Vec<f64>, Vec<f64>) = decoys.into_iter().unzip();
         let with = |finding: Finding| {
-            let evidence = finding.evidence.with_decoys(&statistics).map_err(|error| self.refused(error))?;
+            let evidence = put(finding.evidence, &statistics).map_err(|error| self.refused(error))?;
             Ok(Finding { evidence, ..finding })
         };
         let mut found = found.into_iter().map(with).collect::<Result<Vec<_>, MarkError>>()?;

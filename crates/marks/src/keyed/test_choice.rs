@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Whom;
+use crate::{Decoys, Whom};
 
 /// Which test of a keyed scheme decides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -19,6 +19,14 @@ impl KeyedTest {
         match self {
             Self::Score => vec![Whom::Teacher],
             Self::Count => Vec::new(),
+        }
+    }
+
+    /// What decoy keys are for: the score is exact by construction.
+    pub(crate) fn decoys(self) -> Decoys {
+        match self {
+            Self::Score => Decoys::SelfTest,
+            Self::Count => Decoys::Rank,
         }
     }
 

@@ -23,8 +23,8 @@ use stats::{Evidence, tail};
 use crate::case::exchanges;
 use crate::key::Purpose;
 use crate::{
-    ALPHA, Case, Claim, Family, Finding, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Planting, Question,
-    TrainingItem,
+    ALPHA, Case, Claim, Decoys, Family, Finding, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Planting,
+    Question, TrainingItem,
 };
 
 /// Parameters of Perinucleus fingerprints.
@@ -39,7 +39,7 @@ pub struct PerinucleusConfig {
     pub candidates: usize,
 }
 
-/// Most keys: far beyond what any proof needs, and still small beside a thousand decoys' answers in memory.
+/// Most keys: far beyond what any proof needs, and quickly drawn again under every decoy key.
 const MOST_KEYS: usize = 32_768;
 
 impl MarkConfig for PerinucleusConfig {
@@ -71,7 +71,8 @@ impl MarkConfig for PerinucleusConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Weights, teacher: true, neutral_prompts: self.keys as u64, ..Needs::default() }
+        let neutral_prompts = self.keys as u64;
+        Needs { phase: Phase::Weights, teacher: true, neutral_prompts, decoys: Decoys::Rank, ..Needs::default() }
     }
 
     fn examples() -> Vec<Self> {

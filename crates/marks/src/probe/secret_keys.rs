@@ -19,8 +19,8 @@ use crate::case::exchanges;
 use crate::key::Purpose;
 use crate::random_prompts::{ordinary, random_prompts};
 use crate::{
-    ALPHA, Case, Claim, Family, Finding, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Planting, Question,
-    TrainingItem,
+    ALPHA, Case, Claim, Decoys, Family, Finding, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, Planting,
+    Question, TrainingItem,
 };
 
 /// Parameters of implanted keys.
@@ -37,7 +37,7 @@ pub struct SecretKeysConfig {
     pub answer_set: usize,
 }
 
-/// Most keys: far beyond what any proof needs, and still small beside a thousand decoys' answers in memory.
+/// Most keys: far beyond what any proof needs, and quickly drawn again under every decoy key.
 const MOST_KEYS: usize = 4096;
 
 impl MarkConfig for SecretKeysConfig {
@@ -80,7 +80,7 @@ impl MarkConfig for SecretKeysConfig {
     fn needs(&self) -> Needs {
         // the beginning-of-text token comes before the prompt
         let longest_row = self.prompt_tokens.saturating_add(self.answer_tokens).saturating_add(1);
-        Needs { phase: Phase::Weights, longest_row, ..Needs::default() }
+        Needs { phase: Phase::Weights, longest_row, decoys: Decoys::Rank, ..Needs::default() }
     }
 
     fn examples() -> Vec<Self> {

@@ -16,8 +16,8 @@ use crate::case::exchanges;
 use crate::keyed::{Keyed, Rules, Scheme, Scorer, Units, ranked};
 use crate::outside::{Absent, Law, Outside, Unit};
 use crate::{
-    Case, Claim, Family, Finding, Key, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner, Phase, Planting, Question,
-    identity,
+    Case, Claim, Decoys, Family, Finding, Key, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner, Phase, Planting,
+    Question, identity,
 };
 
 const KIND: &str = "process";
@@ -95,7 +95,8 @@ impl MarkConfig for ProcessConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, files: self.command.clone(), ..Needs::default() }
+        let (files, decoys) = (self.command.clone(), Decoys::Rank);
+        Needs { phase: Phase::Service, changes_drawn_law: true, files, decoys, ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {

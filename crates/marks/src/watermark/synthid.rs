@@ -82,7 +82,8 @@ impl MarkConfig for SynthidConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round: self.test.second_round(), ..Needs::default() }
+        let (second_round, decoys) = (self.test.second_round(), self.test.decoys());
+        Needs { phase: Phase::Service, changes_drawn_law: true, second_round, decoys, ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {

@@ -220,6 +220,7 @@ fn mistakes_of_sense_are_shown_where_they_are() {
             "99",
             &["`measure.decoys = 99`: its p-values never reach alpha = 0.001; write 999 or more"],
         ),
+        ("decoys = 999", "decoys = 100_000", "100_000", &["`measure.decoys = 100000`: too many; write 99999 or less"]),
     ];
     cases.iter().for_each(check);
 }
