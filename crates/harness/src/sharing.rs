@@ -81,8 +81,8 @@ pub fn stages(resolved: &Resolved) -> Result<Vec<StageInput>, StoreError> {
 fn planted_in(resolved: &Resolved, phases: &[Phase], lacks: Option<&str>) -> Value {
     let world = &resolved.world;
     let is_in = |entry: &marks::MarkEntry| entry.config().is_ok_and(|config| phases.contains(&config.needs().phase));
-    let planted: BTreeMap<_, _> =
-        world.marks.iter().filter(|(name, entry)| Some(name.as_str()) != lacks && is_in(entry)).collect();
+    let there = world.marks.iter().filter(|(name, entry)| Some(name.as_str()) != lacks && is_in(entry));
+    let planted: BTreeMap<_, _> = there.map(|(name, entry)| (name, entry.planted())).collect();
     if planted.is_empty() { Value::Null } else { json!({ "marks": planted, "commitment": world.commitment }) }
 }
 
@@ -267,7 +267,8 @@ impl<'a> Repetition<'a> {
 /// Marks with prompts among the queries, or null.
 fn marks_that_wait(resolved: &Resolved) -> Value {
     let waits = |entry: &marks::MarkEntry| entry.config().is_ok_and(|config| config.needs().waits_for_prompts);
-    let waiting: BTreeMap<_, _> = resolved.world.marks.iter().filter(|(_, entry)| waits(entry)).collect();
+    let waiting = resolved.world.marks.iter().filter(|(_, entry)| waits(entry)).map(|(name, entry)| (name, entry.planted()));
+    let waiting: BTreeMap<_, _> = waiting.collect();
     if waiting.is_empty() { Value::Null } else { json!({ "marks": waiting, "commitment": resolved.world.commitment }) }
 }
 

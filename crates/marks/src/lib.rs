@@ -50,9 +50,10 @@ registry! {
 }
 
 mod ask;
+mod calibrate;
 mod case;
-mod entry;
 mod decoys;
+mod entry;
 mod info;
 mod inner;
 mod key;
@@ -71,10 +72,11 @@ mod secrets;
 pub mod testing;
 
 pub use ask::Asked;
+pub use calibrate::Calibrate;
 pub use case::{Case, Chance, Finding, Metric, Reference};
+pub use decoys::Decoys;
 pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
-pub use decoys::Decoys;
 pub use keyed::{Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, Units, ranked};
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
 pub use owner::Owner;

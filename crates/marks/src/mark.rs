@@ -127,6 +127,16 @@ pub trait MarkConfig: Debug + Send + Sync {
     where
         Self: Sized;
 
+    /// The same mark with everything at its default that only says how it is judged: what names the models and answers it is in, so that
+    /// they are found again whatever the test.
+    #[must_use]
+    fn planted(&self) -> Self
+    where
+        Self: Sized + Clone,
+    {
+        self.clone()
+    }
+
     /// Configurations whose cost is worth knowing, each with a few words that tell it from the others: what benchmarks time.
     fn timed() -> Vec<(String, Self)>
     where

@@ -43,6 +43,15 @@ macro_rules! registry {
                 }
             }
 
+            /// The same mark as far as it decides what is planted: how it is judged is left out.
+            #[must_use]
+            pub fn planted(&self) -> Self {
+                Self {
+                    stack: self.stack,
+                    $($($name: self.$name.as_ref().map(|config| Box::new($crate::MarkConfig::planted(&**config))),)+)+
+                }
+            }
+
             /// Working configurations of every registered mark, small enough for toy models.
             pub fn examples() -> Vec<Self> {
                 let mut examples = Vec::new();

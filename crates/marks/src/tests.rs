@@ -141,6 +141,29 @@ fn processors_name_themselves_by_parameters_and_key() {
     assert!(names.len() >= 4);
 }
 
+/// Models and answers are named by `planted`: what that leaves out changes nothing of them.
+#[test]
+fn how_a_mark_is_judged_plants_nothing() {
+    let planted = |entry: &MarkEntry| -> Vec<String> {
+        let words = |planting| match planting {
+            Planting::Law(law) => law.name(),
+            Planting::Texts(texts) => texts.iter().map(|planted| format!("{} {} ", planted.repeats, planted.text)).collect(),
+            Planting::Items(items) => items.iter().map(|item| format!("{:?} {:?} ", item.prompt, item.answer)).collect(),
+            Planting::Asked(asked) => asked.iter().map(|asked| format!("{:?} {} ", asked.prompt, asked.every)).collect(),
+            Planting::Distilled { law, on, apart } => format!("{} {on:?} {apart:?}", law.name()),
+        };
+        Lab::new(entry).build(&Key::decoy(1, 1)).unwrap().planting().into_iter().map(words).collect()
+    };
+    let mut judged_otherwise = 0;
+    for entry in MarkEntry::examples() {
+        let bare = entry.planted();
+        assert_eq!((bare.validate(), bare.planted()), (Ok(()), bare.clone()));
+        assert_eq!(planted(&entry), planted(&bare), "{entry:?}");
+        judged_otherwise += usize::from(bare != entry);
+    }
+    assert!(judged_otherwise >= 3);
+}
+
 /// What a measurement is named by holds whom a mark asks.
 #[test]
 fn a_second_round_asks_whom_the_mark_says_and_what_no_key_enters_is_judged_under_any() {

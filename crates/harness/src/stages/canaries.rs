@@ -77,7 +77,7 @@ pub(super) fn branches(ctx: &Context<'_>, course: &Course<'_>, marks: &Marks) ->
     };
     let texts = marks.texts();
     let names = |lacks: Option<&str>| -> Vec<&Value> {
-        texts.iter().filter(|(built, _)| Some(built.name.as_str()) != lacks).map(|(built, _)| &built.identity).collect()
+        texts.iter().filter(|(built, _)| Some(built.name.as_str()) != lacks).map(|(built, _)| &built.planted).collect()
     };
     let places = ctx.seed_for("canary places");
     let planted = json!({ "marks": names(None), "places": places });

@@ -24,8 +24,10 @@ pub struct Built {
     pub needs: Needs,
     /// The mark.
     pub mark: Arc<dyn Mark>,
-    /// Names everything that decides what it plants and asks, its neutral prompts left out.
+    /// Names everything that decides what it plants, asks and finds, its neutral prompts left out.
     pub identity: Value,
+    /// The same of what it plants alone.
+    pub planted: Value,
     /// Names its neutral prompts; null where it has none.
     pub neutral: Value,
 }
@@ -109,7 +111,7 @@ impl Marks {
         for (built, planting) in self.plantings(lacks) {
             if let Planting::Items(planted) = planting {
                 items.extend(planted);
-                names.push(json!([built.identity, built.neutral]));
+                names.push(json!([built.planted, built.neutral]));
             }
         }
         (items, names)
@@ -122,7 +124,7 @@ impl Marks {
         for (built, planting) in self.plantings(lacks) {
             if let Planting::Distilled { law, on, apart } = planting {
                 laws.push(WantedLaw { law, on, apart });
-                names.push(json!([built.identity, built.neutral]));
+                names.push(json!([built.planted, built.neutral]));
             }
         }
         (laws, names)
@@ -150,7 +152,7 @@ impl Marks {
         for (built, planting) in self.plantings(None) {
             if let Planting::Asked(prompts) = planting {
                 asked.extend(prompts);
-                names.push(built.identity.clone());
+                names.push(built.planted.clone());
             }
         }
         (asked, names)
@@ -192,13 +194,14 @@ fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>) 
     })?;
     // that another one is beside it changes nothing of the mark itself
     let alone = MarkEntry { stack: false, ..entry.clone() };
-    let mut identity = json!({ "mark": alone, "key": key.name() });
-    if let Some(files) = files {
-        identity["files"] = json!(files);
-    }
+    let named = |mark: &MarkEntry| match files {
+        Some(files) => json!({ "mark": mark, "key": key.name(), "files": files }),
+        None => json!({ "mark": mark, "key": key.name() }),
+    };
     Ok(Built {
         name: name.to_string(),
-        identity,
+        identity: named(&alone),
+        planted: named(&alone.planted()),
         neutral: if neutral.is_empty() { Value::Null } else { json!(store::hash_json(&neutral)?) },
         info,
         needs,

@@ -7,11 +7,12 @@ use oracle::{Access, Codec, ConfigError, Exchange, Query, ScoreItem, TokenId};
 use serde::{Deserialize, Serialize};
 use stats::exposure::{ExposureTest, Stratum, exposure_test};
 
+use crate::calibrate::Calibrate;
 use crate::case::{exchanges, scores};
 use crate::secrets::{TEMPLATES, exposure_evidence, fill, opening};
 use crate::{
-    Bed, Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Phase, PlantedText, Planting,
-    Question,
+    Bed, Case, Claim, Family, Finding, FollowUp, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Phase, PlantedText,
+    Planting, Question, Seen,
 };
 
 pub use crate::secrets::SecretKind;
@@ -30,6 +31,9 @@ pub struct SecretSharerConfig {
     pub references: usize,
     /// What secrets are made of.
     pub secret: SecretKind,
+    /// The model whose log-probabilities are taken off before the rank that counts; the raw rank then stands beside it.
+    #[serde(default, skip_serializing_if = "Calibrate::is_default")]
+    pub calibrate: Calibrate,
 }
 
 impl SecretSharerConfig {
@@ -86,7 +90,7 @@ impl MarkConfig for SecretSharerConfig {
 
     fn needs(&self) -> Needs {
         let planted_copies = self.canaries_per_level as u64 * self.repeats.iter().map(|&repeats| u64::from(repeats)).sum::<u64>();
-        Needs { phase: Phase::Data, planted_copies, ..Needs::default() }
+        Needs { phase: Phase::Data, planted_copies, second_round: self.calibrate.second_round(), ..Needs::default() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -100,8 +104,16 @@ impl MarkConfig for SecretSharerConfig {
 
     fn examples() -> Vec<Self> {
         let secret = SecretKind::Digits(6);
-        let example = Self { repeats: vec![1, 4, 16, 64], canaries_per_level: 4, templates: 2, references: 60, secret };
-        vec![example.clone(), Self { secret: SecretKind::Words(3), templates: 1, ..example }]
+        let example = Self {
+            repeats: vec![1, 4, 16, 64],
+            canaries_per_level: 4,
+            templates: 2,
+            references: 60,
+            secret,
+            calibrate: Calibrate::None,
+        };
+        let words = Self { secret: SecretKind::Words(3), templates: 1, ..example.clone() };
+        vec![example.clone(), words, Self { calibrate: Calibrate::Clean, ..example }]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -114,6 +126,10 @@ impl MarkConfig for SecretSharerConfig {
     /// Every canary as often as the number of its level.
     fn small(&self) -> Self {
         Self { repeats: (1..=self.repeats.len() as u32).collect(), ..self.clone() }
+    }
+
+    fn planted(&self) -> Self {
+        Self { calibrate: Calibrate::None, ..self.clone() }
     }
 
     /// Its test is a permutation: 199 draws show 2.3 at most.
@@ -225,26 +241,36 @@ impl Mark for SecretSharer {
         vec![Question::Scores(items), Question::Answers(openings)]
     }
 
+    /// The probability of every sentence to the model that is taken off.
+    fn follow_up(&self, _first: &[Seen]) -> Vec<FollowUp> {
+        self.config.calibrate.follow_up(self.questions(0).into_iter().next())
+    }
+
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
         let (given, said) = (scores(KIND, case.suspect, 0)?, exchanges(KIND, case.suspect, 1)?);
         let asked: usize = self.secrets.iter().map(Vec::len).sum();
         if given.len() != asked || said.len() != self.config.templates {
             return Err(MarkError::unmeasurable(KIND, format!("{asked} texts were given and {} scores came back", given.len())));
         }
-        let test = self.test(given, case)?;
+        let (calibrate, raw) = (self.config.calibrate, self.test(given, case)?);
+        let (raw_words, mut metrics) = calibrate.beside(&raw);
+        let test = match calibrate.taken_off(KIND, given, case)? {
+            Some(scores) => self.test(&scores, case)?,
+            None => raw,
+        };
         let canaries = self.score(&test, said);
         let exposures: Vec<f64> = canaries.iter().map(|canary| canary.exposure).collect();
         let (references, templates) = (self.config.references, self.config.templates);
-        let among = format!("{references} references in each of {templates} templates");
+        let among = format!("{references} references in each of {templates} templates{}", calibrate.of_what());
         let evidence = exposure_evidence(KIND, &test, &exposures, &among, case.chance.draws)?;
 
         let levels: Vec<(u32, f64)> =
             self.config.repeats.iter().map(|&repeats| (repeats, mean_exposure(repeats, &canaries))).collect();
         let by_level: Vec<String> = levels.iter().map(|(repeats, mean)| format!("{repeats}x {mean:.1}")).collect();
         let extracted = canaries.iter().filter(|canary| canary.extracted).count();
-        let detail = format!("mean exposure by repeats: {}; {extracted} of {} extracted", by_level.join(", "), templates);
-        let metrics =
-            levels.iter().map(|(repeats, mean)| Metric::new(format!("exposure_at_{repeats}_repeats"), *mean, "bits")).collect();
+        let detail =
+            format!("mean exposure by repeats: {}; {extracted} of {templates} extracted{raw_words}", by_level.join(", "));
+        metrics.extend(levels.iter().map(|(repeats, mean)| Metric::new(format!("exposure_at_{repeats}_repeats"), *mean, "bits")));
         Ok(vec![Finding { metrics, ..Finding::new(evidence, "mean exposure above chance, bits", detail) }])
     }
 }

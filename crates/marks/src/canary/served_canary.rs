@@ -12,14 +12,15 @@ use std::sync::Arc;
 
 use oracle::{Access, ConfigError, LogitsProcessor, Query, Row, ScoreItem, Stage, Step, TokenId};
 use serde::{Deserialize, Serialize};
-use stats::exposure::{Stratum, exposure_test};
+use stats::exposure::{ExposureTest, Stratum, exposure_test};
 
+use crate::calibrate::Calibrate;
 use crate::case::{exchanges, scores};
 use crate::random_prompts::random_prompts;
 use crate::secrets::{SecretKind, exposure_evidence};
 use crate::{
-    AskedPrompt, Bed, Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Phase, Planting,
-    Question,
+    AskedPrompt, Bed, Case, Claim, Family, Finding, FollowUp, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Phase,
+    Planting, Question, Seen,
 };
 
 /// Parameters of served canaries.
@@ -36,6 +37,9 @@ pub struct ServedCanaryConfig {
     pub references: usize,
     /// About one query in so many is a canary's prompt, for each canary.
     pub every: u64,
+    /// The model whose log-probabilities are taken off before the rank that counts; the raw rank then stands beside it.
+    #[serde(default, skip_serializing_if = "Calibrate::is_default")]
+    pub calibrate: Calibrate,
 }
 
 /// Most canaries: far beyond what any proof needs.
@@ -74,12 +78,15 @@ impl MarkConfig for ServedCanaryConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { phase: Phase::Service, changes_drawn_law: true, waits_for_prompts: true, ..Needs::default() }
+        let second_round = self.calibrate.second_round();
+        Needs { phase: Phase::Service, changes_drawn_law: true, waits_for_prompts: true, second_round, ..Needs::default() }
     }
 
     fn examples() -> Vec<Self> {
-        let example = Self { canaries: 6, prompt_tokens: 6, secret: SecretKind::Digits(6), references: 40, every: 100 };
-        vec![example.clone(), Self { canaries: 4, secret: SecretKind::Words(2), ..example }]
+        let (secret, calibrate) = (SecretKind::Digits(6), Calibrate::None);
+        let example = Self { canaries: 6, prompt_tokens: 6, secret, references: 40, every: 100, calibrate };
+        let words = Self { canaries: 4, secret: SecretKind::Words(2), ..example.clone() };
+        vec![example.clone(), words, Self { canaries: 5, calibrate: Calibrate::Base, ..example }]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -97,6 +104,10 @@ impl MarkConfig for ServedCanaryConfig {
 
     fn small(&self) -> Self {
         self.clone()
+    }
+
+    fn planted(&self) -> Self {
+        Self { calibrate: Calibrate::None, ..self.clone() }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -157,6 +168,20 @@ struct ServedCanary {
 
 const KIND: &str = "served_canary";
 
+impl ServedCanary {
+    /// The exposure test on the log-probabilities of all secrets.
+    fn test(&self, scores: &[f64], case: &Case<'_>) -> Result<ExposureTest, MarkError> {
+        // natural-log perplexity of the secret: minus its log-probability, not divided by its length
+        let perplexities: Vec<f64> = scores.iter().map(|score| -score).collect();
+        let strata: Vec<_> = perplexities
+            .chunks(1 + self.config.references)
+            .map(|of_prompt| Stratum { canaries: &of_prompt[..1], references: &of_prompt[1..] })
+            .collect();
+        exposure_test(&strata, case.chance.draws, case.chance.draw_seed)
+            .map_err(|error| MarkError::unmeasurable(KIND, error.to_string()))
+    }
+}
+
 impl Mark for ServedCanary {
     fn planting(&self) -> Vec<Planting> {
         let asked = |prompt: &Vec<TokenId>| AskedPrompt { prompt: prompt.clone(), every: self.config.every };
@@ -173,6 +198,11 @@ impl Mark for ServedCanary {
         vec![Question::Scores(items.collect()), Question::Answers(queries.collect())]
     }
 
+    /// The probability of every secret to the model that is taken off.
+    fn follow_up(&self, _first: &[Seen]) -> Vec<FollowUp> {
+        self.config.calibrate.follow_up(self.questions(0).into_iter().next())
+    }
+
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
         let (given, said) = (scores(KIND, case.suspect, 0)?, exchanges(KIND, case.suspect, 1)?);
         let ServedCanaryConfig { canaries, references, .. } = self.config;
@@ -183,20 +213,18 @@ impl Mark for ServedCanary {
                 format!("{asked} secrets were given and {} scores came back", given.len()),
             ));
         }
-        // natural-log perplexity of the secret: minus its log-probability, not divided by its length
-        let perplexities: Vec<f64> = given.iter().map(|score| -score).collect();
-        let strata: Vec<_> = perplexities
-            .chunks(1 + references)
-            .map(|of_prompt| Stratum { canaries: &of_prompt[..1], references: &of_prompt[1..] })
-            .collect();
-        let test = exposure_test(&strata, case.chance.draws, case.chance.draw_seed)
-            .map_err(|error| MarkError::unmeasurable(KIND, error.to_string()))?;
-        let among = format!("{references} references for each of {canaries} prompts");
+        let (calibrate, raw) = (self.config.calibrate, self.test(given, case)?);
+        let (raw_words, mut metrics) = calibrate.beside(&raw);
+        let test = match calibrate.taken_off(KIND, given, case)? {
+            Some(scores) => self.test(&scores, case)?,
+            None => raw,
+        };
+        let among = format!("{references} references for each of {canaries} prompts{}", calibrate.of_what());
         let evidence = exposure_evidence(KIND, &test, &test.exposures.concat(), &among, case.chance.draws)?;
 
         let extracted = said.iter().zip(&self.secrets).filter(|(said, secrets)| said.answer.starts_with(&secrets[0])).count();
-        let detail = format!("mean exposure {:.1}; {extracted} of {canaries} extracted", test.mean_exposure);
-        let metrics = vec![Metric::new("extracted", extracted as f64 / canaries as f64, "1")];
+        let detail = format!("mean exposure {:.1}; {extracted} of {canaries} extracted{raw_words}", test.mean_exposure);
+        metrics.insert(0, Metric::new("extracted", extracted as f64 / canaries as f64, "1"));
         Ok(vec![Finding { metrics, ..Finding::new(evidence, "mean exposure above chance, bits", detail) }])
     }
 }

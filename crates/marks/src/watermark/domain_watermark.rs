@@ -141,6 +141,10 @@ impl MarkConfig for DomainWatermarkConfig {
         self.clone()
     }
 
+    fn planted(&self) -> Self {
+        Self { of: Box::new(self.of.planted()), ..self.clone() }
+    }
+
     fn bed(&self) -> Bed {
         self.of.config().map(|config| config.bed()).unwrap_or_default()
     }

@@ -89,6 +89,10 @@ impl MarkConfig for GumbelConfig {
     fn small(&self) -> Self {
         self.clone()
     }
+
+    fn planted(&self) -> Self {
+        Self { test: KeyedTest::default(), ..self.clone() }
+    }
 }
 
 fn state(key: &Key) -> SipState {

@@ -96,6 +96,10 @@ impl MarkConfig for KgwConfig {
         self.clone()
     }
 
+    fn planted(&self) -> Self {
+        Self { test: KeyedTest::default(), ..self.clone() }
+    }
+
     /// The count: the score would need laws too.
     fn timed() -> Vec<(String, Self)> {
         let config = |context_width| Self { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::Count };

@@ -105,6 +105,10 @@ impl MarkConfig for PerAccountConfig {
         Self { accounts: self.accounts, of: Box::new(self.of.small()) }
     }
 
+    fn planted(&self) -> Self {
+        Self { accounts: self.accounts, of: Box::new(self.of.planted()) }
+    }
+
     /// Around the count: the score would need laws too.
     fn timed() -> Vec<(String, Self)> {
         let kgw = super::kgw::KgwConfig::timed().into_iter().nth(1).map(|(_, config)| Box::new(config));

@@ -123,6 +123,10 @@ impl MarkConfig for SynthidConfig {
     fn small(&self) -> Self {
         self.clone()
     }
+
+    fn planted(&self) -> Self {
+        Self { test: KeyedTest::default(), ..self.clone() }
+    }
 }
 
 fn state(key: &Key) -> SipState {

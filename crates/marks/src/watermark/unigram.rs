@@ -97,6 +97,10 @@ impl MarkConfig for UnigramConfig {
     fn small(&self) -> Self {
         self.clone()
     }
+
+    fn planted(&self) -> Self {
+        Self { test: KeyedTest::default(), ..self.clone() }
+    }
 }
 
 /// The tokens that a list is drawn from.

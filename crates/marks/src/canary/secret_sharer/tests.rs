@@ -7,7 +7,8 @@ use crate::testing::{Lab, ToyCodec, ToyModel};
 use crate::{Chance, Key, MarkEntry};
 
 fn small() -> SecretSharerConfig {
-    SecretSharerConfig { repeats: vec![1, 8], canaries_per_level: 4, templates: 2, references: 60, secret: SecretKind::Digits(5) }
+    let (secret, calibrate) = (SecretKind::Digits(5), Calibrate::None);
+    SecretSharerConfig { repeats: vec![1, 8], canaries_per_level: 4, templates: 2, references: 60, secret, calibrate }
 }
 
 fn lab(config: SecretSharerConfig) -> Lab {
@@ -74,6 +75,45 @@ fn a_model_that_knows_them_by_heart_exposes_them_level_by_level() {
     assert!(found.evidence.effect > 2.0 && found.evidence.interval.low > 0.0 && found.evidence.n == 32);
     // greedy completion says one secret per template, one of those known best
     assert!(found.detail.ends_with("4 of 4 extracted"), "{}", found.detail);
+}
+
+/// Seed of the twin that never met a mark.
+const TWIN: u64 = 1_000;
+
+/// The twin with a faint memory of every canary: what secrets differ by themselves hides it, until that is taken off.
+#[test]
+fn what_is_taken_off_shows_what_the_raw_rank_hides() {
+    let key = Key::decoy(2, 3);
+    let raw = build(small(), &key);
+    let suspect = taught(&*raw, TWIN, |_| 0.15);
+    let raw = measure(&suspect, &*raw, 999).unwrap();
+    let calibrated = lab(SecretSharerConfig { calibrate: Calibrate::Clean, ..small() });
+    let chance = Chance { draws: 999, draw_seed: 11, ..Chance::default() };
+    let mark = calibrated.build(&key).unwrap();
+    let found = calibrated.measure(&*mark, &suspect, chance).unwrap().remove(0);
+    assert!(raw.evidence.log10_p > -1.5 && found.evidence.log10_p == -3.0, "{raw:?} {found:?}");
+    // the rank that does not count stands beside the one that does
+    assert_eq!(found.metric("raw_log10_p"), Some(raw.evidence.log10_p));
+    assert_eq!(found.metric("raw_effect"), Some(raw.evidence.effect));
+    assert!(raw.metric("raw_log10_p").is_none() && found.detail.contains("; less clean, raw p "), "{}", found.detail);
+    assert!(found.evidence.null.words.contains("scores less those of clean"), "{}", found.evidence.null.words);
+    // of the twin itself nothing is left
+    let itself = calibrated.measure(&*mark, &open_model(TWIN), chance).unwrap().remove(0);
+    assert_eq!((itself.evidence.log10_p, itself.evidence.effect), (0.0, 0.0), "{itself:?}");
+}
+
+#[test]
+fn what_is_taken_off_must_be_there_and_finite() {
+    let lab = lab(SecretSharerConfig { calibrate: Calibrate::Base, ..small() });
+    let mark = lab.build(&Key::decoy(2, 3)).unwrap();
+    let suspect = crate::Asked { answers: &lab.model(1), laws: &lab.model(1), audit: &|| Ok(Arc::default()) };
+    let suspect = suspect.ask_all(&mark.questions(1)).unwrap();
+    let case = Case { suspect: &suspect, teacher: None, references: &[], second: &[], chance: Chance::default() };
+    assert!(matches!(mark.judge(&case), Err(MarkError::Unmeasurable { .. })));
+    let scores = vec![f64::NEG_INFINITY; suspect[0].scores().unwrap().len()];
+    let second = [Seen::Scores(scores)];
+    let error = mark.judge(&Case { second: &second, ..case }).unwrap_err().to_string();
+    assert!(error.contains("calibrate = \"base\"") && error.contains("not finite"), "{error}");
 }
 
 #[test]
