@@ -18,6 +18,7 @@ pub(crate) mod walk;
 pub use decoys::ranked;
 pub use judge::Keyed;
 pub use scheme::{KeyedValues, Scheme, Scorer};
+pub(crate) use score::Candidates;
 pub use test_choice::KeyedTest;
 pub use walk::{Dedup, MAX_CONTEXT, Rules, Skipped, Units};
 

@@ -18,11 +18,14 @@ const VOCAB: usize = 512;
 /// A lab for every mark that changes the drawn law.
 fn labs() -> Vec<Lab> {
     let drawn = |entry: &&MarkEntry| {
-        let (needs, family) = (entry.config().unwrap().needs(), entry.config().unwrap().info().family);
-        needs.phase == Phase::Service && needs.changes_drawn_law && family == crate::Family::Watermark
+        let config = entry.config().unwrap();
+        let (needs, family) = (config.needs(), config.info().family);
+        // one with smaller toys asks more of them than these tests could pay
+        let affordable = config.bed().vocab == VOCAB;
+        needs.phase == Phase::Service && needs.changes_drawn_law && family == crate::Family::Watermark && affordable
     };
     let labs: Vec<Lab> = MarkEntry::examples().iter().filter(drawn).map(Lab::new).collect();
-    assert!(labs.len() >= 2 && labs.iter().all(|lab| lab.bed.vocab == VOCAB));
+    assert!(labs.len() >= 10, "{}", labs.len());
     labs
 }
 

@@ -25,8 +25,11 @@ fn hex(key: &Key) -> String {
     key.sip_key(Purpose::GreenList).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Contexts in one message about another key: a law may name a quarter of a large vocabulary.
+const LAWS: usize = 64;
+
 /// What is added to the logits after a context.
-enum Change {
+pub(super) enum Change {
     /// `delta`, to the ids whose bits are set.
     Set(Box<[u64]>),
     /// A value for each id.
@@ -34,6 +37,14 @@ enum Change {
 }
 
 impl Change {
+    /// What is added to the logit of `id`, where members of a set get `delta`.
+    pub(super) fn raises(&self, id: TokenId, delta: f64) -> f64 {
+        match self {
+            Self::Set(row) => row.get(id as usize / 64).map_or(0.0, |word| if word >> (id % 64) & 1 == 1 { delta } else { 0.0 }),
+            Self::Each(values) => values.iter().find(|(of, _)| *of == id).map_or(0.0, |(_, value)| f64::from(*value)),
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Set(row) => 8 * row.len(),
@@ -190,15 +201,39 @@ impl Outside {
         Some(change)
     }
 
+    /// What members of a keyed set get, nats.
+    pub(super) fn delta(&self) -> f64 {
+        self.says.delta.unwrap_or(0.0)
+    }
+
+    /// Shows `each` what is added after each of `contexts` under `key`, with its number; nothing more once something went wrong.
+    pub(super) fn each_change(&self, key: &Key, contexts: &[&[TokenId]], each: &mut dyn FnMut(usize, &Change)) {
+        let key = hex(key);
+        for (batch, contexts) in contexts.chunks(LAWS).enumerate() {
+            let asked = || {
+                let laws = self.list("laws", json!({ "contexts": contexts, "key": key }), "laws", contexts.len())?;
+                contexts.iter().zip(&laws).map(|(context, law)| self.changed(context, law)).collect::<Result<Vec<_>, _>>()
+            };
+            let Some(changes) = self.noting(asked) else { return };
+            for (at, change) in changes.iter().enumerate() {
+                each(LAWS * batch + at, change);
+            }
+        }
+    }
+
     fn ask_change(&self, context: &[TokenId]) -> Result<Change, MarkError> {
         let mut list = self.list("laws", json!({ "contexts": [context] }), "laws", 1)?;
-        let law = list.pop().unwrap_or_default();
-        self.read_change(&law).ok_or_else(|| {
+        self.changed(context, &list.pop().unwrap_or_default())
+    }
+
+    /// The change that `law` says, which was given for `context`.
+    fn changed(&self, context: &[TokenId], law: &Value) -> Result<Change, MarkError> {
+        self.read_change(law).ok_or_else(|| {
             let form = match self.says.kind {
                 Kind::Bias => "a list of [id, value] for each context",
                 Kind::KeyedSet => "a list of ids for each context, or a bitmap of the vocabulary in hexadecimal",
             };
-            let what = format!("answered `laws` with {} for the context {context:?}", shown(&law));
+            let what = format!("answered `laws` with {} for the context {context:?}", shown(law));
             self.talk.refusal(&what, &format!("give {form}, with ids below {} and finite values", self.vocab))
         })
     }
@@ -214,7 +249,8 @@ impl Outside {
                     Some((id(token)?, value.as_f64().map(|value| value as f32).filter(|value| value.is_finite())?))
                 };
                 let entries = entries.iter().map(entry).collect::<Option<Vec<_>>>()?;
-                return Some(Change::Each(entries.into_iter().filter(|(id, _)| !self.rules.is_special(*id)).collect()));
+                let text = entries.into_iter().filter(|(id, _)| !self.rules.is_special(*id));
+                return Some(Change::Each(text.collect()));
             }
             (Kind::KeyedSet, Value::Array(ids)) => {
                 for token in ids {

@@ -85,7 +85,8 @@ impl Program for Toy {
                 describe
             }
             Some("laws") => {
-                let laws: Vec<Value> = each("contexts").iter().map(|ids_of| self.law(&told.0, told.1, &ids(ids_of))).collect();
+                let key = if request["key"].is_string() { key(&request["key"]) } else { told.0 };
+                let laws: Vec<Value> = each("contexts").iter().map(|ids_of| self.law(&key, told.1, &ids(ids_of))).collect();
                 json!({ "laws": laws })
             }
             Some("scores") => {

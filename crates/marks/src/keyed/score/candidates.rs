@@ -13,7 +13,7 @@ const MOST: usize = 256;
 
 /// Keeps, of every scored place, the candidates with their probabilities in the order of their ids, one number each: the id plus half
 /// of the probability.
-pub(in crate::keyed) struct Candidates {
+pub(crate) struct Candidates {
     rules: Rules,
 }
 

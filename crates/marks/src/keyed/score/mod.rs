@@ -10,7 +10,7 @@ mod tally;
 mod weighted;
 mod weights;
 
-pub(super) use candidates::Candidates;
+pub(crate) use candidates::Candidates;
 pub(super) use tally::Tally;
 pub(super) use weighted::WeightedSum;
 

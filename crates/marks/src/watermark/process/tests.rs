@@ -51,6 +51,62 @@ fn without_a_known_null_decoy_keys_decide() {
     }
 }
 
+fn ratio(plays: &str) -> Lab {
+    let config = ProcessConfig { command: vec![plays.into()], ..ProcessConfig::examples().remove(2) };
+    Lab::new(&MarkEntry { process: Some(Box::new(config)), ..MarkEntry::default() })
+}
+
+/// Against the definition, from the toy's own logits: the law of a marked token is that of the raised logits.
+#[test]
+fn the_likelihood_ratio_is_that_of_the_two_laws() {
+    let (lab, key) = (ratio("loud"), Key::decoy(1, 1));
+    let mark = lab.build(&key).unwrap();
+    let (marked, plain) = (lab.marked(&*mark), lab.model(1_000));
+    let audit = marked.answer(&lab.audit()[..6]).unwrap();
+    let found = lab.judge(&*mark, &marked, audit.clone(), CHANCE).unwrap().remove(0);
+    let (mut sum, mut tokens) = (0.0, 0);
+    let law = |logits: Vec<f32>, token: TokenId| {
+        let weights: Vec<f64> = logits.iter().map(|logit| f64::from(*logit).exp()).collect();
+        weights[token as usize] / weights.iter().sum::<f64>()
+    };
+    for item in &audit {
+        for at in 1..item.answer.len() {
+            let before = [&item.query.prompt[..], &item.answer[..at]].concat();
+            let mut raised = plain.logits(&before);
+            let step = oracle::Step { query: &item.query, tokens: &before };
+            marked.processors[0].process(&step, oracle::Row::alone(&mut raised));
+            let token = item.answer[at];
+            sum += (0.5 * law(raised, token) / law(plain.logits(&before), token) + 0.5).ln();
+            tokens += 1;
+        }
+    }
+    // laws are kept to 28 bits and summed in another order
+    assert!((found.evidence.statistic - sum).abs() < 1e-3 && found.evidence.n == tokens, "{sum}, {found:?}");
+    assert!((found.evidence.log10_p + 200f64.log10()).abs() < 1e-9, "at the floor of 199 decoys: {found:?}");
+    assert_eq!((found.evidence.null.kind, found.decoy_log10_p.len()), (stats::NullKind::Decoys, 199));
+    assert_eq!(mark.questions(1).len() + mark.follow_up(&[Seen::Exchanges(Arc::new(audit))]).len(), 2);
+}
+
+/// Of a model that shows the mark in one answer of six, the ratio sees more than the count, which throws repeats away.
+#[test]
+fn a_weak_mark_stands_out_of_the_decoys_by_its_likelihood() {
+    let (by_ratio, by_count, key) = (ratio("green"), lab("green"), Key::decoy(1, 2));
+    let [a, b] = [&by_ratio, &by_count].map(|lab| lab.build(&key).unwrap());
+    let queries: Vec<_> = (0..240).map(|i| oracle::Query { seed: i, ..by_ratio.audit()[i as usize % 40].clone() }).collect();
+    let (marked, plain) = (by_ratio.marked(&*a), by_ratio.model(1_000));
+    let [marked, plain] = [&marked, &plain].map(|model| model.answer(&queries).unwrap());
+    let mixed: Vec<_> = (0..240).map(|at| if at % 6 == 0 { marked[at].clone() } else { plain[at].clone() }).collect();
+    let suspect = by_ratio.model(1_000);
+    let of = |lab: &Lab, mark: &dyn Mark| lab.judge(mark, &suspect, mixed.clone(), CHANCE).unwrap().remove(0);
+    let (found, counted) = (of(&by_ratio, &*a), of(&by_count, &*b));
+    assert_eq!(found.metric("count_log10_p"), Some(counted.evidence.log10_p));
+    assert!(found.evidence.z_decoy.unwrap() > counted.evidence.z_decoy.unwrap() + 1.0, "{found:?} {counted:?}");
+    // without the raw teacher's laws there is no test
+    let answers = [Seen::Exchanges(Arc::new(mixed))];
+    let case = Case { suspect: &answers, teacher: None, references: &[], second: &[], chance: CHANCE };
+    assert!(a.judge(&case).unwrap_err().to_string().contains("laws of the raw teacher"));
+}
+
 /// Answers what `hello` needs, and then what it was given.
 struct Liar {
     describe: serde_json::Value,
