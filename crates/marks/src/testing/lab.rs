@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use oracle::{
@@ -122,6 +123,20 @@ impl Lab {
     ) -> Result<Vec<Finding>, MarkError> {
         let audit = Arc::new(audit);
         self.judge_by(mark, suspect, &|| Ok(audit.clone()), chance)
+    }
+
+    /// What `suspect` said in `audit`, and the second round of `mark` on it: for marks that ask the audit only and the same under every key.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn asked(&self, mark: &dyn Mark, suspect: &ToyModel, audit: Vec<Exchange>) -> Result<[Vec<Seen>; 2], MarkError> {
+        let audit = Arc::new(audit);
+        let asked = RefCell::default();
+        self.with_case(mark, suspect, &|| Ok(audit.clone()), Chance::default(), &|case| {
+            *asked.borrow_mut() = [case.suspect.to_vec(), case.second.to_vec()];
+            Ok(Vec::new())
+        })?;
+        Ok(asked.into_inner())
     }
 
     /// What each of `keys` finds in given audit answers of `suspect`: at once where the mark can be judged so, else one by one, the
