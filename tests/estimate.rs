@@ -57,6 +57,27 @@ fn a_rehearsal_measures_every_stage() {
 }
 
 #[test]
+fn the_audit_that_an_effect_needs_is_named() {
+    let file = smoke_file();
+    let checked = birthmark(&["check", text(&file), "--json", "--threads", "2"]).expect_code(0).json_lines().remove(0);
+    let [size] = &checked["audit"].as_array().unwrap()[..] else { panic!("{checked}") };
+    assert_eq!((&size["mark"], &size["prompts"]), (&"kgw".into(), &20.into()));
+    let shown = size["detectable_effect"].as_f64().unwrap();
+    assert!((0.05..1.0).contains(&shown), "20 short answers show no less: {size}");
+    for needed in size["needed"].as_array().unwrap() {
+        let [effect, prompts] = ["effect", "prompts"].map(|key| needed[key].as_f64().unwrap());
+        assert!((prompts / (20.0 * (shown / effect).powi(2)) - 1.0).abs() < 0.01, "{size}");
+    }
+    let said = birthmark(&["check", text(&file), "--threads", "2"]).expect_code(0).stdout;
+    let line = said.lines().find(|line| line.contains("audit shows")).unwrap();
+    assert!(
+        line.contains("kgw: an effect from") && line.contains("0.05 needs about") && line.contains("by 20 prompts"),
+        "{line}"
+    );
+    assert!(!birthmark(&["check", text(&file), "--quick"]).expect_code(0).stdout.contains("audit shows"));
+}
+
+#[test]
 fn a_single_pass_trains_its_trunk_once() {
     let file = root().join("experiments/ci/single-pass.toml");
     // batches of 8: branches leave the trunk at steps 4, 16 and 24 and take 1, 4 and 6 steps more. Student, control: the trunk of

@@ -93,6 +93,76 @@ fn every_interval_holds_its_value() {
     assert!(metrics > 50 && effects > 20, "{metrics} metrics and {effects} effects have intervals");
 }
 
+/// What a student reads often weighs more, and only what was bought was read. How the test is made is part of what is measured, and of
+/// nothing else.
+#[test]
+fn contexts_weigh_by_what_a_clean_twin_would_have_sold() {
+    let place = tempfile::tempdir().unwrap();
+    let plain = smoke_with(place.path(), &[]);
+    let met = |records: &[Record]| -> Vec<(Arm, Option<u64>, f64)> {
+        let found = records.iter().filter(|r| r.metric.as_deref() == Some("score_contexts_met"));
+        found.map(|r| (r.arm, r.budget_queries, r.value.unwrap())).collect()
+    };
+    // students, controls and rivals of two curves
+    let weighed = met(&plain);
+    assert_eq!(weighed.len(), 10);
+    assert!(weighed.iter().all(|(_, budget, share)| budget.is_some() && (0.0..1.0).contains(share)), "{weighed:?}");
+    // who paid for more was shown more
+    let shares = |arm: Arm, budget: u64| weighed.iter().filter(move |w| (w.0, w.1) == (arm, Some(budget))).map(|w| w.2);
+    assert!(shares(Arm::Student, 20).zip(shares(Arm::Student, 60)).all(|(few, more)| few < more), "{weighed:?}");
+
+    let (measured, students) = (artifacts(place.path(), "measurement"), artifacts(place.path(), "student"));
+    let alike = smoke_with(place.path(), &["marks.kgw.kgw.test={ score = { kappa = 0 } }"]);
+    assert_eq!(met(&alike), []);
+    assert_eq!(artifacts(place.path(), "student"), students);
+    assert_eq!(artifacts(place.path(), "measurement").len(), measured.len() + 13);
+    let z = |records: &[Record], arm: Arm| one(records, arm, "kgw").statistic;
+    assert_eq!(z(&alike, Arm::Teacher), z(&plain, Arm::Teacher));
+    assert_ne!(z(&alike, Arm::Student), z(&plain, Arm::Student));
+    let check = |set: &str| birthmark(&["check", text(&smoke_file()), "--quick", "--set", set]);
+    check("marks.kgw.kgw.test={ score = { kappa = -1 } }").refused_with(&["marks.kgw.kgw.test.score.kappa", "occurrences"]);
+    check("marks.kgw.kgw.test={ score = { kapa = 3 } }")
+        .refused_with(&["marks.kgw.kgw.test.score.kapa", "did you mean `kappa`?"]);
+    check("marks.kgw.kgw.test='scores'").refused_with(&["marks.kgw.kgw.test", "scores", "did you mean `score`?"]);
+}
+
+/// What a suspect shows beside its answers may stand for its choices: the owner then has to see more of it.
+#[test]
+fn laws_of_a_suspect_may_stand_for_its_answers() {
+    let place = tempfile::tempdir().unwrap();
+    let records = smoke_with(place.path(), &["marks.kgw.kgw.test={ score = { suspect = 'laws' } }"]);
+    let kgw = || records.iter().filter(|r| r.kind == Kind::Mark && r.mark.as_deref() == Some("kgw"));
+    assert_eq!(kgw().count(), 13);
+    assert!(kgw().all(|r| r.access.as_deref() == Some("logprobs") && r.log10_p.is_some()));
+    let teacher = one(&records, Arm::Teacher, "kgw");
+    let by_answers = smoke_with(place.path(), &[]);
+    // the teacher's law has all of the mark and no noise of a draw
+    let [laws, answers] = [teacher, one(&by_answers, Arm::Teacher, "kgw")].map(|r| r.statistic.unwrap());
+    assert!(laws > answers, "{laws} {answers}");
+}
+
+/// What an unmarked model would have chosen may be a mixture of what several say.
+#[test]
+fn suspects_may_be_judged_by_several_models() {
+    let place = tempfile::tempdir().unwrap();
+    let references = "references = ['teacher', 'base', 'clean']";
+    let records = smoke_with(place.path(), &[&format!("marks.kgw.kgw.test={{ score = {{ {references} }} }}")]);
+    let share = |arm: Arm, name: &str| {
+        let name = format!("score_share_{name}");
+        let of = |r: &&Record| r.arm == arm && r.metric.as_deref() == Some(&*name);
+        records.iter().find(of).unwrap().value.unwrap()
+    };
+    // the base is itself
+    assert!(share(Arm::Base, "base") > 0.8, "{}", share(Arm::Base, "base"));
+    assert!(share(Arm::Teacher, "base") < 0.5);
+    let check = |names: &str| {
+        let set = format!("marks.kgw.kgw.test={{ score = {{ references = {names} }} }}");
+        birthmark(&["check", text(&smoke_file()), "--quick", "--set", &set])
+    };
+    check("[]").refused_with(&["marks.kgw.kgw.test.score.references", "at least one"]);
+    check("['bass']").refused_with(&["marks.kgw", "bass", "did you mean `base`?"]);
+}
+
 /// Whoever asks a served teacher learns what it serves: that is the teacher it is compared with, unless the file asks for the raw one.
 #[test]
 fn students_are_compared_with_the_teacher_that_was_served() {
@@ -194,8 +264,9 @@ fn a_law_in_the_weights_is_found_in_the_marked_teacher_alone() {
     assert_eq!(artifacts(place.path(), "pretrained"), trained, "the clean twin and all others are what they were");
     assert_eq!(artifacts(place.path(), "distilled").len(), 1);
     let teacher = one(&marked, Arm::Teacher, "domain");
-    // KGW's exact binomial test at answers to stories, and 999 decoy keys
-    assert!(teacher.log10_p.unwrap() < -3.0 && teacher.log10_p_decoy.unwrap() <= -3.0, "{teacher:?}");
+    // the keyed score test at answers to stories; 99 decoy keys are its self-test, among which nobody asks for a rank
+    assert!(teacher.log10_p.unwrap() < -3.0 && teacher.z_decoy.unwrap() > 3.0, "{teacher:?}");
+    assert_eq!((teacher.decoys, teacher.log10_p_decoy), (Some(99), None));
     assert_eq!(teacher.view, Some(View::Served));
     for arm in [Arm::Base, Arm::Stranger, Arm::Control, Arm::Rival] {
         let none = marked.iter().filter(|r| r.arm == arm && r.mark.as_deref() == Some("domain") && r.kind == Kind::Mark);

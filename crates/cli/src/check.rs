@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
+use harness::audit_size::{AuditSize, POWER};
 use harness::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, Means, TRAIN_FLOP_PER_SECOND, estimate, sum};
 use harness::hub::{Models, Origin};
 use harness::progress::{count, duration};
@@ -56,6 +57,9 @@ struct Checked<'a> {
     /// By key; only models that came from the hub.
     models: BTreeMap<String, &'a Origin>,
     estimate: &'a Estimate,
+    /// What the audit can show of marks that are judged by the keyed score test, where a rehearsal measured it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    audit: Vec<AuditSize>,
     /// What imported transcripts hold, where a rehearsal read them: by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     imported: BTreeMap<&'static str, Holds>,
@@ -80,6 +84,7 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
             rehearsed_points: bill.rehearsed,
             models: origins,
             estimate: &bill.estimate,
+            audit: bill.audit,
             imported: bill.imported,
         });
     }
@@ -114,6 +119,9 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     for (key, holds) in &bill.imported {
         out.pair(key, holds.words())?;
     }
+    for size in &bill.audit {
+        out.pair("audit shows", shown(size))?;
+    }
     costs(&bill.estimate, out)?;
     if grid.is_grid() && bill.rehearsed > 0 {
         let rest = "the others at the rates of the one most like them; work that points share is counted once";
@@ -128,6 +136,8 @@ struct Bill {
     estimate: Estimate,
     /// Points that were rehearsed.
     rehearsed: usize,
+    /// What the audit of the first of them can show.
+    audit: Vec<AuditSize>,
     /// What the imported transcripts of the first of them hold.
     imported: BTreeMap<&'static str, Holds>,
 }
@@ -153,11 +163,21 @@ impl Bill {
             let rehearsal = nearest.map(|(_, rehearsal)| rehearsal);
             parts.push(estimate(&point.resolved, &point.shapes, &Means { threads, rehearsal, new }));
         }
+        let audit = rehearsals.first().map(|(_, rehearsal)| rehearsal.took.audit.clone()).unwrap_or_default();
         let (import, control) = rehearsals.first().and_then(|(_, rehearsal)| rehearsal.took.imported.clone()).unzip();
         let held = [("transcript.import", import), ("transcript.control", control.flatten())];
         let imported = held.into_iter().filter_map(|(key, holds)| Some((key, holds?))).collect();
-        Ok(Self { sharing, estimate: sum(&parts), rehearsed: rehearsals.len(), imported })
+        Ok(Self { sharing, estimate: sum(&parts), rehearsed: rehearsals.len(), audit, imported })
     }
+}
+
+/// What an audit can show, and the prompts that it needs to show more or less.
+fn shown(size: &AuditSize) -> String {
+    let AuditSize { mark, effect_unit, prompts, alpha, detectable_effect, needed } = size;
+    let needed: Vec<String> =
+        needed.iter().map(|needed| format!("{} needs about {} prompts", needed.effect, count(needed.prompts as f64))).collect();
+    let from = format!("{mark}: an effect from {detectable_effect:.3} on ({effect_unit}) at p {alpha:.1e} with power {POWER}");
+    format!("{from}, by {} prompts; {}", count(*prompts as f64), needed.join(", "))
 }
 
 /// The rehearsal of the point that is most like `point`: with as many channels, answers nearest in length.

@@ -3,6 +3,7 @@
 //! The only crate that reads experiment files, environment, clock and signals; everything below gets values and
 //! callbacks. [`experiment`] is what was typed, [`resolve`] makes of it what will run, [`pipeline`] runs it.
 
+pub mod audit_size;
 pub mod config_error;
 mod document;
 pub mod estimate;

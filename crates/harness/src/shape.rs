@@ -130,11 +130,14 @@ impl<'a> Walk<'a> {
         let all: Vec<&str> = names.iter().copied().chain(tables.iter().map(|(name, _)| *name)).collect();
         match &node.tree {
             Tree::Leaf(toml::Value::String(name)) => {
+                if names.contains(&name.as_str()) {
+                    return;
+                }
                 if let Some((table, inner)) = tables.iter().find(|(table, _)| table == name) {
                     let keys: Vec<String> = keys_of(self.resolved(inner)).map(|key| format!("{key} = …")).collect();
                     let remedy = format!("write {{ {table} = {{ {} }} }}", keys.join(", ")).replace("{  }", "{}");
                     self.report(node, "this choice has parameters".into(), remedy);
-                } else if !names.contains(&name.as_str()) {
+                } else {
                     let remedy = meant(name, &all, "choices");
                     self.report(node, "unknown choice".into(), remedy);
                 }

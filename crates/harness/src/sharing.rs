@@ -257,7 +257,11 @@ impl<'a> Repetition<'a> {
         let largest = self.resolved.largest_budget();
         let rivals =
             compares.then(|| json!([self.stranger, self.base, self.teacher, world.student, self.resolved.channels, largest]));
+        let weighs = world.has_control() && world.marks.values().any(|entry| entry.config().is_ok_and(|c| c.needs().contexts));
+        let channel = run.channel.as_ref().filter(|_| weighs);
+        let contexts = channel.map(|channel| self.transcript(Arm::Control, None, &channel.surface.drawing())).transpose()?;
         store::hash_json(&json!({
+            "contexts": contexts, "budget": contexts.map(|_| run.budget),
             "rivals": rivals, "suspect": suspect, "arm": run.who(), "marks": world.marks, "queries": world.queries, "largest": largest,
             "audit": world.audit, "measure": world.measure, "alpha": self.resolved.alpha,
         }))

@@ -1,7 +1,7 @@
 use oracle::Exchange;
 use stats::Evidence;
 
-use crate::{MarkError, Seen};
+use crate::{ContextCounts, MarkError, Seen};
 
 /// Everything a mark judges by.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,9 @@ pub struct Case<'a> {
     pub references: &'a [Reference<'a>],
     /// Answers to the second round, in the order in which it was asked.
     pub second: &'a [Seen],
+    /// How often the contexts that the mark wants to know of occur in the clean twin's answers to the queries that were paid for; `None`
+    /// where none was paid for, or the twin was not asked.
+    pub contexts: Option<&'a ContextCounts>,
     /// What chance may do.
     pub chance: Chance,
 }

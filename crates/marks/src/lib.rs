@@ -52,6 +52,7 @@ registry! {
 mod ask;
 mod calibrate;
 mod case;
+mod contexts;
 mod decoys;
 mod entry;
 mod info;
@@ -74,10 +75,13 @@ pub mod testing;
 pub use ask::Asked;
 pub use calibrate::Calibrate;
 pub use case::{Case, Chance, Finding, Metric, Reference};
+pub use contexts::ContextCounts;
 pub use decoys::Decoys;
 pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
-pub use keyed::{Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, Units, ranked};
+pub use keyed::{
+    Choices, Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
+};
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
 pub use owner::Owner;
 pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};

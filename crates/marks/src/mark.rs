@@ -1,7 +1,9 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::{Case, Decoys, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question, Seen, TeacherView, Whom};
+use crate::{
+    Case, ContextCounts, Decoys, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question, Seen, TeacherView, Whom,
+};
 use oracle::ConfigError;
 
 /// A mark under one key: what is planted, what is asked, and how the answers are judged. It never asks, trains or serves.
@@ -17,6 +19,13 @@ pub trait Mark: Send + Sync {
     fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
         let _ = first;
         Vec::new()
+    }
+
+    /// The contexts of the suspect's answers to the first round whose frequency in the clean twin's answers the mark wants to know
+    /// ([`Case::contexts`]), none counted yet; `None` where it wants none. Never of the served answers: their own counts know the key.
+    fn contexts(&self, first: &[Seen]) -> Option<ContextCounts> {
+        let _ = first;
+        None
     }
 
     /// Judges what came back: one finding, or one for each account where keys differ by account. A pure function; it may use
@@ -80,6 +89,8 @@ pub struct Needs {
     pub training_order: bool,
     /// Whom its second round asks, the suspect left out.
     pub second_round: Vec<Whom>,
+    /// Whether it asks how often contexts occur in the clean twin's answers to the queries that were paid for.
+    pub contexts: bool,
     /// How the teacher is asked that its suspects are compared with, where they are.
     pub compared_with: TeacherView,
     /// Accounts that have keys of their own; 0 when all share one.

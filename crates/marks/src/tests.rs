@@ -179,6 +179,7 @@ fn a_second_round_asks_whom_the_mark_says_and_what_no_key_enters_is_judged_under
             assert!(follow_up.whom == Whom::Suspect || needs.second_round.contains(&follow_up.whom), "{}", lab.name());
             asked += 1;
         }
+        assert_eq!(mark.contexts(&first).is_some(), needs.contexts, "{}", lab.name());
         if mark.any_key().is_none() {
             continue;
         }
@@ -312,7 +313,7 @@ fn an_empty_audit_is_no_evidence() {
 fn missing_answers_are_refused() {
     for lab in labs() {
         let mark = lab.build(&Key::decoy(3, 0)).unwrap();
-        let case = Case { suspect: &[], teacher: None, references: &[], second: &[], chance: chance(0) };
+        let case = Case { suspect: &[], teacher: None, references: &[], second: &[], contexts: None, chance: chance(0) };
         assert!(matches!(mark.judge(&case), Err(MarkError::Unmeasurable { .. })), "{}", lab.name());
     }
 }

@@ -8,6 +8,7 @@
 //! Arguments outside a function's stated domain (more hits than trials, a rate of 0) are broken invariants and panic;
 //! quantities measured on models, which may be NaN when a student diverged, are refused with an error.
 
+pub mod audit_size;
 pub mod combine;
 pub mod evalue;
 mod evidence;

@@ -31,7 +31,7 @@ pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
     for timed in timed(VOCAB)?.iter().filter(|timed| matches!(timed.mark.questions(0)[..], [Question::Audit])) {
         for (decoys, threads) in [(0, 1), (DECOYS, sitting.rt.threads())] {
             let chance = Chance { decoys, decoy_seed: 1, ..Chance::default() };
-            let case = Case { suspect: &seen, teacher: None, references: &[], second: &[], chance };
+            let case = Case { suspect: &seen, teacher: None, references: &[], second: &[], contexts: None, chance };
             let mut search = || {
                 sitting.rt.pool.install(|| timed.mark.judge(&case))?;
                 Ok(())

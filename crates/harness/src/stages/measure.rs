@@ -8,21 +8,30 @@ use results::{Arm, Claim, Family, Kind, Record, View};
 use serde_json::{Value, json};
 use store::Key;
 
+use crate::resolve::Run;
 use crate::stages::audit::{Audit, Negative};
 use crate::stages::context::{load_json, save_json};
 use crate::stages::marks::{Built, Marks};
 use crate::stages::metric::{held_out_loss, held_out_loss_per_byte, metric, pooled_metric};
 use crate::stages::suspect::Suspect;
 use crate::stages::worth::nobody_as_good;
-use crate::stages::{Context, Imported, usefulness};
+use crate::stages::{Context, Imported, Unmarked, usefulness};
 
 /// Raised when the same inputs would give another measurement.
-pub(super) const REVISION: u32 = 6;
+pub(super) const REVISION: u32 = 7;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 
 /// A model that a second round may ask, by name.
 pub type Named<'a> = dyn Fn(&str) -> anyhow::Result<crate::stages::Peer> + 'a;
+
+/// What a measurement may ask for beside suspect and audit.
+pub struct Beside<'a> {
+    /// A model that a second round asks.
+    pub named: &'a Named<'a>,
+    /// The clean twin's answers to the queries that a run paid for; `None` where it paid for none, or nobody asked the twin.
+    pub unmarked: &'a dyn Fn(&Run) -> anyhow::Result<Option<Unmarked>>,
+}
 
 /// Every mark and every metric of one suspect, found or measured. Identity (experiment, run, arm ...) is not filled in:
 /// the same measurement may serve several experiments, so nothing that does not touch it is part of its name.
@@ -34,11 +43,13 @@ pub fn measure(
     suspect: &Suspect,
     marks: &Marks,
     audit: &Audit,
-    named: &Named<'_>,
+    beside: &Beside<'_>,
 ) -> anyhow::Result<Vec<Record>> {
     let mut records = Vec::new();
+    let wanted = marks.all().iter().any(|built| built.needs.contexts);
+    let unmarked = if wanted { (beside.unmarked)(&suspect.run)? } else { None };
     for built in marks.all() {
-        let measurement = Measurement { ctx, suspect, audit, named, built };
+        let measurement = Measurement { ctx, suspect, audit, named: beside.named, unmarked: unmarked.as_ref(), built };
         let key = Key::new(REVISION, &measurement.inputs()?)?;
         let artifact = ctx.artifact("measurement", &key, |directory| {
             let started = Instant::now();
@@ -107,6 +118,7 @@ struct Measurement<'a> {
     suspect: &'a Suspect,
     audit: &'a Audit,
     named: &'a Named<'a>,
+    unmarked: Option<&'a Unmarked>,
     built: &'a Built,
 }
 
@@ -149,6 +161,9 @@ impl Measurement<'_> {
         }
         if built.needs.second_round.contains(&Whom::Teacher) {
             inputs["raw_teacher"] = json!(audit.teacher.trained.hash);
+        }
+        if let Some(unmarked) = self.unmarked.filter(|_| built.needs.contexts) {
+            inputs["contexts"] = unmarked.identity().clone();
         }
         for whom in &built.needs.second_round {
             if let Whom::Named(name) = whom {
@@ -249,6 +264,10 @@ impl Measurement<'_> {
         for follow_up in built.mark.follow_up(&seen) {
             second.extend(self.follow_up(&follow_up)?);
         }
+        let mut contexts = self.unmarked.and_then(|_| built.mark.contexts(&seen));
+        if let (Some(unmarked), Some(counts)) = (self.unmarked, &mut contexts) {
+            unmarked.count(ctx, counts).map_err(|error| OracleError::Model(format!("{error:#}")))?;
+        }
         let measure = &ctx.resolved.world.measure;
         let chance = Chance {
             decoys: built.needs.decoys.worth(measure.decoys),
@@ -257,7 +276,8 @@ impl Measurement<'_> {
             draw_seed: ctx.seed_for("permutations"),
         };
         let teacher = teacher.as_deref().map(Vec::as_slice);
-        let case = Case { suspect: &seen, teacher, references: &references, second: &second, chance };
+        let case =
+            Case { suspect: &seen, teacher, references: &references, second: &second, contexts: contexts.as_ref(), chance };
         let findings = ctx.rt.pool.install(|| built.mark.judge(&case))?;
         Ok((findings, seen))
     }
@@ -285,6 +305,10 @@ impl Measurement<'_> {
     fn follow_up(&self, follow_up: &FollowUp) -> Result<Vec<Seen>, MarkError> {
         let (ctx, audit, question) = (self.ctx, self.audit, std::slice::from_ref(&follow_up.question));
         Ok(match &follow_up.whom {
+            Whom::Suspect if self.imported().is_some() => {
+                let why = "imported answers show no laws: judge them by the answers";
+                return Err(MarkError::unmeasurable(self.built.info.name, why));
+            }
             Whom::Suspect => self.suspect.ask(ctx, &self.built.name, question, &audit.queries)?,
             Whom::Teacher => audit.teacher.ask(ctx, question, &audit.queries)?,
             Whom::Named(name) => {

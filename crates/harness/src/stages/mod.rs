@@ -36,6 +36,7 @@ mod training;
 mod transcript;
 mod trigram;
 mod unasked;
+mod unmarked;
 mod usefulness;
 mod vocabulary;
 mod worth;
@@ -47,7 +48,7 @@ pub use imported::{Holds, Imported, Imports};
 pub use labels::check_labels;
 pub use law_distillation::NAME as LAW_DISTILLATION;
 pub use marks::Marks;
-pub use measure::measure;
+pub use measure::{Beside, measure};
 pub use records::Identity;
 pub use rehearsal::{Rehearsed, rehearse};
 pub use repetition::{Repetition, repeat};
@@ -59,6 +60,7 @@ pub use texts::Sources;
 pub use training::Training;
 pub use transcript::Asked;
 pub use trigram::trigram_loss;
+pub use unmarked::Unmarked;
 pub use vocabulary::Vocabulary;
 
 /// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and

@@ -4,14 +4,15 @@ use std::time::Instant;
 use corpus::Split;
 use distill::{TranscriptHeader, write_parquet};
 use oracle::{Codec, Exchange, Query, Stop};
-use results::Arm;
+use results::{Arm, Record};
 
+use crate::audit_size::{AuditSize, audit_sizes};
 use crate::resolve::Run;
 use crate::stages::context::CURVE;
 use crate::stages::documents::documents;
 use crate::stages::queries::QueryStream;
 use crate::stages::repetition::Models;
-use crate::stages::{Context, Holds, Marks, Suspect, Timing, recipe_of, distil, measure, teacher_report};
+use crate::stages::{Beside, Context, Holds, Marks, Suspect, Timing, distil, measure, recipe_of, teacher_report};
 
 /// Texts of the corpus from which the length of answers and the size of a transcript are read off.
 const TEXTS: u64 = 4096;
@@ -33,6 +34,8 @@ pub struct Rehearsed {
     pub students: Vec<[(f64, u64); 2]>,
     /// Wall time of all measurements of the teacher, and of the base.
     pub measuring: [f64; 2],
+    /// What the audit can show of teacher and base, as they are rehearsed.
+    pub audit: Vec<AuditSize>,
     /// Wall time of what is said of the teacher alone.
     pub report_seconds: f64,
     /// Mean answer of the corpus itself, tokens: what a teacher that models it answers; or of the imported transcript.
@@ -86,10 +89,12 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
     let mut audit = models.audit(ctx, &marks)?;
     audit.compare_with(ctx, &suspects);
     let once_seconds = once_before + before.elapsed().as_secs_f64();
-    let mut measuring = [0.0; 2];
+    let beside = Beside { named: &|name| models.named(ctx, name), unmarked: &|run| models.unmarked(ctx, run) };
+    let (mut measuring, mut found) = ([0.0; 2], Vec::new());
     for (seconds, suspect) in measuring.iter_mut().zip(&suspects) {
         let before = Instant::now();
-        measure(ctx, suspect, &marks, &audit, &|name| models.named(ctx, name))?;
+        let arm = suspect.run.arm;
+        found.extend(measure(ctx, suspect, &marks, &audit, &beside)?.into_iter().map(|record| Record { arm, ..record }));
         *seconds = before.elapsed().as_secs_f64();
     }
     let before = Instant::now();
@@ -126,6 +131,7 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
         reading,
         students,
         measuring,
+        audit: audit_sizes(&found, ctx.resolved.alpha),
         report_seconds,
         answer_tokens: answered as f64 / texts,
         bytes_per_query: bytes as f64 / texts,

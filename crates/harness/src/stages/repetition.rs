@@ -14,8 +14,8 @@ use crate::stages::teacher::named;
 use crate::stages::tools::{Purpose, with_tools};
 use crate::stages::worth::Worth;
 use crate::stages::{
-    Asked, Audit, Context, Identity, Marks, Peer, Suspect, Trained, base, recipe_of, distil, measure, stranger, teacher_report,
-    teachers, trigram_loss,
+    Asked, Audit, Beside, Context, Identity, Marks, Peer, Suspect, Trained, Unmarked, base, distil, measure, recipe_of, stranger,
+    teacher_report, teachers, trigram_loss,
 };
 
 /// Points a loss curve is thinned to for the figure.
@@ -53,8 +53,9 @@ pub fn repeat(
 
     let mut records = Vec::new();
     let mut samples = Vec::new();
+    let beside = Beside { named: &|name| models.named(ctx, name), unmarked: &|run| models.unmarked(ctx, run) };
     for suspect in &suspects {
-        let mut measured = measure(ctx, suspect, &marks, &audit, &|name| models.named(ctx, name))?;
+        let mut measured = measure(ctx, suspect, &marks, &audit, &beside)?;
         if suspect.run.arm == Arm::Teacher {
             let (metrics, texts) = teacher_report(ctx, &models.teachers, suspect, &audit)?;
             measured.extend(metrics);
@@ -141,6 +142,14 @@ impl Models {
             name => (Arm::Stranger, named(ctx, name)?),
         };
         Ok(Peer::new(arm, &trained))
+    }
+
+    /// The clean twin's answers to the queries that `run` paid for; `None` where it paid for none, or nobody asked the twin.
+    pub(super) fn unmarked(&self, ctx: &Context<'_>, run: &Run) -> anyhow::Result<Option<Unmarked>> {
+        let (Some(channel), Some(budget), true) = (&run.channel, run.budget, ctx.resolved.world.has_control()) else {
+            return Ok(None);
+        };
+        Ok(Some(Unmarked::new(self.clean.transcript(ctx, &channel.surface)?, budget)))
     }
 
     /// Every suspect of the grid, distilled where it must be.

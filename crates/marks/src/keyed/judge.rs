@@ -8,15 +8,17 @@ use stats::{Evidence, EvidenceError, Interval, NullKind, NullLaw, Saddlepoint};
 
 use super::count::Count;
 use super::scheme::{KeyedValues, Scheme};
-use super::score::{Candidates, Tally, WeightedSum};
+use super::score::{Candidates, Choices, Prefixes, Process, Said, ScoreTest, WeightedSum};
 use super::test_choice::KeyedTest;
 use crate::case::exchanges;
-use crate::{AnyKey, Case, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting, Question, Seen, Whom};
+use crate::{
+    ALPHA, AnyKey, Case, ContextCounts, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting, Question, Seen, Whom,
+};
 
 /// A keyed scheme as a mark: planted as a law and asked by the audit.
 ///
 /// One that has a value for every (context, candidate) is judged by the keyed score test (methods m): all tokens count, centred on the
-/// raw teacher's laws along the suspect's own answers, which a second round asks for. The count of distinct units stands beside it.
+/// raw teacher's laws along the suspect's own answers, or other models' too, which a second round asks for. The count of distinct units stands beside it.
 /// Any other is judged by the count.
 pub struct Keyed<S> {
     scheme: S,
@@ -35,13 +37,16 @@ impl<S: Scheme> Keyed<S> {
 
     /// The same, judged by `test`.
     #[must_use]
-    pub fn judged_by(self, test: KeyedTest) -> Self {
-        Self { test, ..self }
+    pub fn judged_by(self, test: &KeyedTest) -> Self {
+        Self { test: test.clone(), ..self }
     }
 
-    /// The values that the score test needs, where that decides.
-    fn scores(&self) -> Option<&dyn KeyedValues> {
-        self.scheme.keyed().filter(|_| self.test == KeyedTest::Score)
+    /// The values that the score test needs, and how it is made, where that decides.
+    fn scores(&self) -> Option<(&dyn KeyedValues, &ScoreTest)> {
+        match &self.test {
+            KeyedTest::Score(test) => Some((self.scheme.keyed()?, test)),
+            KeyedTest::Count => None,
+        }
     }
 
     fn refused(&self, error: EvidenceError) -> MarkError {
@@ -60,20 +65,26 @@ impl<S: Scheme> Keyed<S> {
     ///
     /// Statistic: S in standard deviations above its mean under a random key. Effect: how far the keyed value of the suspect's choices
     /// is above what the reference would have chosen, per token that was expected; its 95 % interval is what keys alone move it by, by
-    /// the normal approximation. p: Chernoff's bound, exact by construction, so that decoys are a self-test. The e-process is that of the
-    /// count.
+    /// the normal approximation. p: Chernoff's bound, exact by construction, so that decoys are a self-test. The e-process is that of
+    /// [`Prefixes`].
     fn scored(
         &self,
-        keyed: &dyn KeyedValues,
+        (keyed, test): (&dyn KeyedValues, &ScoreTest),
         case: &Case<'_>,
         answers: &[Exchange],
         keys: &[Key],
     ) -> Result<Vec<Finding>, MarkError> {
-        let scheme = &self.scheme;
-        let laws = case.second.first().and_then(Seen::laws).filter(|laws| laws.len() == answers.len());
-        let missing = || MarkError::unmeasurable(scheme.kind(), "laws of the reference along the answers are missing");
-        let tally = Tally::of(answers, laws.ok_or_else(missing)?, scheme.rules(), keyed);
-        let sum = WeightedSum::of(&tally, answers, scheme.rules(), keyed, None);
+        let (scheme, rules) = (&self.scheme, self.scheme.rules());
+        let laws = |at: usize| {
+            let laws = case.second.get(at).and_then(Seen::laws).filter(|laws| laws.len() == answers.len());
+            laws.ok_or_else(|| MarkError::unmeasurable(scheme.kind(), "laws along the answers are missing"))
+        };
+        let references = (0..test.references.len()).map(laws).collect::<Result<Vec<_>, _>>()?;
+        let suspect = if test.suspect == Choices::Laws { Some(laws(references.len())?) } else { None };
+        let contexts = case.contexts.filter(|_| test.kappa > 0.0 && rules.context_width > 0).map(|counts| (counts, test.kappa));
+        let said = Said { answers, references: &references, suspect, rules, keyed, contexts };
+        let prefixes = Prefixes::of(&said);
+        let sum = prefixes.whole();
         let (law, count) = (sum.law(keyed), Count::of(scheme, answers));
         let tried = |values: &mut Vec<f64>, index| {
             let s = sum.under(&scheme.scorer(&Key::decoy(case.chance.decoy_seed, index)), values);
@@ -81,8 +92,10 @@ impl<S: Scheme> Keyed<S> {
         };
         let decoys = (0..case.chance.decoys as u64).into_par_iter().map_init(Vec::new, tried).collect();
         let one = |values: &mut Vec<f64>, key: &Key| {
-            let s = sum.under(&scheme.scorer(key), values);
-            finding(&sum, &law, s, keyed, count.finding(key)?)
+            let scorer = scheme.scorer(key);
+            let s = sum.under(&scorer, values);
+            let process = prefixes.process(&scorer, s, ALPHA, values);
+            finding((sum, contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))
         };
         let found = keys.par_iter().map_init(Vec::new, one).collect::<Result<Vec<_>, _>>();
         self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_self_test)
@@ -108,13 +121,13 @@ impl<S: Scheme> Keyed<S> {
     }
 }
 
-/// What one key with the sum `s` finds; `counted` is what it finds among distinct units.
+/// What one key with the sum `s` finds; `weighed` says whether contexts have weights, `test` how the sum was made, `counted` is what it finds among distinct units.
 fn finding<K: Fn(f64) -> [f64; 3]>(
-    sum: &WeightedSum,
+    (sum, weighed, test): (&WeightedSum, bool, &ScoreTest),
     law: &Saddlepoint<K>,
     s: f64,
     keyed: &dyn KeyedValues,
-    counted: Finding,
+    (process, counted): (Process, Finding),
 ) -> Result<Finding, EvidenceError> {
     let (z, distinct) = (law.z(s), &counted.evidence);
     let (effect, interval) = if sum.mass > 0.0 {
@@ -125,12 +138,11 @@ fn finding<K: Fn(f64) -> [f64; 3]>(
     };
     let words = format!("Chernoff's bound of a sum of {} weighted keyed values", sum.len());
     let null = NullLaw::new(NullKind::Chernoff, words);
-    let mut evidence = Evidence::new(z, effect, interval, sum.tokens, null, sum.log10_bound(law, s))?;
-    if let Some(log10_e) = distinct.log10_e {
-        evidence = evidence.with_e_value(log10_e, distinct.units_to_detect)?;
-    }
+    let log10_e = process.log10_e.last().copied().unwrap_or(0.0);
+    let evidence = Evidence::new(z, effect, interval, sum.tokens, null, sum.log10_bound(law, s))?
+        .with_e_value(log10_e, process.tokens_to_detect)?;
     let detail = format!("z {z:.1} over {} tokens; counted: {}", sum.tokens, counted.detail);
-    let metrics = vec![
+    let mut metrics = vec![
         Metric::new("score_z", z, "1"),
         Metric::new("score_log10_p", law.log10_p(s), "log10 p"),
         Metric::new("score_shrinkage", sum.shrinkage, "1"),
@@ -138,11 +150,14 @@ fn finding<K: Fn(f64) -> [f64; 3]>(
         Metric::new("count_effect", distinct.effect, "1"),
         Metric::new("count_log10_p", distinct.log10_p, "log10 p"),
     ];
-    Ok(Finding {
-        metrics,
-        max_log10_e_by_query: counted.max_log10_e_by_query,
-        ..Finding::new(evidence, keyed.effect_unit(), detail)
-    })
+    if weighed && sum.tokens > 0 {
+        metrics.push(Metric::new("score_contexts_met", sum.weighed as f64 / sum.tokens as f64, "1"));
+    }
+    if let [_, _, ..] = &test.references[..] {
+        let named = test.references.iter().zip(&sum.shares);
+        metrics.extend(named.map(|(name, share)| Metric::new(format!("score_share_{name}"), *share, "1")));
+    }
+    Ok(Finding { metrics, max_log10_e_by_query: process.log10_e, ..Finding::new(evidence, keyed.effect_unit(), detail) })
 }
 
 impl<S: Scheme> Mark for Keyed<S> {
@@ -154,11 +169,20 @@ impl<S: Scheme> Mark for Keyed<S> {
         vec![Question::Audit]
     }
 
-    /// The raw teacher's laws along the suspect's answers, for schemes that have a value for every (context, candidate).
+    /// The references' laws along the suspect's answers, for schemes that have a value for every (context, candidate), and the
+    /// suspect's own where they stand for its choices.
     fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
-        let (Some(Seen::Exchanges(answers)), Some(_)) = (first.first(), self.scores()) else { return Vec::new() };
+        let (Some(Seen::Exchanges(answers)), Some((_, test))) = (first.first(), self.scores()) else { return Vec::new() };
         let question = Question::Laws { given: answers.clone(), reduce: Arc::new(Candidates::new(self.scheme.rules())) };
-        vec![FollowUp { whom: Whom::Teacher, question }]
+        let own = (test.suspect == Choices::Laws).then_some(Whom::Suspect);
+        test.asked().chain(own).map(|whom| FollowUp { whom, question: question.clone() }).collect()
+    }
+
+    fn contexts(&self, first: &[Seen]) -> Option<ContextCounts> {
+        let (Some(Seen::Exchanges(answers)), Some((_, test))) = (first.first(), self.scores()) else { return None };
+        let rules = self.scheme.rules();
+        let wanted = test.kappa > 0.0 && rules.context_width > 0;
+        wanted.then(|| ContextCounts::of(answers, rules.context_width, rules.end))
     }
 
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
@@ -174,7 +198,7 @@ impl<S: Scheme> AnyKey for Keyed<S> {
     fn judge_under(&self, case: &Case<'_>, keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
         let answers = exchanges(self.scheme.kind(), case.suspect, 0)?;
         match self.scores() {
-            Some(keyed) => self.scored(keyed, case, answers, keys),
+            Some(scores) => self.scored(scores, case, answers, keys),
             None => self.counted(case, answers, keys),
         }
     }

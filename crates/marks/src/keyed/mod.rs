@@ -19,6 +19,7 @@ pub use decoys::ranked;
 pub use judge::Keyed;
 pub use scheme::{KeyedValues, Scheme, Scorer};
 pub(crate) use score::Candidates;
+pub use score::{Choices, ScoreTest};
 pub use test_choice::KeyedTest;
 pub use walk::{Dedup, MAX_CONTEXT, Rules, Skipped, Units};
 

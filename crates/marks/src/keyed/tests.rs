@@ -204,7 +204,10 @@ fn the_first_crossing_is_read_off_in_units_and_in_queries() {
         }
         let queries = seen.audit_queries_to_detect(ALPHA).unwrap() as usize;
         let units = seen.evidence.units_to_detect.unwrap();
-        let units_of = |count: usize| counted(&found(&lab, &*mark, &answers[..count], 0));
+        let units_of = |count: usize| {
+            let found = found(&lab, &*mark, &answers[..count], 0);
+            if found.evidence.null.kind == NullKind::Chernoff { found.evidence.n } else { counted(&found) }
+        };
         let told = units_of(queries - 1) < units && units <= units_of(queries);
         assert!(queries < 20 && told, "{}: {queries} queries, {units} units", lab.name());
         assert!(seen.max_log10_e_by_query.is_sorted() && seen.evidence.log10_e.unwrap() > 15.0, "{}", lab.name());
@@ -230,7 +233,9 @@ fn what_stands_in_the_prompt_is_never_scored() {
         // a suspect that never learned the mark is shown marked text and repeats it
         let parrot: Vec<_> = shown.iter().map(|item| said(&[&[1], &item.answer[..]].concat(), &item.answer)).collect();
         let repeated = found(&lab, &*mark, &parrot, 99).evidence;
-        assert_eq!((repeated.n, repeated.log10_p, repeated.log10_p_decoy), (0, 0.0, Some(0.0)), "{}", lab.name());
+        assert_eq!((repeated.n, repeated.log10_p, repeated.decoys), (0, 0.0, 99), "{}", lab.name());
+        // a rank, where the verdict asks for one
+        assert!(repeated.log10_p_decoy.is_none_or(|p| p == 0.0), "{}", lab.name());
         // and goes on in its own words
         let own = ask(&ToyModel::new(VOCAB, 9), 50, 24, 6);
         let goes_on =

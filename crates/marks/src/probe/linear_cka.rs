@@ -321,7 +321,14 @@ mod tests {
         let (good, short, diverged) = (states(90, 1.0), states(89, 1.0), states(90, f32::NAN));
         let reason = |suspect: &[Seen], teacher: &[Seen], reference: &[Seen]| {
             let references = [Reference { name: "base", seen: reference }];
-            let case = Case { suspect, teacher: Some(teacher), references: &references, second: &[], chance: Chance::default() };
+            let case = Case {
+                suspect,
+                teacher: Some(teacher),
+                references: &references,
+                second: &[],
+                contexts: None,
+                chance: Chance::default(),
+            };
             mark.judge(&case).unwrap_err().to_string()
         };
         assert!(reason(&short, &good, &good).contains("the suspect gave 89"));

@@ -239,7 +239,8 @@ mod tests {
             let references = [Reference { name: "other", seen: &reference }];
             let (suspect, teacher) = (ask(&*mark, suspect, 1), ask(&*mark, &teacher, 2));
             let chance = Chance { draws: 99, ..Chance::default() };
-            let case = Case { suspect: &suspect, teacher: Some(&teacher), references: &references, second: &[], chance };
+            let case =
+                Case { suspect: &suspect, teacher: Some(&teacher), references: &references, second: &[], contexts: None, chance };
             mark.judge(&case).unwrap().remove(0)
         };
         let (copy, stranger) = (mmd(&teacher), mmd(&other));
@@ -276,13 +277,20 @@ mod tests {
         let short = vec![Seen::Exchanges(Arc::new(whole[0].exchanges().unwrap()[..14].to_vec()))];
         let reason = |suspect: &[Seen], teacher: Option<&[Seen]>, reference: &[Seen]| {
             let references = [Reference { name: "base", seen: reference }];
-            let case = Case { suspect, teacher, references: &references, second: &[], chance: Chance::default() };
+            let case = Case { suspect, teacher, references: &references, second: &[], contexts: None, chance: Chance::default() };
             mark.judge(&case).unwrap_err().to_string()
         };
         assert!(reason(&whole, None, &whole).contains("teacher's own answers are missing"));
         assert!(reason(&short, Some(&whole), &whole).contains("the suspect gave 14"));
         assert!(reason(&whole, Some(&whole), &short).contains("base gave 14"));
-        let alone = Case { suspect: &whole, teacher: Some(&whole), references: &[], second: &[], chance: Chance::default() };
+        let alone = Case {
+            suspect: &whole,
+            teacher: Some(&whole),
+            references: &[],
+            second: &[],
+            contexts: None,
+            chance: Chance::default(),
+        };
         assert!(mark.judge(&alone).unwrap_err().to_string().contains("no reference"));
     }
 }

@@ -209,7 +209,14 @@ impl Lab {
             };
             second.extend(ask(asked, std::slice::from_ref(&follow_up.question), audit)?);
         }
-        judge(&Case { suspect: &seen, teacher: of_teacher.as_deref(), references: &references, second: &second, chance })
+        judge(&Case {
+            suspect: &seen,
+            teacher: of_teacher.as_deref(),
+            references: &references,
+            second: &second,
+            contexts: None,
+            chance,
+        })
     }
 }
 

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::inner::{Inner, inside, law_of_audit};
 use crate::{
-    Bed, Case, Claim, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner, Phase, Planting,
-    Question, Seen, Whom,
+    Bed, Case, Claim, ContextCounts, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner,
+    Phase, Planting, Question, Seen, Whom,
 };
 
 const KIND: &str = "domain_watermark";
@@ -42,10 +42,11 @@ pub struct DomainWatermarkConfig {
 
 impl MarkConfig for DomainWatermarkConfig {
     fn info(&self) -> MarkInfo {
+        let inner = self.of.config().map(|config| config.info()).ok();
         MarkInfo {
             name: KIND,
             family: Family::Watermark,
-            needs: Access::Text,
+            needs: inner.map_or(Access::Text, |info| info.needs),
             claim: Claim::Distillation,
             planted: true,
             compares: false,
@@ -188,6 +189,10 @@ impl Mark for DomainWatermark {
     fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
         let key_blind = |follow_up: FollowUp| FollowUp { whom: key_blind(follow_up.whom), ..follow_up };
         self.mark.follow_up(first).into_iter().map(key_blind).collect()
+    }
+
+    fn contexts(&self, first: &[Seen]) -> Option<ContextCounts> {
+        self.mark.contexts(first)
     }
 
     /// As the inner mark judges an audit, on the answers to prompts of the domain.

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, ConfigError, LogitsProcessor, Row, Stage, Step, TokenId};
+use oracle::{ConfigError, LogitsProcessor, Row, Stage, Step, TokenId};
 use serde::{Deserialize, Serialize};
 use stats::null::{Exponential, Null};
 
@@ -18,7 +18,7 @@ use crate::keyed::masking::{self, marked_context};
 use crate::keyed::scheme::{pair_input, units_of};
 use crate::keyed::siphash::{self, SipState};
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, identity};
 
 const KIND: &str = "gumbel";
 
@@ -44,7 +44,7 @@ impl MarkConfig for GumbelConfig {
         MarkInfo {
             name: KIND,
             family: Family::Watermark,
-            needs: Access::Text,
+            needs: self.test.access(),
             claim: Claim::Distillation,
             planted: true,
             compares: false,
@@ -55,25 +55,25 @@ impl MarkConfig for GumbelConfig {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
+        self.test.validate()?;
         masking::check(self.context_width, self.mask_repeats, 2)
     }
 
     fn needs(&self) -> Needs {
-        let (second_round, decoys) = (self.test.second_round(), self.test.decoys());
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round, decoys, ..Needs::default() }
+        self.test.needs(self.context_width)
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
         // how text is scored changes nothing that is drawn
         let name = identity(&Self { dedup: Dedup::default(), test: KeyedTest::default(), ..self.clone() }, owner.key);
-        let &Self { context_width, mask_repeats, dedup, test } = self;
+        let &Self { context_width, mask_repeats, dedup, .. } = self;
         let sampler = Arc::new(Sampler { name, state: state(owner.key), context_width, mask_repeats });
         let rules = Rules::new(context_width, dedup, &**owner.codec);
-        Ok(Arc::new(Keyed::new(Gumbel { rules, sampler }, owner.key).judged_by(test)))
+        Ok(Arc::new(Keyed::new(Gumbel { rules, sampler }, owner.key).judged_by(&self.test)))
     }
 
     fn examples() -> Vec<Self> {
-        let example = Self { context_width: 2, mask_repeats: true, dedup: Dedup::Pairs, test: KeyedTest::Score };
+        let example = Self { context_width: 2, mask_repeats: true, dedup: Dedup::Pairs, test: KeyedTest::default() };
         vec![example.clone(), Self { context_width: 4, mask_repeats: false, dedup: Dedup::Contexts, ..example }]
     }
 
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn plain(context_width: usize) -> GumbelConfig {
-        GumbelConfig { context_width, mask_repeats: false, dedup: Dedup::Pairs, test: KeyedTest::Score }
+        GumbelConfig { context_width, mask_repeats: false, dedup: Dedup::Pairs, test: KeyedTest::default() }
     }
 
     /// The one token that is left of `q` after `tokens`.

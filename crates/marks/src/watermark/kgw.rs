@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, ConfigError, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
+use oracle::{ConfigError, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
 use serde::{Deserialize, Serialize};
 use stats::Evidence;
 use stats::null::{Bernoulli, Null};
@@ -16,7 +16,7 @@ use crate::keyed::cumulant;
 use crate::keyed::green::{GreenList, GreenRows};
 use crate::keyed::scheme::pair_input;
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, identity};
 
 /// Parameters of the KGW watermark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -41,7 +41,7 @@ impl MarkConfig for KgwConfig {
         MarkInfo {
             name: "kgw",
             family: Family::Watermark,
-            needs: Access::Text,
+            needs: self.test.access(),
             claim: Claim::Distillation,
             planted: true,
             compares: false,
@@ -63,12 +63,11 @@ impl MarkConfig for KgwConfig {
             let remedy = format!("use 0 to {MAX_CONTEXT} tokens, for example 1");
             return Err(ConfigError::new("context_width", self.context_width, remedy));
         }
-        Ok(())
+        self.test.validate()
     }
 
     fn needs(&self) -> Needs {
-        let (second_round, decoys) = (self.test.second_round(), self.test.decoys());
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round, decoys, ..Needs::default() }
+        self.test.needs(self.context_width)
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -77,18 +76,26 @@ impl MarkConfig for KgwConfig {
             GreenRows::new(GreenList::new(owner.key, Purpose::GreenList, self.gamma), owner.codec.vocab_size(), &rules.special);
         let name = identity(&Self { test: KeyedTest::default(), ..self.clone() }, owner.key);
         let bias = Arc::new(GreenBias { name, rows, delta: self.delta as f32, context_width: self.context_width });
-        Ok(Arc::new(Keyed::new(Kgw { gamma: self.gamma, rules, bias }, owner.key).judged_by(self.test)))
+        Ok(Arc::new(Keyed::new(Kgw { gamma: self.gamma, rules, bias }, owner.key).judged_by(&self.test)))
     }
 
     fn examples() -> Vec<Self> {
-        let example = Self { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs, test: KeyedTest::Score };
+        let example = Self { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs, test: KeyedTest::default() };
         let counted = Self { gamma: 0.5, test: KeyedTest::Count, ..example.clone() };
         vec![example.clone(), Self { dedup: Dedup::Contexts, context_width: 3, ..example }, counted]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
         let gamma = ["0.0", "1.0", "1.5", "-0.25", "1e-12"].map(|value| ("gamma", value));
-        let others = [("delta", "0.0"), ("delta", "-2.0"), ("delta", "1e300"), ("context_width", "5")];
+        let others = [
+            ("delta", "0.0"),
+            ("delta", "-2.0"),
+            ("delta", "1e300"),
+            ("context_width", "5"),
+            ("test", r#"{"score": {"kappa": -1}}"#),
+            ("test", r#"{"score": {"references": []}}"#),
+            ("test", r#"{"score": {"references": ["base", "base"]}}"#),
+        ];
         gamma.into_iter().chain(others).collect()
     }
 
@@ -216,7 +223,7 @@ mod tests {
     const VOCAB: usize = 512;
 
     fn kgw(context_width: usize) -> KgwConfig {
-        KgwConfig { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::Score }
+        KgwConfig { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::default() }
     }
 
     fn lab(config: KgwConfig) -> Lab {

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::inner::{Inner, inside, law_of_audit};
 use crate::{
-    AnyKey, Bed, Case, Claim, Family, Finding, FollowUp, Key, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner,
-    Phase, Planting, Question, Seen,
+    AnyKey, Bed, Case, Claim, ContextCounts, Family, Finding, FollowUp, Key, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo,
+    Needs, Owner, Phase, Planting, Question, Seen,
 };
 
 const KIND: &str = "per_account";
@@ -162,6 +162,10 @@ impl Mark for PerAccount {
             Some(_) => self.marks[0].follow_up(first),
             None => self.marks.iter().flat_map(|mark| mark.follow_up(first)).collect(),
         }
+    }
+
+    fn contexts(&self, first: &[Seen]) -> Option<ContextCounts> {
+        self.marks.first()?.contexts(first)
     }
 
     /// One finding for each account, in their order, without further numbers, which name no account. All accounts have the same decoy

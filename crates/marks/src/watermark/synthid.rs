@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, ConfigError, LogitsProcessor, Row, Stage, Step, TokenId};
+use oracle::{ConfigError, LogitsProcessor, Row, Stage, Step, TokenId};
 use serde::{Deserialize, Serialize};
 use stats::Evidence;
 use stats::null::{Bits, Null, WeightedBits};
@@ -18,7 +18,7 @@ use crate::keyed::masking::{self, marked_context};
 use crate::keyed::scheme::{pair_input, units_of};
 use crate::keyed::siphash::{self, SipState};
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, identity};
 
 const KIND: &str = "synthid";
 
@@ -64,7 +64,7 @@ impl MarkConfig for SynthidConfig {
         MarkInfo {
             name: KIND,
             family: Family::Watermark,
-            needs: Access::Text,
+            needs: self.test.access(),
             claim: Claim::Distillation,
             planted: true,
             compares: false,
@@ -78,12 +78,12 @@ impl MarkConfig for SynthidConfig {
         if !(1..=MAX_LAYERS).contains(&self.layers) {
             return Err(ConfigError::new("layers", self.layers, format!("use 1 to {MAX_LAYERS} layers, for example 30")));
         }
+        self.test.validate()?;
         masking::check(self.context_width, self.mask_repeats, 4)
     }
 
     fn needs(&self) -> Needs {
-        let (second_round, decoys) = (self.test.second_round(), self.test.decoys());
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round, decoys, ..Needs::default() }
+        self.test.needs(self.context_width)
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -92,10 +92,12 @@ impl MarkConfig for SynthidConfig {
             &Self { score: Score::default(), dedup: Dedup::default(), test: KeyedTest::default(), ..self.clone() },
             owner.key,
         );
-        let &Self { layers, context_width, mask_repeats, score, dedup, test } = self;
+        let &Self { layers, context_width, mask_repeats, score, dedup, .. } = self;
         let tournament = Arc::new(Tournament { name, state: state(owner.key), layers, context_width, mask_repeats });
         let rules = Rules::new(context_width, dedup, &**owner.codec);
-        Ok(Arc::new(Keyed::new(Synthid { rules, score, weights: weights(score, layers), tournament }, owner.key).judged_by(test)))
+        Ok(Arc::new(
+            Keyed::new(Synthid { rules, score, weights: weights(score, layers), tournament }, owner.key).judged_by(&self.test),
+        ))
     }
 
     fn examples() -> Vec<Self> {
@@ -105,7 +107,7 @@ impl MarkConfig for SynthidConfig {
             mask_repeats: true,
             score: Score::Mean,
             dedup: Dedup::Pairs,
-            test: KeyedTest::Score,
+            test: KeyedTest::default(),
         };
         let weighted = Self { layers: 12, context_width: 4, score: Score::WeightedMean, ..example.clone() };
         vec![example, Self { mask_repeats: false, dedup: Dedup::Contexts, ..weighted }]

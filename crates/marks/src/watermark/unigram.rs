@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use oracle::{Access, Codec, ConfigError, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
+use oracle::{Codec, ConfigError, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use stats::Evidence;
@@ -17,7 +17,7 @@ use stats::null::{Hypergeometric, Null};
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Phase, identity};
+use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, identity};
 
 const KIND: &str = "unigram";
 
@@ -39,7 +39,7 @@ impl MarkConfig for UnigramConfig {
         MarkInfo {
             name: KIND,
             family: Family::Watermark,
-            needs: Access::Text,
+            needs: self.test.access(),
             claim: Claim::Distillation,
             planted: true,
             compares: false,
@@ -56,12 +56,11 @@ impl MarkConfig for UnigramConfig {
         if !(self.delta > 0.0 && (self.delta as f32).is_finite()) {
             return Err(ConfigError::new("delta", self.delta, "use a finite bias above 0, for example 2.0"));
         }
-        Ok(())
+        self.test.validate()
     }
 
     fn needs(&self) -> Needs {
-        let (second_round, decoys) = (self.test.second_round(), self.test.decoys());
-        Needs { phase: Phase::Service, changes_drawn_law: true, second_round, decoys, ..Needs::default() }
+        self.test.needs(0)
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -72,15 +71,17 @@ impl MarkConfig for UnigramConfig {
             return Err(ConfigError::new("gamma", format!("{}, which is {what}", self.gamma), instead).into());
         }
         let list = Arc::new(tokens.list(owner.key));
-        let bias = Arc::new(FixedBias { name: identity(self, owner.key), list, delta: self.delta as f32 });
+        // how text is scored changes nothing that is served
+        let name = identity(&Self { test: KeyedTest::default(), ..self.clone() }, owner.key);
+        let bias = Arc::new(FixedBias { name, list, delta: self.delta as f32 });
         // without context, one unit per context would be a single unit
         let rules = Rules::new(0, Dedup::Pairs, &**owner.codec);
-        Ok(Arc::new(Keyed::new(Unigram { rules, tokens, key: owner.key.clone(), bias }, owner.key).judged_by(self.test)))
+        Ok(Arc::new(Keyed::new(Unigram { rules, tokens, key: owner.key.clone(), bias }, owner.key).judged_by(&self.test)))
     }
 
     fn examples() -> Vec<Self> {
-        let test = KeyedTest::Score;
-        vec![Self { gamma: 0.5, delta: 2.0, test }, Self { gamma: 0.25, delta: 3.0, test }]
+        let example = |(gamma, delta)| Self { gamma, delta, test: KeyedTest::default() };
+        [(0.5, 2.0), (0.25, 3.0)].map(example).into()
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -313,7 +314,7 @@ mod tests {
         let codec: Arc<dyn Codec> = Arc::new(ToyCodec::new(13));
         let key = Key::decoy(1, 1);
         for gamma in [0.01, 0.99] {
-            let refused = UnigramConfig { gamma, delta: 2.0, test: KeyedTest::Score }.build(&Owner::new(&key, &codec));
+            let refused = UnigramConfig { gamma, delta: 2.0, test: KeyedTest::default() }.build(&Owner::new(&key, &codec));
             assert!(
                 matches!(refused, Err(MarkError::Config(error)) if error.key == "gamma" && error.value.contains("10 ordinary"))
             );

@@ -6,12 +6,17 @@
 //! the law of S is known although no unit is thrown away.
 
 mod candidates;
+mod fit;
+mod options;
+mod prefixes;
 mod tally;
 mod weighted;
 mod weights;
 
 pub(crate) use candidates::Candidates;
-pub(super) use tally::Tally;
+pub use options::{Choices, ScoreTest};
+pub(super) use prefixes::{Prefixes, Process};
+pub(super) use tally::Said;
 pub(super) use weighted::WeightedSum;
 
 #[cfg(test)]

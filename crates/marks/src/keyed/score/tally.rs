@@ -6,29 +6,64 @@ use std::hash::{BuildHasherDefault, Hasher};
 use oracle::{Exchange, TokenId};
 
 use super::candidates::Candidates;
-use crate::Reduced;
 use crate::keyed::scheme::KeyedValues;
 use crate::keyed::walk::Rules;
+use crate::{ContextCounts, Reduced};
+
+/// Answers, and what they are judged by.
+#[derive(Clone, Copy)]
+pub(in crate::keyed) struct Said<'a> {
+    /// The suspect's answers.
+    pub answers: &'a [Exchange],
+    /// Laws along each of them, by reference.
+    pub references: &'a [&'a [Reduced]],
+    /// The suspect's own laws along them, where they stand for its choices.
+    pub suspect: Option<&'a [Reduced]>,
+    /// Which places are scored.
+    pub rules: &'a Rules,
+    /// Which inputs there are.
+    pub keyed: &'a dyn KeyedValues,
+    /// How often contexts occur where no key was, and the number of times that weighs half.
+    pub contexts: Option<(&'a ContextCounts, f64)>,
+}
+
+impl<'a> Said<'a> {
+    /// Context of the place `at` of answer number `item`.
+    pub fn context(&self, item: u32, at: u32) -> &'a [TokenId] {
+        let at = at as usize;
+        &self.answers[item as usize].answer[at - self.rules.context_width..at]
+    }
+
+    /// The weight of a context: n / (n + kappa), 1 where nothing is known of contexts.
+    pub fn weight_of(&self, context: &[TokenId]) -> f64 {
+        let Some((counts, kappa)) = self.contexts else { return 1.0 };
+        let met = counts.met(context) as f64;
+        if met > 0.0 { met / (met + kappa) } else { 0.0 }
+    }
+}
 
 /// N and E of every input that was chosen or expected, in the order of their first places.
 #[derive(Debug, Default)]
 pub(in crate::keyed) struct Tally {
-    /// Times that each was chosen.
-    pub chosen: Vec<u32>,
-    /// Times that the reference would have chosen it, on average.
-    pub expected: Vec<f64>,
+    /// Times that each was chosen, or would have been on average.
+    pub chosen: Vec<f64>,
+    /// Times that a reference would have chosen it, on average, by reference.
+    pub expected: Vec<Vec<f64>>,
     /// Where each was met first: answer, place in it, and candidate.
     pub met: Vec<(u32, u32, TokenId)>,
-    /// Scored tokens: the sum of `chosen`.
+    /// Scored tokens.
     pub tokens: u64,
+    /// Those of them whose context has a weight.
+    pub weighed: u64,
+    pub(super) known: Known,
 }
 
 /// Numbers of inputs.
-type Known = HashMap<u128, usize, BuildHasherDefault<Folded>>;
+pub(super) type Known = HashMap<u128, usize, BuildHasherDefault<Folded>>;
 
 /// A multiplication by an odd constant, folded: most of the work is looking up, and inputs that collide cost time only.
 #[derive(Default)]
-struct Folded(u64);
+pub(super) struct Folded(u64);
 
 impl Hasher for Folded {
     fn write(&mut self, bytes: &[u8]) {
@@ -46,47 +81,57 @@ impl Hasher for Folded {
 }
 
 impl Tally {
-    /// Of `answers`, along which the reference's laws are `laws`. A place is scored where the context lies in the answer and holds no
-    /// special token; candidates that stand after the same context in the item's own prompt are left out there, in both sums.
-    pub fn of(answers: &[Exchange], laws: &[Reduced], rules: &Rules, keyed: &dyn KeyedValues) -> Self {
-        let mut tally = Self::default();
-        let mut known = Known::default();
-        let width = rules.context_width;
-        for (item, (exchange, laws)) in (0..).zip(answers.iter().zip(laws)) {
-            let (prompt, answer) = (&exchange.query.prompt, &exchange.answer);
-            // a law may be missing where the answer is longer than the reference's context
-            let places = (0..answer.len().min(laws.len())).filter(|at| rules.scores_place(answer, *at));
-            for at in places {
-                let context = &answer[at - width..at];
-                let after = prompt.windows(width + 1).filter(|window| window[..width] == *context).map(|window| window[width]);
-                let mut copied: Vec<TokenId> = after.collect();
-                copied.sort_unstable();
-                let fresh = |candidate: TokenId| copied.binary_search(&candidate).is_err();
+    /// Adds answer number `item`. A place is scored where the context lies in the answer and holds no special token; candidates that
+    /// stand after the same context in the item's own prompt are left out there, in both sums.
+    pub fn add(&mut self, said: &Said<'_>, item: usize) {
+        let (rules, width, keyed) = (said.rules, said.rules.context_width, said.keyed);
+        let (prompt, answer) = (&said.answers[item].query.prompt, &said.answers[item].answer);
+        let laws: Vec<&Reduced> = said.references.iter().map(|laws| &laws[item]).collect();
+        let (own, item) = (said.suspect.map(|laws| &laws[item]), item as u32);
+        self.expected.resize_with(laws.len(), || vec![0.0; self.met.len()]);
+        // a law may be missing where the answer is longer than the reference's context
+        let known = laws.iter().copied().chain(own).map(Reduced::len).fold(answer.len(), usize::min);
+        let places = (0..known).filter(|at| rules.scores_place(answer, *at));
+        for at in places {
+            let context = &answer[at - width..at];
+            let after = prompt.windows(width + 1).filter(|window| window[..width] == *context).map(|window| window[width]);
+            let mut copied: Vec<TokenId> = after.collect();
+            copied.sort_unstable();
+            let fresh = |candidate: TokenId| copied.binary_search(&candidate).is_err();
+            for (reference, laws) in laws.iter().enumerate() {
                 for (candidate, p) in laws.at(at).iter().map(|kept| Candidates::unpacked(*kept)) {
                     if fresh(candidate) {
-                        let input = tally.input(&mut known, keyed.input(context, candidate), (item, at as u32, candidate));
-                        tally.expected[input] += p;
+                        let input = self.input(keyed.input(context, candidate), (item, at as u32, candidate));
+                        self.expected[reference][input] += p;
                     }
                 }
-                let token = answer[at];
-                if rules.is_text(token) && fresh(token) {
-                    let input = tally.input(&mut known, keyed.input(context, token), (item, at as u32, token));
-                    tally.chosen[input] += 1;
-                    tally.tokens += 1;
+            }
+            for (candidate, p) in own.into_iter().flat_map(|own| own.at(at)).map(|kept| Candidates::unpacked(*kept)) {
+                if fresh(candidate) {
+                    let input = self.input(keyed.input(context, candidate), (item, at as u32, candidate));
+                    self.chosen[input] += p;
                 }
             }
+            let token = answer[at];
+            if rules.is_text(token) && fresh(token) {
+                if own.is_none() {
+                    let input = self.input(keyed.input(context, token), (item, at as u32, token));
+                    self.chosen[input] += 1.0;
+                }
+                self.tokens += 1;
+                self.weighed += u64::from(said.weight_of(context) > 0.0);
+            }
         }
-        tally
     }
 
     /// The number of an input, which is met at `place`.
-    fn input(&mut self, known: &mut Known, input: u128, place: (u32, u32, TokenId)) -> usize {
+    fn input(&mut self, input: u128, place: (u32, u32, TokenId)) -> usize {
         let next = self.met.len();
-        let number = *known.entry(input).or_insert(next);
+        let number = *self.known.entry(input).or_insert(next);
         if number == next {
             self.met.push(place);
-            self.chosen.push(0);
-            self.expected.push(0.0);
+            self.chosen.push(0.0);
+            self.expected.iter_mut().for_each(|expected| expected.push(0.0));
         }
         number
     }

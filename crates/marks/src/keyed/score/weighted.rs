@@ -1,13 +1,12 @@
 //! The weighted sum of keyed values, and its law under a random key.
 
-use oracle::{Exchange, TokenId};
+use oracle::TokenId;
 use stats::Saddlepoint;
 use stats::tail::ln_binomial_pmf;
 
-use super::tally::Tally;
+use super::tally::{Said, Tally};
 use super::weights::Weights;
 use crate::keyed::scheme::{KeyedValues, Scorer};
-use crate::keyed::walk::Rules;
 
 /// S = sum of w xi over the inputs of some answers, ready for any key.
 #[derive(Debug)]
@@ -26,33 +25,36 @@ pub(in crate::keyed) struct WeightedSum {
     pub mass: f64,
     /// Scored tokens.
     pub tokens: u64,
+    /// Those of them whose context has a weight.
+    pub weighed: u64,
     /// s2 of the weights.
     pub shrinkage: f64,
+    /// Of each reference in what was expected.
+    pub shares: Vec<f64>,
 }
 
 impl WeightedSum {
-    /// Over `tally` of `answers`, its weights shrunk by the given s2 or the one that promises most.
+    /// Over `tally` of what was `said`, its weights shrunk by the given s2 or the one that promises most.
     ///
     /// Where the ones among the values are a list of fixed size, one constant is added to all weights, so that their mean is 0: it adds
     /// the same to S under every key. Such a list is one of independent values given how many are 1, and so a bound for independent
     /// values holds divided by the probability of that number.
-    pub fn of(tally: &Tally, answers: &[Exchange], rules: &Rules, keyed: &dyn KeyedValues, shrinkage: Option<f64>) -> Self {
+    pub fn of(tally: &Tally, said: &Said<'_>, shrinkage: Option<f64>) -> Self {
         let nothing = Tally::default();
         let tally = if tally.tokens == 0 { &nothing } else { tally };
-        let of_inputs = Weights::of(tally, shrinkage);
+        let of_inputs = Weights::of(tally, said, shrinkage);
         let (mut windows, mut weights) = (Vec::new(), Vec::new());
         for (input, &(item, at, candidate)) in tally.met.iter().enumerate() {
             let weight = of_inputs.at(input);
             if weight != 0.0 {
-                let (answer, at) = (&answers[item as usize].answer, at as usize);
-                windows.extend_from_slice(&answer[at - rules.context_width..at]);
+                windows.extend_from_slice(said.context(item, at));
                 windows.push(candidate);
                 weights.push(weight);
             }
         }
-        let mut values = of_inputs.values();
+        let Weights { mut values, mass, shrinkage, shares, .. } = of_inputs;
         let (mut constant, mut ln_slack) = (0.0, 0.0);
-        if let Some((ones, inputs)) = keyed.fixed_list().filter(|_| !weights.is_empty()) {
+        if let Some((ones, inputs)) = said.keyed.fixed_list().filter(|_| !weights.is_empty()) {
             let all = inputs as f64;
             let mean = values.iter().map(|(weight, count)| weight * count).sum::<f64>() / all;
             values.iter_mut().for_each(|value| value.0 -= mean);
@@ -60,8 +62,8 @@ impl WeightedSum {
             constant = -mean * ones as f64;
             ln_slack = -ln_binomial_pmf(ones, inputs, ones as f64 / all);
         }
-        let (mass, tokens, shrinkage) = (of_inputs.mass(), tally.tokens, of_inputs.shrinkage);
-        Self { windows, weights, values, constant, ln_slack, mass, tokens, shrinkage }
+        let (tokens, weighed) = (tally.tokens, tally.weighed);
+        Self { windows, weights, values, constant, ln_slack, mass, tokens, weighed, shrinkage, shares }
     }
 
     /// Inputs that have a weight.
@@ -84,6 +86,11 @@ impl WeightedSum {
                 std::array::from_fn(|order| sum[order] + count * one[order])
             })
         })
+    }
+
+    /// ln of a bound on the mean of exp(lambda S) under a random key, the slack included; infinite where the mean is.
+    pub fn ln_moment(&self, keyed: &dyn KeyedValues, lambda: f64) -> f64 {
+        self.values.iter().fold(self.ln_slack, |sum, (weight, count)| sum + count * keyed.cumulant(lambda, *weight)[0])
     }
 
     /// log10 of a probability that no S is above more often: Chernoff's bound of `law`, its slack included.

@@ -2,99 +2,106 @@
 
 use std::collections::HashMap;
 
-use super::tally::Tally;
+use super::fit::Fit;
+use super::tally::{Said, Tally};
 
 /// Share of the sum of squared weights that may be left out, those of the smallest: inputs that were never chosen and hardly
 /// expected. What such an input shows of a mark grows with the square of its expected count, as its noise does, so that no more of
 /// the signal is lost; of a large vocabulary it leaves little more than what was chosen.
 const LEFT_OUT: f64 = 0.01;
 
-/// Expected counts are rounded to so many steps for each doubling, and never coarser than one step of 1: equal inputs are then
-/// computed with once.
-const STEPS: f64 = 64.0;
+/// Bits of a number's fraction that are dropped: 64 numbers are left for each doubling. Inputs of equal weight are then computed with
+/// once.
+const DROPPED: u32 = 46;
 
-/// Inputs with the same counts.
-#[derive(Debug, Clone, Copy)]
-struct Class {
-    chosen: f64,
-    expected: f64,
-    inputs: f64,
-}
-
-/// The weight of every input of a tally: w = (N - E) / (1 + s2 E).
+/// The weight of every input of a tally: w = (N - E) / (1 + s2 E) times the weight of its context.
 #[derive(Debug)]
 pub(super) struct Weights {
-    classes: Vec<Class>,
-    /// By class; 0 where it was left out.
+    /// By input; 0 where it was left out.
     weights: Vec<f64>,
-    /// The class of every input.
-    class_of: Vec<u32>,
+    /// Every weight but 0, and the number of inputs that have it.
+    pub values: Vec<(f64, f64)>,
+    /// Sum of f E, with f = 1 / (1 + s2 E) times the weight of the context: what an effect per expected token is a share of. Of f N where
+    /// nothing was expected.
+    pub mass: f64,
     /// s2.
     pub shrinkage: f64,
+    /// Of each reference in E.
+    pub shares: Vec<f64>,
 }
 
 impl Weights {
     /// With the given s2, or the one that promises most: the largest sum of f E over the root of the sum of (f (N - E))^2, with
-    /// f = 1 / (1 + s2 E). s2 = 0 weighs every token alike, a large one every distinct input.
-    pub fn of(tally: &Tally, shrinkage: Option<f64>) -> Self {
-        let mut known = HashMap::new();
-        let mut classes: Vec<Class> = Vec::new();
-        let mut class = |(&chosen, &expected): (&u32, &f64)| {
-            let expected = rounded(expected);
-            let at = *known.entry((chosen, expected.to_bits())).or_insert(classes.len());
-            if at == classes.len() {
-                classes.push(Class { chosen: f64::from(chosen), expected, inputs: 0.0 });
-            }
-            classes[at].inputs += 1.0;
-            at as u32
-        };
-        let class_of = tally.chosen.iter().zip(&tally.expected).map(&mut class).collect();
-        let shrinkage = shrinkage.unwrap_or_else(|| best_shrinkage(&classes));
-        let mut weights: Vec<f64> =
-            classes.iter().map(|class| (class.chosen - class.expected) / (1.0 + shrinkage * class.expected)).collect();
-        leave_out_the_smallest(&classes, &mut weights);
-        Self { classes, weights, class_of, shrinkage }
+    /// f = 1 / (1 + s2 E). s2 = 0 weighs every token alike, a large one every distinct input. Weights are rounded to 64 for each
+    /// doubling.
+    pub fn of(tally: &Tally, said: &Said<'_>, shrinkage: Option<f64>) -> Self {
+        let Fit { expected: by_input, shares } = Fit::of(&tally.chosen, &tally.expected);
+        let counts = || tally.chosen.iter().copied().zip(by_input.iter().copied());
+        let shrinkage = shrinkage.unwrap_or_else(|| best_shrinkage(counts()));
+        let (mut weights, mut expected, mut chosen) = (Vec::with_capacity(tally.met.len()), 0.0, 0.0);
+        for ((n, e), &(item, at, _)) in counts().zip(&tally.met) {
+            let f = said.weight_of(said.context(item, at)) / (1.0 + shrinkage * e);
+            expected += f * e;
+            chosen += f * n;
+            weights.push(rounded(f * (n - e)));
+        }
+        let mut inputs: HashMap<u64, f64> = HashMap::new();
+        for weight in weights.iter().filter(|weight| **weight != 0.0) {
+            *inputs.entry(weight.to_bits()).or_default() += 1.0;
+        }
+        let mut values: Vec<(f64, f64)> = inputs.into_iter().map(|(bits, inputs)| (f64::from_bits(bits), inputs)).collect();
+        values.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()).then(b.0.total_cmp(&a.0)));
+        let least = leave_out_the_smallest(&mut values);
+        weights.iter_mut().filter(|weight| weight.abs() < least).for_each(|weight| *weight = 0.0);
+        Self { weights, values, mass: if expected > 0.0 { expected } else { chosen }, shrinkage, shares }
     }
 
     /// The weight of input number `at`.
     pub fn at(&self, at: usize) -> f64 {
-        self.weights[self.class_of[at] as usize]
-    }
-
-    /// Every weight but 0, and the number of inputs that have it.
-    pub fn values(&self) -> Vec<(f64, f64)> {
-        let kept = self.classes.iter().zip(&self.weights).filter(|(_, weight)| **weight != 0.0);
-        kept.map(|(class, weight)| (*weight, class.inputs)).collect()
-    }
-
-    /// Sum of f E: what an effect per expected token is a share of. Of f N where nothing was expected.
-    pub fn mass(&self) -> f64 {
-        let sum = |count: fn(&Class) -> f64| -> f64 {
-            self.classes.iter().map(|class| class.inputs * count(class) / (1.0 + self.shrinkage * class.expected)).sum()
-        };
-        let expected = sum(|class| class.expected);
-        if expected > 0.0 { expected } else { sum(|class| class.chosen) }
+        self.weights[at]
     }
 }
 
-fn rounded(expected: f64) -> f64 {
-    let step = expected.log2().floor().min(0.0).exp2() / STEPS;
-    if step > 0.0 { (expected / step).round() * step } else { 0.0 }
+/// The nearest of 64 numbers for each doubling.
+fn rounded(weight: f64) -> f64 {
+    f64::from_bits((weight.to_bits() + (1 << (DROPPED - 1))) >> DROPPED << DROPPED)
 }
 
-/// The s2 that promises most on a ladder, 0 its first rung; steps of a quarter in ln s2 lose nothing that can be seen. Rungs are relative
-/// to the expected count of a typical token, so that an audit of twenty times as many equal answers has the same weights.
-fn best_shrinkage(classes: &[Class]) -> f64 {
-    let sum = |power: i32| classes.iter().map(|class| class.inputs * class.expected.powi(power)).sum::<f64>();
-    let typical = sum(2) / sum(1);
+/// Inputs that are expected about equally often.
+#[derive(Clone, Copy, Default)]
+struct Alike {
+    inputs: f64,
+    /// Sum of E.
+    expected: f64,
+    /// Sum of (N - E)^2.
+    squares: f64,
+}
+
+/// The s2 that promises most for these N and E on a ladder, 0 its first rung; steps of a quarter in ln s2 lose nothing that can be seen.
+/// Rungs are relative to the expected count of a typical token, so that an audit of twenty times as many equal answers has the same
+/// weights.
+fn best_shrinkage(counts: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let mut alike: HashMap<u64, Alike> = HashMap::new();
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for (n, e) in counts {
+        let class = alike.entry(rounded(e).to_bits()).or_default();
+        class.inputs += 1.0;
+        class.expected += e;
+        class.squares += (n - e) * (n - e);
+        sum += e;
+        squares += e * e;
+    }
+    let mut alike: Vec<Alike> = alike.into_values().collect();
+    alike.sort_by(|a, b| a.expected.total_cmp(&b.expected).then(a.squares.total_cmp(&b.squares)));
+    let typical = squares / sum;
     let rungs = (-40..=40).map(|rung| (f64::from(rung) / 4.0).exp() / typical);
     let ladder = std::iter::once(0.0).chain(rungs.filter(|rung| rung.is_finite()));
     let promise = |shrinkage: f64| {
         let (mut signal, mut noise) = (0.0, 0.0);
-        for class in classes {
-            let f = 1.0 / (1.0 + shrinkage * class.expected);
-            signal += class.inputs * f * class.expected;
-            noise += class.inputs * (f * (class.chosen - class.expected)).powi(2);
+        for class in &alike {
+            let f = 1.0 / (1.0 + shrinkage * class.expected / class.inputs);
+            signal += f * class.expected;
+            noise += f * f * class.squares;
         }
         if noise > 0.0 { signal / noise.sqrt() } else { 0.0 }
     };
@@ -105,17 +112,17 @@ fn best_shrinkage(classes: &[Class]) -> f64 {
     ladder.fold((0.0, 0.0), best).0
 }
 
-/// Sets the smallest weights to 0 while their squares add up to no more than their share.
-fn leave_out_the_smallest(classes: &[Class], weights: &mut [f64]) {
-    let square = |at: usize, weights: &[f64]| classes[at].inputs * weights[at] * weights[at];
-    let mut left: f64 = LEFT_OUT * (0..weights.len()).map(|at| square(at, weights)).sum::<f64>();
-    let mut order: Vec<usize> = (0..weights.len()).collect();
-    order.sort_by(|a, b| weights[*a].abs().total_cmp(&weights[*b].abs()));
-    for at in order {
-        left -= square(at, weights);
+/// Takes the smallest weights, which come last, out of `values` while their squares add up to no more than their share; the size of the
+/// smallest that is left.
+fn leave_out_the_smallest(values: &mut Vec<(f64, f64)>) -> f64 {
+    let square = |(weight, inputs): &(f64, f64)| inputs * weight * weight;
+    let mut left: f64 = LEFT_OUT * values.iter().map(square).sum::<f64>();
+    while let Some(last) = values.last() {
+        left -= square(last);
         if left < 0.0 {
-            break;
+            return last.0.abs();
         }
-        weights[at] = 0.0;
+        values.pop();
     }
+    0.0
 }

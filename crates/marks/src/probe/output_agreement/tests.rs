@@ -43,7 +43,7 @@ fn judge(
     let theirs: Vec<_> = references.iter().map(|(name, answers)| (*name, seen(answers))).collect();
     let references: Vec<_> = theirs.iter().map(|(name, seen)| Reference { name, seen }).collect();
     let (teacher, chance) = (teacher.as_deref(), Chance::default());
-    mark.judge(&Case { suspect: &suspect, teacher, references: &references, second: &[], chance })
+    mark.judge(&Case { suspect: &suspect, teacher, references: &references, second: &[], contexts: None, chance })
         .map(|mut found| found.remove(0))
 }
 

@@ -101,6 +101,6 @@ fn what_does_not_fit_the_vocabulary_or_the_questions_is_refused() {
 
     let mark = build(&QUICKSTART, &key, VOCAB);
     let three = [Seen::Exchanges(Arc::new(Vec::new()))];
-    let case = Case { suspect: &three, teacher: None, references: &[], second: &[], chance: Chance::default() };
+    let case = Case { suspect: &three, teacher: None, references: &[], second: &[], contexts: None, chance: Chance::default() };
     assert!(mark.judge(&case).unwrap_err().to_string().contains("16 keys were asked and 0 answers"));
 }

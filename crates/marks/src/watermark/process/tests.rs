@@ -2,7 +2,7 @@ use oracle::Oracle;
 
 use super::*;
 use crate::testing::{Lab, ToyModel};
-use crate::{Chance, Launcher, Program};
+use crate::{Chance, KeyedTest, Launcher, Program};
 
 fn lab(plays: &str) -> Lab {
     let config = ProcessConfig { command: vec![plays.into()], ..ProcessConfig::examples().remove(0) };
@@ -15,9 +15,12 @@ const CHANCE: Chance = Chance { decoys: 199, decoy_seed: 5, draws: 9, draw_seed:
 #[test]
 fn a_program_that_plays_kgw_is_kgw() {
     let kgw = super::super::kgw::KgwConfig::examples().remove(0);
-    let built_in = Lab::new(&MarkEntry { kgw: Some(Box::new(kgw)), ..MarkEntry::default() });
+    let by_count = super::super::kgw::KgwConfig { test: KeyedTest::Count, ..kgw.clone() };
+    let [built_in, counted] =
+        [kgw, by_count].map(|kgw| Lab::new(&MarkEntry { kgw: Some(Box::new(kgw)), ..MarkEntry::default() }));
     let (outside, key) = (lab("green"), Key::decoy(1, 1));
     let [a, b] = [&built_in, &outside].map(|lab| lab.build(&key).unwrap());
+    let c = counted.build(&key).unwrap();
     let [served, also] = [built_in.marked(&*a), outside.marked(&*b)];
     let audit = built_in.audit();
     assert_eq!(served.answer(&audit).unwrap(), also.answer(&audit).unwrap());
@@ -29,7 +32,8 @@ fn a_program_that_plays_kgw_is_kgw() {
         {
             assert_eq!(a.metric(number), Some(is), "{number}");
         }
-        assert_eq!((a.max_log10_e_by_query, a.evidence.log10_e), (b.max_log10_e_by_query, b.evidence.log10_e));
+        let counted = counted.measure(&*c, suspect, CHANCE).unwrap().remove(0);
+        assert_eq!((counted.max_log10_e_by_query, counted.evidence.log10_e), (b.max_log10_e_by_query, b.evidence.log10_e));
     }
 }
 

@@ -1,0 +1,78 @@
+use oracle::{Access, ConfigError};
+use serde::{Deserialize, Serialize};
+
+use crate::Whom;
+
+/// Occurrences at which a context weighs half, where a file does not say it.
+const KAPPA: f64 = 1000.0;
+
+/// How the keyed score test is made; everything is stated before anything is known of a suspect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoreTest {
+    /// A token weighs n / (n + kappa), where n is how often its context occurs in the clean twin's answers to the queries that were
+    /// paid for: a student learns what it meets often. 0 weighs every context alike.
+    pub kappa: f64,
+    /// What is taken of the suspect.
+    pub suspect: Choices,
+    /// Models whose laws say what an unmarked model would have chosen: `teacher` (raw), `clean`, `base`, `stranger`, or entries of
+    /// `[models]`. Of several, the mixture of them that is nearest to the suspect's choices.
+    pub references: Vec<String>,
+}
+
+/// The name of the owner's own model among references.
+const TEACHER: &str = "teacher";
+
+/// What says how often a suspect chose something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Choices {
+    /// The tokens of its answers: text is enough.
+    #[default]
+    Answers,
+    /// Its own laws along its answers, which no draw makes noisy: it must show log-probabilities.
+    Laws,
+}
+
+impl Choices {
+    /// The least that a suspect must show.
+    pub(in crate::keyed) fn access(self) -> Access {
+        match self {
+            Self::Answers => Access::Text,
+            Self::Laws => Access::Logprobs,
+        }
+    }
+}
+
+impl Default for ScoreTest {
+    fn default() -> Self {
+        Self { kappa: KAPPA, suspect: Choices::default(), references: vec![TEACHER.into()] }
+    }
+}
+
+impl ScoreTest {
+    /// Refuses values that cannot be; keys are relative to the mark's own table.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] naming key, value and what to write.
+    pub(in crate::keyed) fn validate(&self) -> Result<(), ConfigError> {
+        if !(self.kappa >= 0.0 && self.kappa.is_finite()) {
+            let instead = "use a number of occurrences, for example 1000, or 0 to weigh every context alike";
+            return Err(ConfigError::new("test.score.kappa", self.kappa, instead));
+        }
+        let named = format!("{:?}", self.references);
+        if self.references.is_empty() || self.references.iter().any(|name| name.trim().is_empty()) {
+            let instead = "name at least one model, for example [\"teacher\"]";
+            return Err(ConfigError::new("test.score.references", named, instead));
+        }
+        if self.references.iter().enumerate().any(|(at, name)| self.references[..at].contains(name)) {
+            return Err(ConfigError::new("test.score.references", named, "name each model once"));
+        }
+        Ok(())
+    }
+
+    /// Whom the second round asks for laws, the suspect left out.
+    pub(in crate::keyed) fn asked(&self) -> impl Iterator<Item = Whom> {
+        self.references.iter().map(|name| if name == TEACHER { Whom::Teacher } else { Whom::Named(name.clone()) })
+    }
+}

@@ -1,0 +1,74 @@
+use super::*;
+use crate::ContextCounts;
+use crate::keyed::score::weights::Weights;
+
+/// One answer of many places, each with the same context, so that weights differ by their counts alone.
+fn answer() -> Vec<Exchange> {
+    vec![said(&[1], &[10; 12])]
+}
+
+/// A tally of inputs that are met at place 1 of the first answer.
+fn tally(chosen: &[f64], expected: &[f64]) -> Tally {
+    let (chosen, expected) = (chosen.to_vec(), vec![expected.to_vec()]);
+    Tally { met: vec![(0, 1, 11); chosen.len()], tokens: 14, chosen, expected, ..Tally::default() }
+}
+
+#[test]
+fn weights_are_those_of_the_formula() {
+    let (answers, rules) = (answer(), rules(1));
+    let said = judged_by(&answers, &[], &rules, &Values::Green);
+    let tally =
+        tally(&[0.0, 3.0, 1.0, 0.0, 0.0, 7.0, 2.0, 0.0, 1.0], &[0.5, 1.0, 0.25, 0.125, 0.015_625, 3.0, 4.0, 0.031_25, 0.0625]);
+    for shrinkage in [0.0, 0.5, 1e3] {
+        let weights = Weights::of(&tally, &said, Some(shrinkage));
+        let (mut mass, mut all, mut lost, mut kept) = (0.0, 0.0, 0.0, 0);
+        for (at, (chosen, expected)) in tally.chosen.iter().zip(&tally.expected[0]).enumerate() {
+            let f = 1.0 / (1.0 + shrinkage * expected);
+            let exact = f * (chosen - expected);
+            mass += f * expected;
+            all += exact * exact;
+            if weights.at(at) == 0.0 {
+                lost += exact * exact;
+            } else {
+                // rounded to 64 numbers for each doubling
+                assert!((weights.at(at) - exact).abs() <= exact.abs() / 128.0, "{at}: {}", weights.at(at));
+                kept += 1;
+            }
+        }
+        assert!(lost > 0.0 && lost <= 0.011 * all && kept >= 5, "{lost} of {all}, {kept} weights");
+        assert!((weights.mass - mass).abs() < 1e-12, "{} of {mass}", weights.mass);
+        assert_eq!(weights.values.iter().map(|(_, inputs)| inputs).sum::<f64>(), f64::from(kept));
+    }
+    // an independent search over s2 for nearly these counts ends at the plain score
+    assert!(Weights::of(&tally, &said, None).shrinkage < 1e-4);
+    // inputs that are far from what was expected count for more when they are shrunk
+    let crowded = self::tally(&[400.0, 1.0, 1.0, 1.0], &[100.0, 0.5, 0.5, 0.5]);
+    assert!(Weights::of(&crowded, &said, None).shrinkage > 1.0);
+}
+
+/// The weights of `keyed_score.py` with `met` and `kappa`.
+#[test]
+fn a_context_weighs_by_how_often_it_occurs_where_no_key_was() {
+    let (answers, rules) = (vec![said(&[1], &[10, 11, 12, 13, 14])], rules(1));
+    let mut counts = ContextCounts::of(&answers, 1, rules.end);
+    for _ in 0..500 {
+        counts.add(&[11, 9, 10, 9]);
+    }
+    (0..1_500).for_each(|_| counts.add(&[11, 9]));
+    let said = Said { contexts: Some((&counts, 1_000.0)), ..judged_by(&answers, &[], &rules, &Values::Green) };
+    // after 10, 11 and 12: met 500, 2,000 and 0 times
+    let tally = Tally {
+        met: vec![(0, 1, 20), (0, 2, 20), (0, 3, 20), (0, 1, 21)],
+        chosen: vec![2.0, 2.0, 2.0, 0.0],
+        expected: vec![vec![1.0, 1.0, 1.0, 0.5]],
+        tokens: 6,
+        ..Tally::default()
+    };
+    let weights = Weights::of(&tally, &said, Some(1.0));
+    let exact = [1.0 / 3.0 / 2.0, 2.0 / 3.0 / 2.0, 0.0, -0.5 / 3.0 / 1.5];
+    for (at, exact) in exact.into_iter().enumerate() {
+        assert!((weights.at(at) - exact).abs() <= exact.abs() / 128.0, "{at}: {} for {exact}", weights.at(at));
+    }
+    let mass = (1.0 / 3.0 + 2.0 / 3.0) / 2.0 + 0.5 / 3.0 / 1.5;
+    assert!((weights.mass - mass).abs() < 1e-12, "{}", weights.mass);
+}
