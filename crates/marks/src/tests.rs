@@ -268,7 +268,7 @@ fn models_that_never_met_a_mark_keep_the_level() {
                 let asked = || lab.asked(&*mark, &suspect, suspect.answer(&lab.audit()).unwrap()).unwrap();
                 let [first, second] = audits.entry(suspect.seed).or_insert_with(asked);
                 assert_eq!(mark.follow_up(first).len(), second.len());
-                let case = Case { suspect: first, teacher: None, references: &[], second, chance: chance(0) };
+                let case = Case { suspect: first, teacher: None, references: &[], second, contexts: None, chance: chance(0) };
                 mark.judge(&case).unwrap()
             } else {
                 lab.measure(&*mark, &suspect, chance(0)).unwrap()

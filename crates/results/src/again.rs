@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stats::NullKind;
+use stats::audit_size::tail_of_bound;
 use stats::repeat::{Decoys, again_binomial, again_normal};
 
 use crate::gate::{Families, goes_first};
@@ -19,7 +20,7 @@ const HALF_WIDTH: f64 = 1.959_964;
 /// - Binomial null of rate g, n units, effect e: P\[X >= c\] for X ~ Binomial(n, g + e), where c is the smallest count with
 ///   P\[Binomial(n, g) >= c\] <= alpha / family_size.
 /// - Any other null: P\[Z >= z_a - e / s\], where P\[Z >= z_a\] = alpha / family_size and s is the width of the effect's 95 % interval over
-///   2 x 1.96.
+///   2 x 1.96. Where p is Chernoff's bound, exp(-z_a^2 / 2) is that level.
 /// - With decoy keys the rank among them must be at most alpha too, as for a proof ([`stats::repeat`] has the sum).
 ///
 /// It supposes that no negative fires, and says nothing of another student: that is another seed. `None` for negatives, for what was not
@@ -45,6 +46,7 @@ pub fn proven_again(record: &Record, family_size: usize, alpha: f64) -> Option<f
     }
     let standard_error = (record.effect_high? - record.effect_low?) / (2.0 * HALF_WIDTH);
     let z = effect / standard_error;
+    let level = if record.null_law == Some(NullKind::Chernoff) { tail_of_bound(level) } else { level };
     (standard_error > 0.0 && z.is_finite()).then(|| again_normal(z, level, decoys))
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use stats::NullKind;
+use stats::audit_size::detectable_by_bound;
 use stats::power::detectable_effect;
 use stats::repeat::upper_normal_quantile;
 
@@ -247,15 +248,21 @@ pub(crate) fn fires(negative: &Record, alpha: f64) -> bool {
 }
 
 /// Smallest effect that this audit would have shown with power 0.8 at `alpha / family_size`, Holm's strictest step (alpha itself for a
-/// primary mark of one key): exact
-/// for a binomial null, else from the width of the effect's 95 % interval by the normal approximation.
+/// primary mark of one key): exact for a binomial null, else from the width of the effect's 95 % interval by the normal approximation,
+/// where p is Chernoff's bound at the z that this bound asks for.
 fn detectable(record: &Record, alpha: f64, family_size: usize) -> Option<f64> {
     let alpha = alpha / family_size.max(1) as f64;
     if let (Some(n), Some(NullKind::Binomial), Some(rate)) = (record.n, record.null_law, record.null_mean) {
         return detectable_effect(n, rate, alpha, POWER);
     }
     let standard_error = (record.effect_high? - record.effect_low?) / (2.0 * 1.959_964);
-    let effect = (upper_normal_quantile(alpha) + upper_normal_quantile(1.0 - POWER)) * standard_error;
+    if standard_error.is_nan() || standard_error < 0.0 {
+        return None;
+    }
+    let effect = match record.null_law {
+        Some(NullKind::Chernoff) => detectable_by_bound(standard_error, alpha, POWER),
+        _ => (upper_normal_quantile(alpha) + upper_normal_quantile(1.0 - POWER)) * standard_error,
+    };
     (effect.is_finite() && effect > 0.0).then_some(effect)
 }
 

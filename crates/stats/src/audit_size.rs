@@ -1,6 +1,7 @@
 //! How large an audit has to be whose p is Chernoff's bound.
 
 use crate::repeat::upper_normal_quantile;
+use crate::tail::log10_normal_sf;
 
 /// Smallest mean of a statistic that varies like a normal one of standard deviation `sd`, and whose p is Chernoff's bound
 /// exp(-z^2 / 2), at which that p is at most `alpha` with probability `power`: (sqrt(2 ln(1 / alpha)) + z(power)) sd.
@@ -12,6 +13,15 @@ pub fn detectable_by_bound(sd: f64, alpha: f64, power: f64) -> f64 {
     assert!(power > 0.0 && power < 1.0, "power {power} is outside (0, 1)");
     assert!(sd >= 0.0, "a standard deviation of {sd}");
     ((-2.0 * alpha.ln()).sqrt() + upper_normal_quantile(1.0 - power)).max(0.0) * sd
+}
+
+/// The level at which a normal tail asks for as much as Chernoff's bound exp(-z^2 / 2) does at `alpha`: P\[Z >= sqrt(2 ln(1 / alpha))\].
+///
+/// # Panics
+/// When `alpha` is outside (0, 1).
+pub fn tail_of_bound(alpha: f64) -> f64 {
+    assert!(alpha > 0.0 && alpha < 1.0, "alpha {alpha} is outside (0, 1)");
+    10f64.powf(log10_normal_sf((-2.0 * alpha.ln()).sqrt()))
 }
 
 /// How many times as many units an audit needs that shows effects from `shown` on, to show them from `wanted` on: the square of their
@@ -34,6 +44,8 @@ mod tests {
         let effect = detectable_by_bound(0.01, 0.001, 0.8);
         assert!((effect - 0.045_585).abs() < 1e-6, "{effect}");
         assert_eq!(detectable_by_bound(0.0, 0.001, 0.8), 0.0);
+        // a standard normal variable is above 3.7169 with probability 1.008e-4
+        assert!((tail_of_bound(0.001) - 1.008e-4).abs() < 1e-7, "{}", tail_of_bound(0.001));
         // 16 times the units show a quarter of the effect
         assert!((times_as_many(0.04, 0.01) - 16.0).abs() < 1e-12);
         assert!((detectable_by_bound(0.01 / 4.0, 0.001, 0.8) - 0.25 * effect).abs() < 1e-12);

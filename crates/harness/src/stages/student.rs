@@ -4,7 +4,6 @@ use distill::{
 };
 use lm::lora::Adapter;
 use oracle::{Access, Exchange};
-use results::Arm;
 use serde_json::{Value, json};
 use store::{Key, Making};
 

@@ -101,6 +101,11 @@ fn the_normal_approximation_serves_where_there_is_no_binomial_law() {
     assert!((found - expected).abs() < 1e-6, "{found} {expected}");
     let finding = &findings(&records, ALPHA)[0];
     assert_eq!(finding.again, Some(found));
+    // a bound of exp(-z^2 / 2) asks for 3.7169 standard errors
+    let bound = Record { null_law: Some(NullKind::Chernoff), ..student.clone() };
+    let expected = 1.0 - 10f64.powf(stats::tail::log10_normal_sf(z - 3.716_922));
+    let bounded = proven_again(&bound, 1, ALPHA).unwrap();
+    assert!((bounded - expected).abs() < 1e-5 && bounded < found, "{bounded} {expected}");
 
     assert_eq!(proven_again(of(&records, Arm::Control, 1000), 1, ALPHA), None, "a negative is not to be proven");
     for verdict in [Verdict::NotPlanted, Verdict::NotMeasurable] {

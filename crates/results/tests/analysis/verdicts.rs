@@ -241,6 +241,13 @@ fn what_was_not_shown_comes_with_what_would_have_been() {
     assert!((found - expected).abs() < 1e-6, "{found} {expected}");
     assert_eq!(of(&records, Arm::Control, 1000).detectable_effect, None);
 
+    // a p that is a bound of exp(-z^2 / 2) asks for sqrt(2 ln 1000)
+    let mut bound = curve("kgw", &[(1000, -0.5)], 0);
+    edit(&mut bound, Arm::Student, |r| r.null_law = Some(stats::NullKind::Chernoff));
+    let expected = (3.716_922 + 0.841_621) * 0.04 / (2.0 * 1.959_964);
+    let found = student(&judged(bound)).detectable_effect.unwrap();
+    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+
     let mut exact = curve("kgw", &[(1000, -0.5)], 0);
     edit(&mut exact, Arm::Student, |r| {
         r.null_law = Some(stats::NullKind::Binomial);

@@ -108,7 +108,7 @@ fn what_is_taken_off_must_be_there_and_finite() {
     let mark = lab.build(&Key::decoy(2, 3)).unwrap();
     let suspect = crate::Asked { answers: &lab.model(1), laws: &lab.model(1), audit: &|| Ok(Arc::default()) };
     let suspect = suspect.ask_all(&mark.questions(1)).unwrap();
-    let case = Case { suspect: &suspect, teacher: None, references: &[], second: &[], chance: Chance::default() };
+    let case = Case { suspect: &suspect, teacher: None, references: &[], second: &[], contexts: None, chance: Chance::default() };
     assert!(matches!(mark.judge(&case), Err(MarkError::Unmeasurable { .. })));
     let scores = vec![f64::NEG_INFINITY; suspect[0].scores().unwrap().len()];
     let second = [Seen::Scores(scores)];

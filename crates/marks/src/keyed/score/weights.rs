@@ -51,7 +51,8 @@ impl Weights {
         }
         let mut values: Vec<(f64, f64)> = inputs.into_iter().map(|(bits, inputs)| (f64::from_bits(bits), inputs)).collect();
         values.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()).then(b.0.total_cmp(&a.0)));
-        let least = leave_out_the_smallest(&mut values);
+        let least = least_kept(&values);
+        values.retain(|(weight, _)| weight.abs() >= least);
         weights.iter_mut().filter(|weight| weight.abs() < least).for_each(|weight| *weight = 0.0);
         Self { weights, values, mass: if expected > 0.0 { expected } else { chosen }, shrinkage, shares }
     }
@@ -112,17 +113,28 @@ fn best_shrinkage(counts: impl Iterator<Item = (f64, f64)>) -> f64 {
     ladder.fold((0.0, 0.0), best).0
 }
 
-/// Takes the smallest weights, which come last, out of `values` while their squares add up to no more than their share; the size of the
-/// smallest that is left.
-fn leave_out_the_smallest(values: &mut Vec<(f64, f64)>) -> f64 {
+/// The size of the smallest weight that is kept: smaller ones, which come last in `values`, may be left out while their squares add up to no
+/// more than their share. Weights of one size stay together, whatever their sign.
+fn least_kept(values: &[(f64, f64)]) -> f64 {
     let square = |(weight, inputs): &(f64, f64)| inputs * weight * weight;
     let mut left: f64 = LEFT_OUT * values.iter().map(square).sum::<f64>();
-    while let Some(last) = values.last() {
-        left -= square(last);
-        if left < 0.0 {
-            return last.0.abs();
-        }
-        values.pop();
+    let kept = values.iter().rev().find(|value| {
+        left -= square(value);
+        left < 0.0
+    });
+    kept.map_or(0.0, |(weight, _)| weight.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_of_one_size_are_left_out_together_or_not_at_all() {
+        // of 100 in squares 1 may go: both of the size 0.6 may (0.72), of the size 0.9 one alone could
+        let large = (99.2_f64 - 0.81).sqrt();
+        assert_eq!(least_kept(&[(large, 1.0), (0.9, 1.0), (-0.9, 1.0)]), 0.9);
+        assert_eq!(least_kept(&[(99.28_f64.sqrt(), 1.0), (0.6, 1.0), (-0.6, 1.0)]), 99.28_f64.sqrt());
+        assert_eq!(least_kept(&[]), 0.0);
     }
-    0.0
 }

@@ -107,7 +107,7 @@ fn a_weak_mark_stands_out_of_the_decoys_by_its_likelihood() {
     assert!(found.evidence.z_decoy.unwrap() > counted.evidence.z_decoy.unwrap() + 1.0, "{found:?} {counted:?}");
     // without the raw teacher's laws there is no test
     let answers = [Seen::Exchanges(Arc::new(mixed))];
-    let case = Case { suspect: &answers, teacher: None, references: &[], second: &[], chance: CHANCE };
+    let case = Case { suspect: &answers, teacher: None, references: &[], second: &[], contexts: None, chance: CHANCE };
     assert!(a.judge(&case).unwrap_err().to_string().contains("laws of the raw teacher"));
 }
 
