@@ -23,5 +23,5 @@ pub use grid::GridConfig;
 pub use imported::TranscriptConfig;
 pub use marks::{MarksConfig, PlantingConfig};
 pub use models::{BaseConfig, ColdStart, ContinuedTraining, Optimizer, Pretraining, StrangerConfig, TeacherConfig};
-pub use study::{AuditConfig, Channel, Recipe, MeasureConfig, QueriesConfig, StudentConfig, TasksConfig};
+pub use study::{AuditConfig, Channel, MeasureConfig, QueriesConfig, Recipe, StudentConfig, TasksConfig};
 pub use validate::validate;
