@@ -56,7 +56,7 @@ fn distinct(
     let mut files = places.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     hashes.try_for_each(|hash| {
         let hash = hash?;
-        let part = (u128::from(hash) * u128::from(parts) >> 64) as usize;
+        let part = ((u128::from(hash) * u128::from(parts)) >> 64) as usize;
         files[part].write_all(&hash.to_le_bytes()).map_err(|error| DistillError::io(&places[part], "write", error))
     })?;
     let mut sum = 0;
