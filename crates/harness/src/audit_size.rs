@@ -82,7 +82,7 @@ mod tests {
         let of = |arm, half: f64, null_law| Record {
             kind: Kind::Mark,
             arm,
-            mark: Some("kgw".into()),
+            mark: Some("keyed".into()),
             log10_p: Some(-1.0),
             null_law: Some(null_law),
             effect_low: Some(0.02 - half),

@@ -5,7 +5,7 @@
 //! ln((1 - e) q_key(x) + e q(x)) - ln q(x),
 //!
 //! where q is the raw teacher's law along the answers, q_key the same law changed under the key, and e, stated beforehand, the share of
-//! tokens that owe nothing to the mark. With q_key(x) = q(x) e^b(x) / Z and Z = sum of q(v) e^b(v), a term is ln((1 - e) e^b(x) / Z + e).
+//! tokens that were drawn without the mark. With q_key(x) = q(x) e^b(x) / Z and Z = sum of q(v) e^b(v), a term is ln((1 - e) e^b(x) / Z + e).
 //! No law of that sum is known; keys are exchangeable, and the rank among decoy keys is exact whatever repeats.
 
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ impl<'a> Places<'a> {
         self.tokens
     }
 
-    /// The sum under `key`, nats, with the share `unmarked` of tokens that owe nothing to the mark; 0 once something went wrong.
+    /// The sum under `key`, nats, with the share `unmarked` of tokens that were drawn without the mark; 0 once something went wrong.
     pub fn log_ratio(&self, outside: &Outside, key: &Key, unmarked: f64) -> f64 {
         let contexts: Vec<&[TokenId]> = self.by_context.keys().copied().collect();
         let mut total = 0.0;

@@ -50,7 +50,7 @@ pub enum ProcessTest {
     /// The likelihood ratio of the program's law under a key against the raw teacher's, ranked among decoy keys. The program gives its laws
     /// under any key.
     LikelihoodRatio {
-        /// Share of tokens that owe nothing to the mark, strictly between 0 and 1.
+        /// Share of tokens that were drawn without the mark, strictly between 0 and 1.
         unmarked: f64,
     },
 }
