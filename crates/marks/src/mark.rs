@@ -35,7 +35,7 @@ pub trait Mark: Send + Sync {
     /// [`MarkError::Unmeasurable`] when answers are missing, are not numbers, or there is nobody to compare with.
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError>;
 
-    /// The same mark for whoever holds many keys; `None` where what it asks or plants makes each key a mark of its own.
+    /// The same mark for whoever holds many keys; `None` where what it asks makes each key a mark of its own.
     fn any_key(&self) -> Option<&dyn AnyKey> {
         None
     }
@@ -43,7 +43,8 @@ pub trait Mark: Send + Sync {
 
 /// A mark that asks the same under every key, so that one set of answers is judged under many.
 pub trait AnyKey {
-    /// What each of `keys` finds, one finding each. Decoys are tried once; the first finding lists them.
+    /// What each of `keys` finds, one key after the other: one finding each, or one for each account. Decoys are tried once; the first
+    /// finding lists them.
     ///
     /// # Errors
     /// As [`Mark::judge`].

@@ -185,9 +185,12 @@ fn a_second_round_asks_whom_the_mark_says_and_what_no_key_enters_is_judged_under
         }
         let keys: Vec<Key> = (1..4).map(|index| Key::decoy(1, index)).collect();
         let together = lab.judge_under(&keys, &suspect, answers.to_vec(), chance(9)).unwrap();
-        for (at, (key, found)) in keys.iter().zip(&together).enumerate() {
-            let alone = lab.judge(&*lab.build(key).unwrap(), &suspect, answers.to_vec(), chance(9)).unwrap().remove(0);
+        let judged = |key| lab.judge(&*lab.build(key).unwrap(), &suspect, answers.to_vec(), chance(9)).unwrap();
+        let alone: Vec<Finding> = keys.iter().flat_map(judged).collect();
+        assert_eq!(alone.len(), together.len(), "{}", lab.name());
+        for (at, (alone, found)) in alone.iter().zip(&together).enumerate() {
             assert_eq!((&alone.evidence, &alone.metrics, &alone.detail), (&found.evidence, &found.metrics, &found.detail));
+            assert_eq!(alone.account, found.account);
             assert_eq!(found.decoy_log10_p.is_empty(), at > 0, "decoys are tried once");
         }
     }

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::inner::{Inner, inside, law_of_audit};
 use crate::{
-    Bed, Case, Claim, ContextCounts, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs, Owner,
-    Phase, Planting, Question, Seen, Whom,
+    AnyKey, Bed, Case, Claim, ContextCounts, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs,
+    Owner, Phase, Planting, Question, Seen, Whom,
 };
 
 const KIND: &str = "domain_watermark";
@@ -198,6 +198,11 @@ impl Mark for DomainWatermark {
     /// As the inner mark judges an audit, on the answers to prompts of the domain.
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
         self.mark.judge(case)
+    }
+
+    /// No key decides which prompts are asked.
+    fn any_key(&self) -> Option<&dyn AnyKey> {
+        self.mark.any_key()
     }
 }
 

@@ -71,15 +71,14 @@ impl MarkConfig for PerAccountConfig {
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
-        let (mut marks, mut laws, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut marks, mut laws) = (Vec::new(), Vec::new());
         for account in 0..self.accounts {
             let key = owner.key.of_account(account);
             let Inner { mark, law } = law_of_audit(&self.of, &Owner { key: &key, ..*owner })?;
             laws.push(law);
             marks.push(mark);
-            keys.push(key);
         }
-        Ok(Arc::new(PerAccount { law: Arc::new(LawOfAccount { laws }), marks, keys }))
+        Ok(Arc::new(PerAccount { law: Arc::new(LawOfAccount { laws }), marks, key: owner.key.clone() }))
     }
 
     fn examples() -> Vec<Self> {
@@ -123,14 +122,14 @@ impl MarkConfig for PerAccountConfig {
 struct PerAccount {
     /// By account.
     marks: Vec<Arc<dyn Mark>>,
-    /// Their keys.
-    keys: Vec<Key>,
+    /// Theirs derive from it.
+    key: Key,
     law: Arc<LawOfAccount>,
 }
 
 impl PerAccount {
     /// The inner mark, where it judges all keys at once.
-    fn any_key(&self) -> Option<&dyn AnyKey> {
+    fn inner(&self) -> Option<&dyn AnyKey> {
         self.marks.first()?.any_key()
     }
 
@@ -158,7 +157,7 @@ impl Mark for PerAccount {
     }
 
     fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
-        match self.any_key() {
+        match self.inner() {
             Some(_) => self.marks[0].follow_up(first),
             None => self.marks.iter().flat_map(|mark| mark.follow_up(first)).collect(),
         }
@@ -172,13 +171,8 @@ impl Mark for PerAccount {
     /// keys, so only the first is judged with them: the others are ranked among its decoy statistics, and its finding alone lists
     /// them. Where the inner mark can, all keys are judged at once: what no key enters is computed once.
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
-        if let Some(mark) = self.any_key() {
-            let mut found = mark.judge_under(case, &self.keys)?;
-            for (account, found) in (0..).zip(&mut found) {
-                found.account = Some(account);
-                found.metrics.clear();
-            }
-            return Ok(found);
+        if self.inner().is_some() {
+            return self.judge_under(case, std::slice::from_ref(&self.key));
         }
         let second = self.second_of(case)?;
         let judge = |account: usize, decoys: usize| {
@@ -205,6 +199,23 @@ impl Mark for PerAccount {
             .collect::<Result<_, MarkError>>()?;
         all.extend(others.into_iter().flatten());
         Ok(all)
+    }
+
+    fn any_key(&self) -> Option<&dyn AnyKey> {
+        self.inner().map(|_| self as &dyn AnyKey)
+    }
+}
+
+impl AnyKey for PerAccount {
+    fn judge_under(&self, case: &Case<'_>, keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
+        let accounts = 0..self.marks.len() as u32;
+        let all: Vec<Key> = keys.iter().flat_map(|key| accounts.clone().map(|account| key.of_account(account))).collect();
+        let mut found = self.inner().map_or(Ok(Vec::new()), |mark| mark.judge_under(case, &all))?;
+        for (account, found) in accounts.cycle().zip(&mut found) {
+            found.account = Some(account);
+            found.metrics.clear();
+        }
+        Ok(found)
     }
 }
 
