@@ -36,6 +36,10 @@ fn choose(ctx: &Context<'_>, run: &Run, asked: &Asked, base: &Trained, recipes: 
     }
     let artifact = ctx.artifact("choice", &Key::new(REVISION, &inputs)?, |directory| {
         let held = apprentice.held_out()?;
+        if held.is_empty() {
+            let problem = "student.compute.chosen.held_out: attacks leave too few answers to choose on; drop less, or raise queries.budgets";
+            return Err(UsageError(problem.into()).into());
+        }
         let mut choice = Choice { held_out: held.len() as u64, trials: Vec::new(), chosen: 0, comparing_flop: 0.0 };
         for trial in &trials {
             let student = match trial.distilled() {
