@@ -192,6 +192,7 @@ fn current() -> Golden {
     let is_trained = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_none();
     let is_student = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_some();
     let reported = ["held_out_loss_clean_twin", "held_out_loss_before_implant"];
+    let is_distance = |record: &Record| is_named(record, &["kl"]);
     let is_report = |record: &Record| is_named(record, &reported);
     let is_implanted = |record: &Record| is_trained(record) && record.arm == results::Arm::Teacher;
     let is_distilled = |record: &Record| record.metric.as_deref().is_some_and(|name| name.starts_with("distilled_law_kl"));
@@ -218,6 +219,7 @@ fn current() -> Golden {
             "student" => Stage { numbers: metrics(&records, LOSS, is_student), ..stage },
             "choice" => Stage { numbers: metrics(&chosen().1, LOSS, is_tried), ..stage },
             "measure" => Stage { numbers: effects(&records), ..stage },
+            "metrics" => Stage { numbers: metrics(&records, LOSS, is_distance), ..stage },
             "teacher_report" => Stage { numbers: metrics(&records, LOSS, is_report), ..stage },
             other => panic!("stage `{other}` is not pinned: add it to tests/golden.rs"),
         }

@@ -1,11 +1,12 @@
 //! Exchanges that a server outside answered, put into the teacher's tokens and kept as a transcript of our own.
 
+mod shards;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use corpus::{ExchangeError, ExchangeRow, Exchanges, Place, Said, Turn, exchanges};
-use distill::{Counts, ExchangeStream, TranscriptFiles, TranscriptHeader, cut_text, write_parquet};
+use distill::{Counts, ExchangeStream, TranscriptFiles, cut_text};
 use lm::{ChatMessage, ChatOptions, Runtime};
 use oracle::{Codec, Exchange, Query, Stop, TokenId};
 use rayon::prelude::*;
@@ -19,6 +20,7 @@ use crate::resolve::{Asking, Resolved, TranscriptFile};
 use crate::stages::Vocabulary;
 use crate::stages::answers::Transcript;
 use crate::stages::json::{load_json, save_json};
+use shards::{Put, Shards, asked_name, exchanges_name};
 
 /// Raised when the same file would give another transcript.
 pub(super) const REVISION: u32 = 1;
@@ -163,7 +165,7 @@ impl Reading<'_> {
         let bar = self.progress.stage(format!("reading {}", self.key), 0, "rows");
         let mut rows = exchanges(&self.file.path)?;
         let mut with = self.with.map(|file| exchanges(&file.path)).transpose()?;
-        let mut writer = Writer { reading: self, directory: making.path(), waiting: Vec::new(), counts: Vec::new() };
+        let mut writer = Shards::new(making.path(), self.asking.shard_queries, self.vocabulary, &self.file.sha256);
         let mut holds = Holds::default();
         let mut accounts = BTreeSet::new();
         let mut read = 0;
@@ -287,73 +289,6 @@ impl Reading<'_> {
             (format!("a conversation, and the teacher's tokenizer: {error}"), "give `prompt` and `answer` as text".to_string())
         })
     }
-}
-
-/// A row in tokens.
-struct Put {
-    /// The prompt alone.
-    asked: Vec<TokenId>,
-    exchange: Exchange,
-}
-
-/// Writes shards as they fill.
-struct Writer<'a> {
-    reading: &'a Reading<'a>,
-    directory: &'a Path,
-    waiting: Vec<Put>,
-    counts: Vec<Counts>,
-}
-
-impl Writer<'_> {
-    fn take(&mut self, put: Vec<Put>) -> anyhow::Result<()> {
-        let full = usize::try_from(self.reading.asking.shard_queries)?;
-        self.waiting.extend(put);
-        while self.waiting.len() >= full {
-            let rest = self.waiting.split_off(full);
-            let shard = std::mem::replace(&mut self.waiting, rest);
-            self.shard(shard)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> anyhow::Result<Vec<Counts>> {
-        let rest = std::mem::take(&mut self.waiting);
-        if !rest.is_empty() {
-            self.shard(rest)?;
-        }
-        Ok(self.counts)
-    }
-
-    fn shard(&mut self, shard: Vec<Put>) -> anyhow::Result<()> {
-        let Vocabulary { tokenizer, hash, .. } = self.reading.vocabulary;
-        let (name, server) = (hash.hex(), self.reading.file.sha256.hex());
-        let header = TranscriptHeader {
-            vocab_size: tokenizer.vocab_size(),
-            tokenizer: &name,
-            teacher: &server,
-            codec: Some(&**tokenizer),
-        };
-        let number = self.counts.len();
-        let asked = |put: &Put| Exchange {
-            query: Query { prompt: put.asked.clone(), ..put.exchange.query.clone() },
-            answer: Vec::new(),
-            stop: Stop::Length,
-        };
-        let prompts: Vec<Exchange> = shard.iter().map(asked).collect();
-        write_parquet(&self.directory.join(asked_name(number)), &prompts, &TranscriptHeader { codec: None, ..header })?;
-        let exchanges: Vec<Exchange> = shard.into_iter().map(|put| put.exchange).collect();
-        write_parquet(&self.directory.join(exchanges_name(number)), &exchanges, &header)?;
-        self.counts.push(Counts::of(&exchanges));
-        Ok(())
-    }
-}
-
-fn exchanges_name(shard: usize) -> String {
-    format!("{shard:06}.parquet")
-}
-
-fn asked_name(shard: usize) -> String {
-    format!("prompts-{shard:06}.parquet")
 }
 
 impl Imported {

@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::marks::{Case, Chance, Finding, FollowUp, MarkError, Phase, Question, Reference, Seen, Whom};
-use distill::{Alignment, Fidelity};
 use oracle::{Access, OracleError};
 use results::{Arm, Claim, Family, Kind, Record, View};
 use serde_json::{Value, json};
@@ -12,10 +11,11 @@ use crate::resolve::Run;
 use crate::stages::audit::{Audit, Negative};
 use crate::stages::context::{load_json, save_json};
 use crate::stages::marks::{Built, Marks};
-use crate::stages::metric::{held_out_loss, held_out_loss_per_byte, metric, pooled_metric};
+use crate::stages::metric::metric;
+use crate::stages::metrics::metrics;
 use crate::stages::suspect::Suspect;
 use crate::stages::worth::nobody_as_good;
-use crate::stages::{Context, Imported, Unmarked, usefulness};
+use crate::stages::{Context, Imported, Unmarked};
 
 /// Raised when the same inputs would give another measurement.
 pub(super) const REVISION: u32 = 7;
@@ -53,7 +53,7 @@ pub fn measure(
         let key = Key::new(REVISION, &measurement.inputs()?)?;
         let artifact = ctx.artifact("measurement", &key, |directory| {
             let started = Instant::now();
-            let what = format!("measuring {}, {}", name(suspect), built.name);
+            let what = format!("measuring {}, {}", suspect.name(), built.name);
             let found = measurement.records()?;
             ctx.timings.push(&what, ctx.seed, started, 0);
             save_json(&directory.join(FILE), &found)
@@ -65,51 +65,8 @@ pub fn measure(
         });
         records.extend(named);
     }
-    records.extend(measured_metrics(ctx, suspect, audit)?);
+    records.extend(metrics(ctx, suspect, audit)?);
     Ok(records)
-}
-
-/// Fidelity, usefulness and cost of a suspect, found or measured.
-fn measured_metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Result<Vec<Record>> {
-    let world = &ctx.resolved.world;
-    let mut inputs = json!({
-        "suspect": suspect.trained.hash,
-        "laws": suspect.serving.names(),
-        "teacher": audit.teacher.trained.hash,
-        "held_out": store::hash_json(&audit.held_out)?,
-        "tasks": world.measure.tasks,
-        "chat": world.queries.chat,
-        "cost": suspect.cost,
-        "corpus": ctx.sources.identity(),
-        "vocabulary": ctx.vocabulary.hash,
-        "seed": ctx.seed,
-    });
-    if let Some(own) = ctx.own_vocabulary(suspect.run.arm) {
-        inputs["student_vocabulary"] = json!(own.hash);
-        inputs["audit"] = json!([audit.queries_hash, world.audit.max_new_tokens, world.audit.sampling]);
-    }
-    let tried = tried(ctx, suspect);
-    if !tried.is_empty() {
-        inputs["tried"] = json!(tried);
-    }
-    let artifact = ctx.artifact("metrics", &Key::new(REVISION, &inputs)?, |directory| {
-        let started = Instant::now();
-        let what = format!("measuring {}", name(suspect));
-        let bar = ctx.progress.stage(&what, 1, "measurements");
-        let found = [metrics(ctx, suspect, audit)?, tried].concat();
-        bar.inc(1);
-        ctx.timings.push(&what, ctx.seed, started, 0);
-        bar.finish("");
-        save_json(&directory.join(FILE), &found)
-    })?;
-    load_json(&artifact.file(FILE))
-}
-
-/// What the thief tried before he chose this suspect.
-fn tried(ctx: &Context<'_>, suspect: &Suspect) -> Vec<Record> {
-    let choice = suspect.taught.as_ref().and_then(|taught| taught.choice.as_ref());
-    let recipes = ctx.resolved.world.student.recipes(suspect.run.budget.unwrap_or(0));
-    choice.map(|choice| choice.metrics(&recipes)).unwrap_or_default()
 }
 
 /// One mark in one suspect.
@@ -363,49 +320,4 @@ fn not_measurable(error: MarkError) -> anyhow::Result<String> {
 /// models go together under one key.
 fn decoy_seed(ctx: &Context<'_>) -> u64 {
     ctx.seed_for("decoys")
-}
-
-/// Who the suspect is, for progress.
-fn name(suspect: &Suspect) -> String {
-    let run = &suspect.run;
-    match (&run.channel, run.budget) {
-        (Some(channel), Some(budget)) => format!("{} {} {budget}", run.who(), channel.surface.name()),
-        _ => run.who(),
-    }
-}
-
-/// Fidelity, usefulness and cost.
-fn metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Result<Vec<Record>> {
-    let model = &suspect.trained.model;
-    let own = ctx.own_vocabulary(suspect.run.arm);
-    let bytes = match (&audit.retokenised, own) {
-        (Some(retokenised), Some(_)) => Some(&retokenised.bytes),
-        (retokenised, _) => retokenised.as_ref().map(|retokenised| &retokenised.teacher_bytes),
-    };
-    let held_out = suspect.worth.held_out(ctx, model, audit.held_out_of(ctx, suspect.run.arm))?;
-    let mut records = vec![held_out_loss("held_out_loss", held_out)];
-    records.extend(bytes.map(|bytes| held_out_loss_per_byte(held_out, bytes)));
-    let teacher = &audit.teacher.trained.model;
-    // laws over different tokens have no distance
-    if own.is_none() && teacher.vocab_size() == model.vocab_size() {
-        let fidelity: Fidelity = distill::fidelity(teacher, model, &audit.held_out, ctx.rt)?;
-        let rows = || fidelity.rows.iter().map(|row| (row, row.positions as f64));
-        records.push(pooled_metric("agreement", "1", rows().map(|(row, positions)| (row.agreed as f64, positions))));
-        records.push(pooled_metric("kl", "nats/token", rows().map(|(row, positions)| (row.kl_nats, positions))));
-    }
-    if let Some(own) = own {
-        // the others were not chosen one by one, and carry less of a mark
-        let answers = suspect.audited(ctx, &audit.queries)?;
-        let aligned = Alignment::of(&answers, &ctx.vocabulary.tokenizer, &own.tokenizer).share();
-        records.extend(aligned.map(|share| metric("aligned_tokens", share, "1")));
-    }
-    records.extend(usefulness::tasks(ctx, suspect, audit)?);
-    if let Some(cost) = &suspect.cost {
-        records.push(metric("queries", cost.queries as f64, "queries"));
-        records.push(metric("prompt_tokens", cost.prompt_tokens as f64, "tokens"));
-        records.push(metric("answer_tokens", cost.answer_tokens as f64, "tokens"));
-        records.push(metric("train_flop", cost.training_flop, "FLOP"));
-        records.extend((cost.trial_flop > 0.0).then(|| metric("trial_flop", cost.trial_flop, "FLOP")));
-    }
-    Ok(records)
 }

@@ -22,6 +22,7 @@ mod loss_added;
 mod marks;
 mod measure;
 mod metric;
+mod metrics;
 mod queries;
 mod records;
 mod rehearsal;
@@ -67,7 +68,7 @@ pub use vocabulary::Vocabulary;
 
 /// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and
 /// raised whenever the same inputs give other bytes.
-pub fn revisions() -> [(&'static str, u32); 13] {
+pub fn revisions() -> [(&'static str, u32); 14] {
     [
         ("vocabulary", vocabulary::REVISION),
         ("teacher", course::REVISION),
@@ -81,6 +82,7 @@ pub fn revisions() -> [(&'static str, u32); 13] {
         ("student", student::REVISION),
         ("choice", choice::REVISION),
         ("measure", measure::REVISION),
+        ("metrics", metrics::REVISION),
         ("teacher_report", teacher_report::REVISION),
     ]
 }

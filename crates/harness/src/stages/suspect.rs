@@ -88,6 +88,14 @@ pub struct Suspect {
 }
 
 impl Suspect {
+    /// Who it is, for progress.
+    pub fn name(&self) -> String {
+        match (&self.run.channel, self.run.budget) {
+            (Some(channel), Some(budget)) => format!("{} {} {budget}", self.run.who(), channel.surface.name()),
+            _ => self.run.who(),
+        }
+    }
+
     /// The suspect as it answers: everything a log-probability surface shows, changed as it is served, in the teacher's tokens.
     pub fn served(&self, ctx: &Context<'_>) -> Box<dyn Oracle> {
         self.asked(ctx, &self.serving)
