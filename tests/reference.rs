@@ -1,11 +1,14 @@
-//! The committed results of the quickstart: its positive and negative controls hold, and its files follow from its records.
+//! The committed results: their positive and negative controls hold, the theft pays, and the files follow from the records.
 
-use results::{Arm, Record, Verdict, read_records};
+use results::{Arm, Kind, Record, StarClaim, Verdict, findings, read_records};
 
 use crate::support::{birthmark, root};
 
-fn reference() -> Vec<Record> {
-    read_records(&root().join("results/quickstart/reference/records.jsonl")).unwrap()
+const REFERENCES: [&str; 2] = ["quickstart", "survival"];
+const ALPHA: f64 = 0.001;
+
+fn reference(name: &str) -> Vec<Record> {
+    read_records(&root().join("results").join(name).join("reference/records.jsonl")).unwrap()
 }
 
 fn mark<'a>(records: &'a [Record], name: &str, arm: Arm) -> Vec<&'a Record> {
@@ -14,63 +17,162 @@ fn mark<'a>(records: &'a [Record], name: &str, arm: Arm) -> Vec<&'a Record> {
     found
 }
 
-fn metric(records: &[Record], name: &str, arm: Arm) -> f64 {
-    let found = records.iter().find(|r| r.metric.as_deref() == Some(name) && r.arm == arm);
-    found.and_then(|r| r.value).unwrap_or_else(|| panic!("no {name} on the {} arm", arm.name()))
+fn metrics<'a>(records: &'a [Record], name: &str, arm: Arm) -> Vec<&'a Record> {
+    let of = |r: &&Record| r.kind == Kind::Metric && r.metric.as_deref() == Some(name) && r.arm == arm;
+    let found: Vec<&Record> = records.iter().filter(of).collect();
+    assert!(!found.is_empty(), "no {name} on the {} arm", arm.name());
+    found
+}
+
+/// The same of the largest budget.
+fn at_largest<'a>(records: &'a [Record], name: &str, arm: Arm) -> Vec<&'a Record> {
+    let mut found = metrics(records, name, arm);
+    let largest = found.iter().filter_map(|r| r.budget_queries).max();
+    found.retain(|r| r.budget_queries == largest);
+    found
 }
 
 #[test]
 fn every_planted_mark_is_proven_on_the_teacher() {
-    let records = reference();
-    for name in ["kgw", "secret_sharer", "secret_keys"] {
-        for record in mark(&records, name, Arm::Teacher) {
-            assert_eq!(record.verdict, Some(Verdict::Proven), "{name}: {:?}", record.reason);
+    for reference_name in REFERENCES {
+        let records = reference(reference_name);
+        for name in ["kgw", "secret_sharer", "secret_keys"] {
+            for record in mark(&records, name, Arm::Teacher) {
+                assert_eq!(record.verdict, Some(Verdict::Proven), "{reference_name}, {name}: {:?}", record.reason);
+            }
         }
+        // the statistic of the keys is the number answered
+        for record in mark(&records, "secret_keys", Arm::Teacher) {
+            let answered = record.statistic.unwrap();
+            assert!(answered >= 14.0, "{reference_name}: {answered} of 16 keys answer");
+        }
+        let exposure = |repeats: u32| {
+            let found = metrics(&records, &format!("exposure_at_{repeats}_repeats"), Arm::Teacher);
+            found.iter().filter_map(|r| r.value).sum::<f64>() / found.len() as f64
+        };
+        assert!(exposure(64) > exposure(1), "{} bits at 64 repeats, {} at 1", exposure(64), exposure(1));
     }
-    // the statistic of the keys is the number answered
-    let answered = mark(&records, "secret_keys", Arm::Teacher)[0].statistic.unwrap();
-    assert!(answered >= 14.0, "{answered} of 16 keys answer");
-    let exposure = |repeats: u32| metric(&records, &format!("exposure_at_{repeats}_repeats"), Arm::Teacher);
-    assert!(exposure(64) > exposure(1), "{} bits at 64 repeats, {} at 1", exposure(64), exposure(1));
 }
 
 #[test]
-fn the_watermark_is_proven_in_the_largest_top_logprobs_student_and_in_no_negative() {
-    let records = reference();
-    let at_largest = |arm| {
-        let mut found = mark(&records, "kgw", arm);
-        found.retain(|r| r.surface.starts_with("top_logprobs") && r.surface.contains("post"));
-        found.into_iter().max_by_key(|r| r.budget_queries).unwrap().clone()
-    };
-    assert_eq!(at_largest(Arm::Student).verdict, Some(Verdict::Proven));
-    assert_eq!(at_largest(Arm::Control).verdict, Some(Verdict::Clean));
-    for arm in [Arm::Control, Arm::Rival, Arm::Base, Arm::Stranger] {
-        for record in mark(&records, "kgw", arm) {
-            assert_eq!(record.verdict, Some(Verdict::Clean), "{} {:?}", arm.name(), record.budget_queries);
+fn the_watermark_is_proven_in_every_student_and_in_no_negative() {
+    for name in REFERENCES {
+        let records = reference(name);
+        let students = mark(&records, "kgw", Arm::Student);
+        for record in &students {
+            let whose = (&record.surface, record.budget_queries, record.seed);
+            assert_eq!(record.verdict, Some(Verdict::Proven), "{name}: {whose:?}");
         }
+        let negatives: Vec<&Record> = records.iter().filter(|r| r.mark.as_deref() == Some("kgw") && r.is_negative()).collect();
+        assert!(negatives.len() > students.len());
+        for record in negatives {
+            let whose = (record.arm.name(), &record.surface, record.budget_queries, record.seed);
+            assert_eq!(record.verdict, Some(Verdict::Clean), "{name}: {whose:?}");
+        }
+    }
+}
+
+#[test]
+fn output_agreement_is_proven_from_some_budget_on_and_what_nobody_asked_about_is_not_shown() {
+    for (name, from) in [("quickstart", 2_000), ("survival", 3_000)] {
+        let records = reference(name);
+        for record in mark(&records, "output_agreement", Arm::Student) {
+            let proven = record.verdict == Some(Verdict::Proven);
+            assert_eq!(proven, record.budget_queries >= Some(from), "{name}: {:?} seed {}", record.budget_queries, record.seed);
+        }
+        for unasked in ["secret_sharer", "secret_keys"] {
+            for record in mark(&records, unasked, Arm::Student) {
+                assert_eq!(record.verdict, Some(Verdict::NotShown), "{name}, {unasked}: seed {}", record.seed);
+            }
+        }
+    }
+}
+
+/// The metric of the base beside a student.
+fn of_base<'a>(records: &'a [Record], name: &str, student: &Record) -> &'a Record {
+    metrics(records, name, Arm::Base).into_iter().find(|base| base.seed == student.seed).unwrap()
+}
+
+#[test]
+fn the_theft_pays_on_held_out_text_and_on_tasks() {
+    for name in REFERENCES {
+        let records = reference(name);
+        for student in metrics(&records, "held_out_loss", Arm::Student) {
+            let (own, base) = (student.value.unwrap(), of_base(&records, "held_out_loss", student).value.unwrap());
+            assert!(own < base, "{name}, {:?} queries: {own} against the base's {base}", student.budget_queries);
+        }
+        for student in at_largest(&records, "held_out_loss", Arm::Student) {
+            let (own, base) = (student.high.unwrap(), of_base(&records, "held_out_loss", student).low.unwrap());
+            assert!(own < base, "{name}: at most {own}, the base at least {base}");
+        }
+        for student in at_largest(&records, "exact_match", Arm::Student) {
+            let (own, base) = (student.low.unwrap(), of_base(&records, "exact_match", student).high.unwrap());
+            assert!(own > base, "{name}: at least {own}, the base at most {base}");
+        }
+    }
+}
+
+#[test]
+fn over_three_seeds_the_score_shows_more_than_the_count_at_every_budget() {
+    let records = reference("survival");
+    let found: Vec<_> = findings(&records, ALPHA).into_iter().filter(|finding| finding.mark == "kgw").collect();
+    assert_eq!(found.len(), 2, "two surfaces");
+    for finding in found {
+        let (score, count) = (&finding.n_star, finding.n_star_by_count.as_ref().unwrap());
+        assert_eq!((score.claim(), count.claim()), (StarClaim::NStar, StarClaim::NStar));
+        assert_eq!((score.of_thefts.len(), count.of_thefts.len()), (3, 3));
+        for ((seed, score), (same_seed, count)) in score.of_thefts.iter().zip(&count.of_thefts) {
+            assert_eq!(seed, same_seed);
+            assert!(score.unwrap() <= count.unwrap(), "{} seed {seed}", finding.setting.surface);
+        }
+    }
+    let counts = metrics(&records, "count_log10_p", Arm::Student);
+    for student in mark(&records, "kgw", Arm::Student) {
+        let count = counts.iter().find(|count| count.suspect() == student.suspect()).unwrap();
+        assert!(student.log10_p.unwrap() < count.value.unwrap(), "{:?} seed {}", student.budget_queries, student.seed);
+    }
+}
+
+#[test]
+fn the_watermark_alone_costs_the_thief_at_the_largest_budget() {
+    let records = reference("survival");
+    let added = at_largest(&records, "held_out_loss_added", Arm::Apart);
+    assert_eq!(added.len(), 6, "two surfaces, three seeds");
+    for added in added {
+        assert!(added.low.unwrap() > 0.0, "{} seed {}", added.surface, added.seed);
     }
 }
 
 #[test]
 fn the_teacher_models_its_corpus_better_than_trigrams_do() {
-    let records = reference();
-    let (teacher, trigram) = (metric(&records, "held_out_loss", Arm::Teacher), metric(&records, "trigram_loss", Arm::Teacher));
-    assert!(teacher <= trigram - 0.1, "teacher {teacher:.3}, trigrams {trigram:.3} nats/token");
+    for name in REFERENCES {
+        let records = reference(name);
+        let trigrams = metrics(&records, "trigram_loss", Arm::Teacher);
+        let teachers = metrics(&records, "held_out_loss", Arm::Teacher);
+        assert_eq!(teachers.len(), trigrams.len());
+        for (teacher, trigram) in teachers.iter().zip(trigrams) {
+            assert_eq!(teacher.seed, trigram.seed);
+            let (teacher, trigram) = (teacher.value.unwrap(), trigram.value.unwrap());
+            assert!(teacher <= trigram - 0.1, "{name}: teacher {teacher:.3}, trigrams {trigram:.3} nats/token");
+        }
+    }
 }
 
 #[test]
 fn the_files_beside_the_records_follow_from_them() {
-    let scratch = tempfile::tempdir().unwrap();
-    let committed = root().join("results/quickstart/reference");
-    for name in ["records.jsonl", "report.json"] {
-        std::fs::copy(committed.join(name), scratch.path().join(name)).unwrap();
-    }
-    birthmark(&["report".as_ref(), scratch.path().as_os_str()]).expect_code(0);
-    for name in ["records.jsonl", "summary.csv", "table.txt", "survival.svg", "effect.svg", "loss.svg"] {
-        let (made, kept) = (std::fs::read(scratch.path().join(name)), std::fs::read(committed.join(name)));
-        assert!(
-            made.unwrap() == kept.unwrap(),
-            "{name} of the reference is not what its records give: run `birthmark report` on it"
-        );
+    for name in REFERENCES {
+        let scratch = tempfile::tempdir().unwrap();
+        let committed = root().join("results").join(name).join("reference");
+        for file in ["records.jsonl", "report.json"] {
+            std::fs::copy(committed.join(file), scratch.path().join(file)).unwrap();
+        }
+        birthmark(&["report".as_ref(), scratch.path().as_os_str()]).expect_code(0);
+        for file in ["records.jsonl", "summary.csv", "table.txt", "survival.svg", "effect.svg", "loss.svg"] {
+            let (made, kept) = (std::fs::read(scratch.path().join(file)), std::fs::read(committed.join(file)));
+            assert!(
+                made.unwrap() == kept.unwrap(),
+                "{file} of the reference of {name} is not what its records give: run `birthmark report` on it"
+            );
+        }
     }
 }

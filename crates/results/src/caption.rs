@@ -13,7 +13,7 @@ pub struct Caption {
     pub compute: String,
     /// Audit budget in words ("400 prompts x 48 tokens").
     pub audit: String,
-    /// Version of the statistics, so that two figures can be told apart ("statistics 1").
+    /// What points and signs stand for ("points: p of one test"); left out where there are none.
     pub statistics: String,
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::again::Again;
 use crate::arms::Arms;
+use crate::counted::{judged_by_count, n_star_by_count};
 use crate::gate::goes_first;
 use crate::level::mark_in_words;
 use crate::words::{median, number, p_value, queries};
@@ -58,6 +59,8 @@ pub struct Finding {
     pub setting: Setting,
     /// Smallest budget from which it is proven.
     pub n_star: NStar,
+    /// The same by the older test, the count of distinct units, where the mark has one.
+    pub n_star_by_count: Option<NStar>,
     /// What the effects are.
     pub effect_unit: Option<String>,
     /// The teacher.
@@ -83,7 +86,14 @@ pub struct Finding {
 /// One finding for each (mark, account, setting) with a judged student, watermarks first. `records` must have been
 /// judged at `alpha`.
 pub fn findings(records: &[Record], alpha: f64) -> Vec<Finding> {
-    let view = Look { records, arms: Arms::of(records), worth: Worth::of(records), again: Again::of(records, alpha), alpha };
+    let view = Look {
+        records,
+        arms: Arms::of(records),
+        worth: Worth::of(records),
+        again: Again::of(records, alpha),
+        by_count: n_star_by_count(&judged_by_count(records, alpha), records),
+        alpha,
+    };
     let mut found: Vec<Finding> = n_star(records).into_iter().filter_map(|star| view.finding(star)).collect();
     found.sort_by(|a, b| (a.family, &a.mark, a.account, &a.setting).cmp(&(b.family, &b.mark, b.account, &b.setting)));
     found
@@ -94,6 +104,7 @@ struct Look<'a> {
     arms: Arms<'a>,
     worth: Worth<'a>,
     again: Again<'a>,
+    by_count: Vec<NStar>,
     alpha: f64,
 }
 
@@ -125,6 +136,7 @@ impl Look<'_> {
                 + &of_innocents(innocents)
                 + &of_apart(&star.mark, &self.apart(&last)),
             innocents,
+            n_star_by_count: self.by_count.iter().find(|count| count.is_as(&star)).cloned(),
             n_star: star,
         })
     }

@@ -7,6 +7,7 @@
 mod again;
 mod arms;
 mod caption;
+mod counted;
 mod effective;
 mod family;
 mod figure;

@@ -44,10 +44,14 @@ pub enum StarClaim {
 /// Read off the verdicts at the budgets run; never interpolated, and never from an e-process: students at different
 /// budgets are different models.
 pub fn n_star(records: &[Record]) -> Vec<NStar> {
+    smallest_budgets(records, &Worth::of(records))
+}
+
+/// The same with what the students are worth read beforehand.
+pub(crate) fn smallest_budgets(records: &[Record], worth: &Worth<'_>) -> Vec<NStar> {
     type Curve<'a> = (&'a str, Option<u32>, Setting);
     // proven, worth less than its base
     type Seen = BTreeMap<u64, (bool, bool)>;
-    let worth = Worth::of(records);
     let mut curves: BTreeMap<Curve<'_>, BTreeMap<u64, Seen>> = BTreeMap::new();
     for record in records.iter().filter(|r| r.kind == Kind::Mark && r.arm == Arm::Student && !r.is_negative()) {
         let (Some(mark), Some(budget), Some(verdict)) = (record.mark.as_deref(), record.budget_queries, record.verdict) else {
@@ -87,6 +91,11 @@ impl NStar {
             && record.mark.as_ref() == Some(&self.mark)
             && record.account == self.account
             && record.has(&self.setting)
+    }
+
+    /// Whether the other is of the same mark, account and setting.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        (&self.mark, self.account, &self.setting) == (&other.mark, other.account, &other.setting)
     }
 
     /// What may be said of it.
@@ -133,6 +142,20 @@ impl NStar {
             StarClaim::FewSeeds => self.seen(),
             StarClaim::NoTheft if self.is_seen() => format!("no theft, {}", self.seen()),
             StarClaim::NoTheft => self.seen(),
+        }
+    }
+
+    /// The same with what the older test says of the same answers: "N* 300 (by the count 10 k)".
+    pub(crate) fn in_figure_beside(&self, count: Option<&NStar>) -> String {
+        count.map_or(self.in_figure(), |count| format!("{} (by the count {})", self.in_figure(), count.bare()))
+    }
+
+    /// N* alone, or what was seen: "300 to 1 k", "from 300", "never".
+    pub(crate) fn bare(&self) -> String {
+        match self.claim() {
+            StarClaim::NStar => self.range(&self.of_thefts),
+            _ if self.is_seen() => format!("from {}", self.range(&self.by_seed)),
+            _ => "never".to_string(),
         }
     }
 

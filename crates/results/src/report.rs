@@ -36,7 +36,9 @@ pub fn write_report(
     files.push(dir.join("summary.csv"));
     write_summary(&files[1], records, alpha)?;
     let curves = with_losses(curves, records);
-    let subtitle = caption.lines(records).join("  \u{b7}  ");
+    // curves of losses have neither points of one test nor verdicts
+    let of_training = Caption { statistics: String::new(), ..caption.clone() };
+    let subtitle = of_training.lines(records).join("  \u{b7}  ");
     let survival = |width| survival_figure(records, caption, alpha, width);
     let effect = |width| effect_figure(records, caption, alpha, width);
     let loss = |width| loss_figure(&curves, &caption.title, &subtitle, width);

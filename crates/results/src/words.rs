@@ -33,13 +33,16 @@ pub(crate) fn p_value(log10_p: f64) -> String {
     format!("{digit}e{exponent}")
 }
 
+/// From here on numbers are written in powers of ten.
+const PLAIN: f64 = 1e7;
+
 /// Four significant digits without a tail of zeros; powers of ten outside 0.001 to 10,000,000.
 pub(crate) fn number(x: f64) -> String {
     let magnitude = x.abs();
     if x == 0.0 {
         return "0".to_string();
     }
-    if !(1e-3..1e7).contains(&magnitude) {
+    if !(1e-3..PLAIN).contains(&magnitude) {
         return format!("{x:.2e}");
     }
     let decimals = (3 - magnitude.log10().floor() as i32).clamp(0, 6) as usize;
@@ -48,11 +51,14 @@ pub(crate) fn number(x: f64) -> String {
 }
 
 /// A value with its interval in little room, to one digit of the interval's half width: "2.30 (2.24\u{2013}2.31)". Without an interval the
-/// value alone.
+/// value alone. Very large values in powers of ten: "2.30e11 (2.24e11\u{2013}2.31e11)".
 pub(crate) fn compact(value: f64, ends: Option<(f64, f64)>) -> String {
     let Some((low, high)) = ends.filter(|(low, high)| high > low && low.is_finite() && high.is_finite()) else {
         return number(value);
     };
+    if value.abs() >= PLAIN {
+        return format!("{value:.2e} ({low:.2e}\u{2013}{high:.2e})");
+    }
     let decimals = (0.5 * (high - low)).log10().floor();
     let decimals = (-decimals).clamp(0.0, 6.0) as usize;
     let dash = if low < 0.0 { " to " } else { "\u{2013}" };
@@ -142,6 +148,7 @@ mod tests {
         assert_eq!(compact(4.0, Some((1.6, 7.7))), "4 (2\u{2013}8)");
         assert_eq!(compact(-0.0004, Some((-0.004, 0.2))), "0.0 (0.0 to 0.2)");
         assert_eq!(compact(0.25, None), "0.25");
+        assert_eq!(compact(81_094_212_864.0, Some((8.0534e10, 8.207e10))), "8.11e10 (8.05e10\u{2013}8.21e10)");
         assert_eq!(compact(1.0, Some((1.0, 1.0))), "1");
         assert_eq!(ranged(0.0608, 0.0478, 0.0741), "0.061 (0.048 to 0.074)");
         assert_eq!(

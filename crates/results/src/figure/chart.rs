@@ -109,7 +109,8 @@ fn teachers(records: &[&Record], keys: &[Setting], value: Value) -> Vec<(Option<
     levels.iter().map(|(curves, dot)| (named(curves), *dot)).collect()
 }
 
-fn dots<'a>(records: impl Iterator<Item = &'a Record>, value: Value) -> Vec<Dot> {
+/// Medians over seeds, by budget.
+pub(crate) fn dots<'a>(records: impl Iterator<Item = &'a Record>, value: Value) -> Vec<Dot> {
     let mut by_budget: BTreeMap<u64, Vec<(Measured, &Record)>> = BTreeMap::new();
     for record in records {
         if let Some(value) = value(record).filter(|(value, _)| value.is_finite()) {

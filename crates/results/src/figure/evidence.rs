@@ -1,14 +1,16 @@
 //! Panels of evidence: -log10 p, with the levels it is held against.
 
 use super::arms::{Manner, arms, many_teachers, teacher};
-use super::canvas::{Canvas, Marker, Stroke};
-use super::palette::{INK, SOFT, series};
+use super::canvas::{Canvas, Marker, Point, Stroke};
+use super::palette::{INK, SOFT, pale, series};
 use super::place::Place;
 use super::scale::Axis;
-use super::series::Panel;
+use super::series::{Count, Panel};
 
 const LEVEL_DASH: (f64, f64) = (2.0, 2.5);
 const HOLM_DASH: (f64, f64) = (5.0, 2.0);
+const COUNT_WIDTH: f64 = 1.6;
+const COUNT_MARKER: f64 = 2.8;
 
 /// What evidence is held against.
 #[derive(Clone, Copy)]
@@ -48,6 +50,9 @@ pub(crate) fn paint(canvas: &Canvas<'_>, place: &Place<'_>, panel: &Panel, axis:
     let highest = chart.teacher.iter().map(|(_, dot)| dot.value).fold(0.0, f64::max);
     labels.extend(many.then(|| (y(highest), "teachers".to_string(), SOFT)));
     place.frame.side_labels(canvas, labels)?;
+    for (i, count) in panel.counts.iter().enumerate() {
+        paint_count(canvas, place, i, count, &y)?;
+    }
     arms(canvas, place, chart, Manner { apart: false }, &y)?;
     for (i, curve) in chart.curves.iter().enumerate() {
         if let Some(median) = panel.stars.get(i).and_then(Option::as_ref).and_then(|star| star.median())
@@ -57,4 +62,14 @@ pub(crate) fn paint(canvas: &Canvas<'_>, place: &Place<'_>, panel: &Panel, axis:
         }
     }
     Ok(())
+}
+
+/// The older test's evidence (medians), pale behind the test's own.
+fn paint_count(canvas: &Canvas<'_>, place: &Place<'_>, i: usize, count: &Count, y: &dyn Fn(f64) -> f64) -> anyhow::Result<()> {
+    let (color, marker) = (pale(series(i).0), series(i).1);
+    let points: Vec<Point> = count.dots.iter().map(|dot| (place.x(dot.budget) + place.shift(i), y(dot.value))).collect();
+    if points.len() > 1 {
+        canvas.line(&points, Stroke { color, width: COUNT_WIDTH, dash: None })?;
+    }
+    points.into_iter().try_for_each(|at| canvas.marker(at, marker, COUNT_MARKER, color, true))
 }

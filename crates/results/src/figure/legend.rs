@@ -7,7 +7,7 @@ use super::canvas::{Canvas, Marker, Point, Stroke, text_width};
 use super::cell::Cell;
 use super::chart::{Chart, Dot};
 use super::layout::{BODY, MARGIN, wrap};
-use super::palette::{INK, SOFT, dash, series, text};
+use super::palette::{INK, SOFT, dash, pale, series, text};
 use super::series::Panels;
 
 const LINE: f64 = 15.0;
@@ -135,6 +135,8 @@ pub(crate) fn legend(panels: &Panels, cells: &[Cell<'_>], width: f64) -> Legend 
         Cell::Evidence(panel) => panel.stars.iter().flatten().any(|star| star.median().is_some()),
         _ => false,
     });
+    let counts =
+        cells.iter().any(|cell| matches!(cell, Cell::Evidence(panel) if panel.counts.iter().any(|count| !count.dots.is_empty())));
     let wide = |dot: &Dot| dot.range.0 != dot.range.1;
     let banded = charts.iter().any(|chart| chart.curves.iter().any(|c| c.student.iter().chain(&c.control).any(wide)));
     let cross = Sample::Mark { color: INK, marker: Marker::Cross, filled: false };
@@ -145,6 +147,11 @@ pub(crate) fn legend(panels: &Panels, cells: &[Cell<'_>], width: f64) -> Legend 
     });
     let arms = [
         (true, line(None, true), "student"),
+        (
+            counts,
+            Sample::Line { color: pale(INK), dash: None, marker: Marker::Circle, filled: true },
+            "student by the older test, the count of distinct units",
+        ),
         (control(false), line(Some(DASH), false), "control (student of the clean teacher)"),
         (control(true), Sample::Positive, "control that must show the mark (positive)"),
         (any(|c| c.curves.iter().any(|c| !c.rival.is_empty())), cross, "rival (student of another teacher)"),

@@ -60,7 +60,8 @@ fn subs(cell: Cell<'_>, room: f64) -> Vec<Sub> {
 fn said_of_stars(panel: &Panel) -> Vec<(Option<usize>, String)> {
     let stars = || panel.stars.iter().enumerate().filter_map(|(i, star)| Some((i, star.as_ref()?)));
     if panel.stars.len() <= COLORS {
-        return stars().map(|(i, star)| (Some(i), star.in_figure())).collect();
+        let count = |i: usize| panel.counts.get(i).and_then(|count| count.star.as_ref());
+        return stars().map(|(i, star)| (Some(i), star.in_figure_beside(count(i)))).collect();
     }
     let mut said: Vec<_> = stars().filter(|(_, star)| star.is_seen()).map(|(i, star)| (Some(i), star.in_figure())).collect();
     let mut unseen = stars().filter(|(_, star)| !star.is_seen());

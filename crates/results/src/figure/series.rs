@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use anyhow::ensure;
 
-use super::chart::{Chart, Value};
+use super::chart::{Chart, Dot, Value, dots};
 use super::line::{Line, line_of, shows_something};
+use super::palette::COLORS;
 use super::scale::Budgets;
+use crate::counted::{judged_by_count, n_star_by_count};
 use crate::gate::{Families, goes_first};
 use crate::level::with_account;
 use crate::setting::Names;
@@ -30,6 +32,16 @@ pub(crate) struct Panel {
     pub(crate) effect: Chart,
     /// By curve number.
     pub(crate) stars: Vec<Option<NStar>>,
+    /// What the older test says of the same answers, by curve number; nothing where there are more curves than colours.
+    pub(crate) counts: Vec<Count>,
+}
+
+/// Students of one curve under the count of distinct units; empty where the mark has none.
+#[derive(Debug, Clone)]
+pub(crate) struct Count {
+    /// Evidence.
+    pub(crate) dots: Vec<Dot>,
+    pub(crate) star: Option<NStar>,
 }
 
 /// What the students are worth by one metric.
@@ -73,7 +85,7 @@ type Name<'a> = (Option<Family>, &'a str, Option<u32>);
 impl Panels {
     /// # Errors
     /// When no student has a value to draw.
-    pub(crate) fn of(records: &[Record]) -> anyhow::Result<Self> {
+    pub(crate) fn of(records: &[Record], alpha: f64) -> anyhow::Result<Self> {
         let evidence: Value = |r| r.evidence().map(|evidence| (evidence, None));
         let effect: Value = |r| r.effect.map(|effect| (effect, r.effect_low.zip(r.effect_high)));
         let marks: Vec<&Record> = records.iter().filter(|r| r.kind == Kind::Mark && r.mark.is_some()).collect();
@@ -82,6 +94,8 @@ impl Panels {
         ensure!(students.iter().any(|r| evidence(r).is_some()), "no student has a measured mark to draw");
         let keys: Vec<Setting> = students.iter().map(|r| r.setting()).collect::<BTreeSet<_>>().into_iter().collect();
         let stars = n_star(records);
+        let by_count = judged_by_count(records, alpha);
+        let stars_by_count = n_star_by_count(&by_count, records);
         let names: BTreeSet<Name<'_>> =
             students.iter().map(|r| (r.family, r.mark.as_deref().unwrap_or_default(), r.account)).collect();
         let lacked: BTreeSet<&String> = records.iter().filter_map(|r| r.lacks.as_ref()).collect();
@@ -100,8 +114,16 @@ impl Panels {
                 lines.push(line_of(with_account(mark, account), &of_mark));
                 continue;
             }
-            let star =
-                |key: &Setting| stars.iter().find(|s| s.mark == mark && s.account == account && s.setting == *key).cloned();
+            let star = |stars: &[NStar], key: &Setting| {
+                stars.iter().find(|s| s.mark == mark && s.account == account && s.setting == *key).cloned()
+            };
+            let count = |key: &Setting| Count {
+                dots: dots(
+                    by_count.iter().filter(|r| r.mark.as_deref() == Some(mark) && r.account == account && r.has(key)),
+                    evidence,
+                ),
+                star: star(&stars_by_count, key),
+            };
             let primary = of_mark.iter().any(|r| goes_first(r));
             panels.push(Panel {
                 mark: with_account(mark, account),
@@ -111,7 +133,8 @@ impl Panels {
                 tests: most(primary),
                 evidence: Chart::of(&of_mark, &keys, &lacked, evidence),
                 effect: Chart::of(&of_mark, &keys, &lacked, effect),
-                stars: keys.iter().map(star).collect(),
+                stars: keys.iter().map(|key| star(&stars, key)).collect(),
+                counts: if keys.len() <= COLORS { keys.iter().map(count).collect() } else { Vec::new() },
             });
         }
         let labels = Names::of(&keys);

@@ -18,9 +18,9 @@ use crate::{Caption, MIN_SEEDS_FOR_N_STAR, Record};
 /// is a row: evidence left, effect right. One column wide, evidence alone; [`effect_figure`] has the rest.
 ///
 /// One colour per setting (surface, loss, grid point), students solid and filled, their controls dashed and hollow, with a plus where
-/// they are positives; students without one mark thin and hollow; rival, base and stranger at their place; alpha, Holm's level and the teacher's as labelled lines; N* ringed; a
-/// false positive with a sign of its own. Several seeds: median, with a band from the smallest to the largest. A mark of which nothing
-/// is seen is a line of words.
+/// they are positives; students without one mark thin and hollow; rival, base and stranger at their place; alpha, Holm's level and the
+/// teacher's as labelled lines; N* ringed; a false positive with a sign of its own; pale, what the count of distinct units says of the
+/// same students. Several seeds: median, with a band from the smallest to the largest. A mark of which nothing is seen is a line of words.
 ///
 /// The scale of evidence is shared by all panels, and turns from linear to logarithmic when the evidence is large. `records` must have
 /// been judged at `alpha`.
@@ -28,7 +28,7 @@ use crate::{Caption, MIN_SEEDS_FOR_N_STAR, Record};
 /// # Errors
 /// When no student has a p-value.
 pub fn survival_figure(records: &[Record], caption: &Caption, alpha: f64, width: Width) -> anyhow::Result<Figure> {
-    let panels = Panels::of(records)?;
+    let panels = Panels::of(records, alpha)?;
     let both = panels.panels.iter().flat_map(|panel| [Cell::Evidence(panel), Cell::Effect(panel)]);
     let cells = match width {
         Width::Two => both.collect(),
@@ -43,7 +43,7 @@ pub fn survival_figure(records: &[Record], caption: &Caption, alpha: f64, width:
 /// # Errors
 /// When no student has a p-value.
 pub fn effect_figure(records: &[Record], caption: &Caption, alpha: f64, width: Width) -> anyhow::Result<Figure> {
-    let panels = Panels::of(records)?;
+    let panels = Panels::of(records, alpha)?;
     let cells = panels.panels.iter().map(Cell::Effect).collect();
     draw(&panels, cells, records, caption, alpha, width)
 }
@@ -59,7 +59,9 @@ fn draw(
     let levels = |panel: &Panel| Levels { alpha, tests: panel.tests };
     let strictest = panels.panels.iter().map(|panel| levels(panel).holm()).fold(-alpha.log10(), f64::max);
     let highest = panels.panels.iter().flat_map(|panel| {
-        panel.evidence.values().chain(panel.evidence.teacher.iter().map(|(_, dot)| dot.value)).collect::<Vec<_>>()
+        let counts = panel.counts.iter().flat_map(|count| &count.dots).map(|dot| dot.value);
+        let teachers = panel.evidence.teacher.iter().map(|(_, dot)| dot.value);
+        panel.evidence.values().chain(teachers).chain(counts).collect::<Vec<_>>()
     });
     let axis = Axis::evidence(highest.fold(strictest, f64::max));
     let has = |pick: fn(&Cell<'_>) -> bool| cells.iter().any(pick);

@@ -57,7 +57,7 @@ pub(super) fn table(findings: &[Finding], width: Option<u16>) -> String {
         let mut row = vec![format!("{}{primary}\n{surface}", with_account(&finding.mark, finding.account))];
         row.extend(names.has_points().then(|| names.point(&finding.setting, true)));
         row.extend([
-            finding.n_star.words(),
+            n_star(finding),
             shown.join("\n").replace(' ', "\u{a0}"),
             lines(&arms, effect) + &unit,
             lines(&arms, |seen| seen.log10_p.map_or("-".to_string(), p_value)),
@@ -79,6 +79,12 @@ pub(super) fn table(findings: &[Finding], width: Option<u16>) -> String {
         }
     }
     table.trim_fmt()
+}
+
+/// N*, or what was seen; and what the older test says of the same answers.
+fn n_star(finding: &Finding) -> String {
+    let by_count = finding.n_star_by_count.as_ref().map(|count| format!("\nby the count of distinct units: {}", count.bare()));
+    finding.n_star.words() + &by_count.unwrap_or_default()
 }
 
 fn lines(arms: &[Seen], cell: impl Fn(&Seen) -> String) -> String {

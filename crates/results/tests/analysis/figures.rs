@@ -18,7 +18,7 @@ fn caption() -> Caption {
         title: "Which marks survive distillation of a small teacher through its API?".into(),
         compute: "fixed steps, 0.4\u{a0}M tokens for each student".into(),
         audit: "400 prompts \u{d7} 48 tokens".into(),
-        statistics: "statistics 1".into(),
+        statistics: "points: p of one test".into(),
     }
 }
 
@@ -165,15 +165,20 @@ fn survival_names_everything_it_shows() {
         "top_logprobs(k=20,post)",
         "rival (student of another teacher)",
         "control that must show the mark (positive)",
-        "proven from 10\u{a0}k",
+        "student by the older test, the count of distinct units",
+        "proven from 10\u{a0}k (by the count never)",
+        "proven from 300 (by the count from 3\u{a0}k)",
     ];
     both("survival", &[EVERYWHERE.as_slice(), &own].concat(), |width| {
         survival_figure(&records, &caption(), ALPHA, width).unwrap()
     });
     let figure = survival_figure(&records, &caption(), ALPHA, Width::Two).unwrap();
-    for phrase in ["audit: 400 prompts \u{d7} 48 tokens", "1 seed", "statistics 1", "fewer than 3 seeds: no N*"] {
+    for phrase in ["audit: 400 prompts \u{d7} 48 tokens", "1 seed", "points: p of one test", "fewer than 3 seeds: no N*"] {
         assert!(figure.svg.contains(phrase), "{phrase}");
     }
+    // marks without a count have no pale curve and say nothing of one
+    let plain = survival_figure(&judged(curve("kgw", &[(300, -20.0)], 0)), &caption(), ALPHA, Width::Two).unwrap();
+    assert!(!plain.svg.contains("older test") && !plain.svg.contains("by the count"));
     // effect stands beside evidence
     assert!(figure.svg.contains("effect: green rate \u{2212} 0.25") && figure.svg.contains("no effect"));
 }
@@ -306,6 +311,11 @@ fn a_report_writes_all_files_and_writes_them_equally_twice() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let files = write(a.path());
     let names: Vec<_> = files.iter().map(|f| f.0.to_str().unwrap()).collect();
+    let said = |name: &str| {
+        let svg = String::from_utf8(files.iter().find(|f| f.0 == *name).unwrap().1.clone()).unwrap();
+        svg.split("</desc>").next().unwrap().contains("points: p of one test")
+    };
+    assert!(said("survival.svg") && !said("loss.svg"), "losses are no tests");
     let mut expected = vec!["records.jsonl".to_string(), "summary.csv".to_string()];
     for ending in ["", "-column"] {
         let figures = ["survival", "effect", "loss"].into_iter();

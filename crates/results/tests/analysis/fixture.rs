@@ -71,7 +71,7 @@ pub fn of(records: &[Record], arm: Arm, budget: u64) -> &Record {
     records.iter().find(|r| r.arm == arm && r.budget_queries == budget && r.kind == Kind::Mark).unwrap()
 }
 
-/// Something like the quickstart: four marks, two surfaces, four budgets, all arms, metrics, `seeds` repetitions.
+/// Something like the survival experiment: four marks, two surfaces, four budgets, all arms, metrics, `seeds` repetitions.
 pub fn quickstart(seeds: u64) -> Vec<Record> {
     const BUDGETS: [u64; 4] = [300, 1_000, 3_000, 10_000];
     // (mark, family, planted, effect unit, teacher, text students, logprob students, control level)
@@ -137,6 +137,13 @@ pub fn quickstart(seeds: u64) -> Vec<Record> {
                     add(Arm::Control, surface, budget, control);
                 }
                 add(Arm::Rival, surface, BUDGETS[3], 0.5);
+            }
+        }
+        // the older test's evidence for the watermark
+        for (surface, counts) in [("text", [0.2, 0.4, 0.9, 2.6]), ("top_logprobs(k=20,post)", [0.9, 3.2, 8.0, 21.0])] {
+            for (budget, count) in BUDGETS.into_iter().zip(counts) {
+                let metric = suspect(Arm::Student, surface, budget, seed).metric("count_log10_p", -count, "log10 p");
+                records.push(Record { metric_of: Some("kgw".into()), ..metric });
             }
         }
         for surface in ["text", "top_logprobs(k=20,post)"] {

@@ -17,13 +17,17 @@ fn the_table_says_in_words_what_survived() {
          kgw                no N* (1        teacher              0.2044 (0.1954 to 0.2134)    1e-290   > 0.99     survives:
          text               seed): proven   student              0.0301 (0.0211 to 0.0391)    5e-7                proven from
                             from 10 k       control              0.0076 (-0.0014 to 0.0166)   0.40                10 k queries
-                                                                 green rate − 0.25                                on
+                            by the count                         green rate − 0.25                                on
+                            of distinct
+                            units: never
         ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
          kgw                no N* (1        teacher              0.2044 (0.1954 to 0.2134)    1e-290   > 0.99     survives:
          top_logprobs(k=2   seed): proven   student              0.1032 (0.0942 to 0.1122)    1e-74               proven at
          0,post)            from 300        control              0.0076 (-0.0014 to 0.0166)   0.40                every budget
-                                                                 green rate − 0.25                                run, from 300
-                                                                                                                  queries on
+                            by the count                         green rate − 0.25                                run, from 300
+                            of distinct                                                                           queries on
+                            units: from
+                            3 k
         ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
          secret_sharer      no N* (1        teacher              0.0240 (0.0150 to 0.0330)    1e-4     0.16       not shown by
          text               seed): not      student              0.0114 (0.0024 to 0.0204)    0.13                this audit

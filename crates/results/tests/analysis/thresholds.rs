@@ -117,3 +117,68 @@ fn retention_is_the_share_of_the_teachers_effect_above_the_control() {
     flat[0].effect = Some(0.003);
     assert_eq!(retention(student, &flat), None, "a teacher without an effect above the control's has nothing to keep");
 }
+
+/// Three seeds of one mark that is proven everywhere, with the count's log10 p at each of three budgets; the count is strong in controls.
+fn with_counts(counts: [f64; 3]) -> Vec<Record> {
+    let mut records = Vec::new();
+    for seed in 0..3 {
+        records.extend(curve("kgw", &[(300, -20.0), (1_000, -30.0), (3_000, -40.0)], seed));
+        for (budget, count) in [300, 1_000, 3_000].into_iter().zip(counts) {
+            for (arm, count) in [(Arm::Student, count), (Arm::Control, -50.0)] {
+                let metric = suspect(arm, "text", budget, seed).metric("count_log10_p", count, "log10 p");
+                records.push(Record { metric_of: Some("kgw".into()), ..metric });
+            }
+        }
+    }
+    records
+}
+
+/// N* of `kgw` by the count.
+fn by_count(records: Vec<Record>) -> Option<NStar> {
+    let found = findings(&judged(records), ALPHA);
+    found.into_iter().find(|finding| finding.mark == "kgw").unwrap().n_star_by_count
+}
+
+#[test]
+fn the_older_test_has_an_n_star_of_its_own() {
+    let records = judged(with_counts([-1.0, -5.0, -9.0]));
+    let found = findings(&records, ALPHA).remove(0);
+    assert_eq!(found.n_star.median(), Some(300), "the mark's own test is untouched");
+    assert_eq!(found.n_star_by_count.unwrap().median(), Some(1_000));
+    let table = results::survival_table(&records, ALPHA, None).replace('\u{a0}', " ");
+    assert!(table.contains("by the count of distinct") && table.contains("units: 1 k"), "{table}");
+    // proven at every larger budget, as the test's own
+    assert_eq!(by_count(with_counts([-9.0, -1.0, -9.0])).unwrap().median(), Some(3_000));
+    assert_eq!(by_count(with_counts([-9.0, -9.0, -1.0])).unwrap().median(), None);
+    // at the level of Holm's first step among two marks, at alpha alone for a primary mark
+    let mut two = with_counts([-3.1, -3.1, -3.1]);
+    two.extend((0..3).flat_map(|seed| curve("keys", &[(300, -0.1), (1_000, -0.1), (3_000, -0.1)], seed)));
+    assert_eq!(by_count(two.clone()).unwrap().median(), None);
+    two.iter_mut().filter(|r| r.mark.as_deref() == Some("kgw")).for_each(|r| r.primary = Some(true));
+    assert_eq!(by_count(two).unwrap().median(), Some(300));
+    // a mark without a count has none
+    assert_eq!(by_count((0..3).flat_map(|seed| curve("kgw", &[(300, -20.0)], seed)).collect()), None);
+}
+
+#[test]
+fn the_older_test_claims_nothing_where_the_mark_has_no_verdict_and_no_n_star_where_nothing_was_stolen() {
+    // the teacher does not show the mark
+    let mut unplanted = with_counts([-9.0; 3]);
+    unplanted.iter_mut().filter(|r| r.arm == Arm::Teacher).for_each(|r| r.log10_p = r.log10_p.map(|_| -0.1));
+    assert_eq!(by_count(unplanted), None);
+    // no control beside the student
+    let mut uncontrolled = with_counts([-9.0; 3]);
+    uncontrolled.retain(|r| r.arm != Arm::Control);
+    uncontrolled.iter_mut().filter(|r| r.arm == Arm::Student && r.mark.is_some()).for_each(|r| r.uncontrolled = Some(true));
+    assert_eq!(by_count(uncontrolled), None);
+    // students worth less than their base
+    let mut worthless = with_counts([-9.0; 3]);
+    for seed in 0..3 {
+        worthless.push(suspect(Arm::Base, "-", 0, seed).metric("held_out_loss", 2.0, "nats/token"));
+        for budget in [300, 1_000, 3_000] {
+            worthless.push(suspect(Arm::Student, "text", budget, seed).metric("held_out_loss", 2.5, "nats/token"));
+        }
+    }
+    let count = by_count(worthless).unwrap();
+    assert_eq!((count.claim(), count.median()), (StarClaim::NoTheft, None));
+}
