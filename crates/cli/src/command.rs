@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use kernels::vectors::{self, Width};
 
 use crate::exit::{self, Signals};
 use crate::output::{Output, complain, in_one_line};
@@ -15,6 +16,9 @@ use crate::{bench, check, list, model, report, run, schema};
 #[command(after_help = "Exit codes: 0 done; 1 unexpected; 2 usage, configuration or input; 75 stopped, run again to resume; \
                         100 a check that was asked for failed; 130, 143 stopped by a signal, run again to resume.")]
 pub struct Cli {
+    /// Vector instructions of the fused kernels, at most: scalar, avx2 or widest. No result depends on them; for measuring.
+    #[arg(long, global = true, value_name = "WIDTH", default_value = "widest", hide = true)]
+    vectors: Width,
     #[command(subcommand)]
     command: Command,
 }
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    vectors::limit_process(cli.vectors);
     let signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => {

@@ -26,7 +26,7 @@ pub fn step(params: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], conf
     assert!(grad.len() == n && m.len() == n && v.len() == n, "adamw: lengths of params, grad, m and v");
     assert!(step > 0, "adamw: steps count from 1");
     // Corrections in f64: 1 - beta^t loses half its digits in f32 during the first steps.
-    let correction = |beta: f32| 1.0 - f64::from(beta).powf(step as f64);
+    let correction = |beta: f32| 1.0 - libm::pow(f64::from(beta), step as f64);
     let rate = (f64::from(config.lr) / correction(config.beta1)) as f32;
     let inverse_root = correction(config.beta2).sqrt().recip() as f32;
     sweep(params, grad, m, v, config, grad_scale, rate, inverse_root);

@@ -20,5 +20,6 @@ mod buffer;
 mod matmul;
 mod ops;
 mod simd;
+mod sums;
 
 pub use rowloss::RowLoss;

@@ -3,6 +3,7 @@
 //! Legend: rows = tokens, `h` = residual width, `f` = inner width of the MLP. Every row is computed alone.
 
 use crate::simd::{chunks, exp, get, put, vectorized};
+use crate::sums::{Sums, sixteens};
 use pulp::Simd;
 
 vectorized! {
@@ -11,12 +12,13 @@ vectorized! {
         let h = weight.len();
         assert!(x.len() == y.len() && x.len() == inverse_rms.len() * h, "rms_norm: lengths");
         for ((x, y), inverse) in x.chunks_exact(h).zip(y.chunks_exact_mut(h)).zip(inverse_rms) {
-            let mut squares = simd.splat_f32s(0.0);
-            chunks(simd, h, #[inline(always)] |at, n| {
+            let mut squares = Sums::new(simd);
+            sixteens(simd, h, #[inline(always)] |at, n, part| {
                 let x = get(simd, x, at, n);
-                squares = simd.mul_add_f32s(x, x, squares);
+                let sum = squares.part(part);
+                *sum = simd.mul_add_f32s(x, x, *sum);
             });
-            *inverse = 1.0 / (simd.reduce_sum_f32s(squares) / h as f32 + eps).sqrt();
+            *inverse = 1.0 / (squares.total() / h as f32 + eps).sqrt();
             let r = simd.splat_f32s(*inverse);
             chunks(simd, h, #[inline(always)] |at, n| {
                 let scaled = simd.mul_f32s(simd.mul_f32s(get(simd, x, at, n), r), get(simd, weight, at, n));
@@ -34,15 +36,16 @@ vectorized! {
         assert!(x.len() == dy.len() && x.len() == dx.len() && x.len() == inverse_rms.len() * h && d_weight.len() == h, "rms_norm_backward: lengths");
         for (((dy, x), dx), &r) in dy.chunks_exact(h).zip(x.chunks_exact(h)).zip(dx.chunks_exact_mut(h)).zip(inverse_rms) {
             let inverse = simd.splat_f32s(r);
-            let mut inner = simd.splat_f32s(0.0);
-            chunks(simd, h, #[inline(always)] |at, n| {
+            let mut inner = Sums::new(simd);
+            sixteens(simd, h, #[inline(always)] |at, n, part| {
                 let (dy, x) = (get(simd, dy, at, n), get(simd, x, at, n));
                 let product = simd.mul_f32s(dy, x);
-                inner = simd.mul_add_f32s(product, get(simd, weight, at, n), inner);
+                let sum = inner.part(part);
+                *sum = simd.mul_add_f32s(product, get(simd, weight, at, n), *sum);
                 let d = simd.mul_add_f32s(product, inverse, get(simd, d_weight, at, n));
                 put(simd, d_weight, at, n, d);
             });
-            let along_x = simd.splat_f32s(-(r * r * r) * simd.reduce_sum_f32s(inner) / h as f32);
+            let along_x = simd.splat_f32s(-(r * r * r) * inner.total() / h as f32);
             chunks(simd, h, #[inline(always)] |at, n| {
                 let through = simd.mul_f32s(simd.mul_f32s(get(simd, dy, at, n), get(simd, weight, at, n)), inverse);
                 let d = simd.add_f32s(get(simd, dx, at, n), simd.mul_add_f32s(get(simd, x, at, n), along_x, through));
@@ -67,8 +70,9 @@ impl RotaryTable {
             return;
         }
         let half = head_dim / 2;
-        let angles = (0..time * half).map(|at| (at / half) as f64 * theta.powf(-2.0 * (at % half) as f64 / head_dim as f64));
-        (self.cos, self.sin) = angles.map(|angle| (angle.cos() as f32, angle.sin() as f32)).unzip();
+        let angles =
+            (0..time * half).map(|at| (at / half) as f64 * libm::pow(theta, -2.0 * (at % half) as f64 / head_dim as f64));
+        (self.cos, self.sin) = angles.map(|angle| (libm::cos(angle) as f32, libm::sin(angle) as f32)).unzip();
         self.key = Some((time, head_dim, theta.to_bits()));
     }
 }

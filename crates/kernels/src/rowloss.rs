@@ -1,6 +1,7 @@
 //! Losses as functions of one row of logits, and the two every trainer needs, fused.
 
-use crate::simd::{chunks, exp, exp_shifted_sum, get, max, prefetch, put, vectorized};
+use crate::simd::{chunks, exp, get, max, prefetch, put, vectorized};
+use crate::sums::{Sums, exp_shifted_sum, sixteens};
 use std::cell::RefCell;
 
 /// A training loss that is a sum over positions, each term a function of that position's logits alone.
@@ -35,7 +36,7 @@ vectorized! {
             let p = simd.mul_f32s(get(simd, logits, at, n), factor);
             put(simd, logits, at, n, p);
         });
-        highest + sum.ln()
+        highest + libm::logf(sum)
     }
 }
 
@@ -70,8 +71,8 @@ vectorized! {
         let highest = if inverse_temperature > 0.0 { max(simd, logits) * inverse_temperature } else { f32::NAN };
         let shift = simd.splat_f32s(-highest);
         let zero = simd.splat_f32s(0.0);
-        let (mut sum, mut mass, mut cross) = (zero, zero, zero);
-        chunks(simd, logits.len(), #[inline(always)] |at, n| {
+        let (mut sum, mut mass, mut cross) = (Sums::new(simd), Sums::new(simd), Sums::new(simd));
+        sixteens(simd, logits.len(), #[inline(always)] |at, n, part| {
             let z = simd.mul_add_f32s(get(simd, logits, at, n), inverse, shift);
             let log_p = get(simd, teacher, at, n);
             // The next position's row usually follows in memory, and is met too late by the machine's own prefetcher.
@@ -83,12 +84,11 @@ vectorized! {
             let (p, e) = if n == S::F32_LANES { (p, e) } else { (get(simd, probs, at, n), get(simd, logits, at, n)) };
             // 0 * -inf where the teacher excludes a token would be NaN: such terms are 0.
             let term = simd.mul_f32s(p, simd.sub_f32s(log_p, z));
-            cross = simd.add_f32s(cross, simd.select_f32s(simd.greater_than_f32s(p, zero), term, zero));
-            sum = simd.add_f32s(sum, e);
-            mass = simd.add_f32s(mass, p);
+            cross.add(simd, part, simd.select_f32s(simd.greater_than_f32s(p, zero), term, zero));
+            sum.add(simd, part, e);
+            mass.add(simd, part, p);
         });
-        let total = simd.reduce_sum_f32s(sum);
-        let mass = simd.reduce_sum_f32s(mass);
+        let (total, mass, cross) = (sum.total(), mass.total(), cross.total());
         if mass == 0.0 {
             logits.fill(0.0);
             return 0.0;
@@ -101,8 +101,8 @@ vectorized! {
             let d = simd.mul_add_f32s(get(simd, probs, at, n), teacher, simd.mul_f32s(get(simd, logits, at, n), student));
             put(simd, logits, at, n, d);
         });
-        let (cross, mass, log_total) = (f64::from(simd.reduce_sum_f32s(cross)), f64::from(mass), f64::from(total.ln()));
-        let kl = if normed { cross + mass * log_total } else { cross / mass - mass.ln() + log_total };
+        let (cross, mass, log_total) = (f64::from(cross), f64::from(mass), f64::from(libm::logf(total)));
+        let kl = if normed { cross + mass * log_total } else { cross / mass - libm::log(mass) + log_total };
         f64::from(weight) * kl
     }
 }

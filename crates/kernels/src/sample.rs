@@ -4,6 +4,7 @@
 //! many times, and single logits of it changed in between, at the price of a block each.
 
 use crate::simd::{chunks, exp, get, put, vectorized};
+use crate::sums::{Sums, sixteens};
 
 /// Tokens of a block: what one draw computes twice.
 const BLOCK: usize = 64;
@@ -24,7 +25,7 @@ vectorized! {
         }
         let numbers = simd.and_m32s(numbers_a, numbers_b);
         let ones = simd.select_f32s(numbers, simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-        if simd.reduce_sum_f32s(ones) > 0.0 || rest.iter().any(|value| value.is_nan()) {
+        if simd.reduce_max_f32s(ones) > 0.0 || rest.iter().any(|value| value.is_nan()) {
             return f32::NAN;
         }
         rest.iter().fold(simd.reduce_max_f32s(simd.max_f32s(a, b)), |highest, &value| highest.max(value))
@@ -45,8 +46,7 @@ pub fn first_max(values: &[f32]) -> Option<usize> {
 
 /// The distribution function of softmax(logits / temperature) at the ends of blocks of ids.
 ///
-/// A weight `exp((logit - max) / temperature)` is exact to a few ulp, a block's sum to about 1e-6 of itself, and blocks are added in f64. The last bits of
-/// a sum depend on the width of the machine's vectors.
+/// A weight `exp((logit - max) / temperature)` is exact to a few ulp, a block's sum to about 1e-6 of itself, and blocks are added in f64.
 #[derive(Debug, Clone, Default)]
 pub struct Quantiles {
     highest: f32,
@@ -145,19 +145,21 @@ vectorized! {
     fn block_sums<'a, S>(simd; logits: &'a [f32], highest: f32, inverse_temperature: f32, sums: &'a mut [f32]) -> () {
         let (highest, inverse) = (simd.splat_f32s(highest), simd.splat_f32s(inverse_temperature));
         for (block, block_sum) in logits.chunks(BLOCK).zip(sums) {
-            let (mut sum, mut rest) = (simd.splat_f32s(0.0), 0.0);
-            chunks(simd, block.len(), #[inline(always)] |at, n| {
+            let mut sums = Sums::new(simd);
+            sixteens(simd, block.len(), #[inline(always)] |at, n, part| {
                 let z = simd.mul_f32s(simd.sub_f32s(get(simd, block, at, n), highest), inverse);
                 let e = exp(simd, z);
-                if n == S::F32_LANES {
-                    sum = simd.add_f32s(sum, e);
+                // lanes beyond the row add nothing
+                let e = if n == S::F32_LANES {
+                    e
                 } else {
                     let mut tail = [0.0; BLOCK];
                     put(simd, &mut tail, 0, n, e);
-                    rest = tail[..n].iter().sum::<f32>();
-                }
+                    get(simd, &tail, 0, n)
+                };
+                sums.add(simd, part, e);
             });
-            *block_sum = simd.reduce_sum_f32s(sum) + rest;
+            *block_sum = sums.total();
         }
     }
 }

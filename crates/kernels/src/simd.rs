@@ -216,28 +216,3 @@ pub(crate) fn max<S: Simd>(simd: S, values: &[f32]) -> f32 {
     }
     highest
 }
-
-/// Replaces every element by `exp(x - shift)` and returns the sum.
-#[inline(always)]
-pub(crate) fn exp_shifted_sum<S: Simd>(simd: S, values: &mut [f32], shift: f32) -> f32 {
-    let shift = simd.splat_f32s(-shift);
-    let mut sum = simd.splat_f32s(0.0);
-    let mut rest = 0.0;
-    chunks(
-        simd,
-        values.len(),
-        #[inline(always)]
-        |at, n| {
-            let e = exp(simd, simd.add_f32s(get(simd, values, at, n), shift));
-            put(simd, values, at, n, e);
-            if n == S::F32_LANES {
-                sum = simd.add_f32s(sum, e);
-            } else {
-                for &value in &values[at..at + n] {
-                    rest += value;
-                }
-            }
-        },
-    );
-    simd.reduce_sum_f32s(sum) + rest
-}

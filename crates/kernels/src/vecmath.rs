@@ -1,9 +1,9 @@
 //! Vectorised exponentials and what is built of them, over rows of logits.
 //!
-//! A result depends on the row alone, never on its address or neighbours. Sums run over as many partial sums as the machine has lanes, so the
-//! last bits may differ between machines of different vector width.
+//! A result depends on the row alone, never on its address or neighbours, nor on the machine: sums are those of [`crate::sums`].
 
-use crate::simd::{chunks, exp, exp_shifted_sum, get, max, put, vectorized};
+use crate::simd::{chunks, exp, get, max, put, vectorized};
+use crate::sums::{LANES, Sums, exp_shifted_sum, sixteens};
 
 vectorized! {
     /// `x = exp(x)` for every element: at most 2 ulp from the exact value, 0 below -87.34 (subnormal results are flushed), NaN stays NaN.
@@ -23,18 +23,20 @@ vectorized! {
             return highest;
         }
         let shift = simd.splat_f32s(-highest);
-        let (mut sum, mut rest) = (simd.splat_f32s(0.0), 0.0);
-        chunks(simd, values.len(), #[inline(always)] |at, n| {
+        let mut sums = Sums::new(simd);
+        sixteens(simd, values.len(), #[inline(always)] |at, n, part| {
             let e = exp(simd, simd.add_f32s(get(simd, values, at, n), shift));
-            if n == S::F32_LANES {
-                sum = simd.add_f32s(sum, e);
+            // lanes beyond the row add nothing
+            let e = if n == S::F32_LANES {
+                e
             } else {
-                let mut tail = vec![0.0; n];
+                let mut tail = [0.0; LANES];
                 put(simd, &mut tail, 0, n, e);
-                rest += tail.iter().sum::<f32>();
-            }
+                get(simd, &tail, 0, n)
+            };
+            sums.add(simd, part, e);
         });
-        highest + (simd.reduce_sum_f32s(sum) + rest).ln()
+        highest + libm::logf(sums.total())
     }
 }
 
@@ -50,7 +52,7 @@ vectorized! {
             let p = simd.mul_f32s(get(simd, values, at, n), factor);
             put(simd, values, at, n, p);
         });
-        highest + sum.ln()
+        highest + libm::logf(sum)
     }
 }
 
@@ -99,15 +101,18 @@ vectorized! {
 }
 
 vectorized! {
-    /// Inner product, accumulated in f32 lanes.
+    /// Inner product, accumulated in f32.
     ///
     /// # Panics
     /// If the lengths differ.
     pub fn dot<'a, S>(simd; a: &'a [f32], b: &'a [f32]) -> f32 {
         assert_eq!(a.len(), b.len(), "dot: lengths of a and b");
-        let mut sum = simd.splat_f32s(0.0);
-        chunks(simd, a.len(), #[inline(always)] |at, n| sum = simd.mul_add_f32s(get(simd, a, at, n), get(simd, b, at, n), sum));
-        simd.reduce_sum_f32s(sum)
+        let mut sums = Sums::new(simd);
+        sixteens(simd, a.len(), #[inline(always)] |at, n, part| {
+            let sum = sums.part(part);
+            *sum = simd.mul_add_f32s(get(simd, a, at, n), get(simd, b, at, n), *sum);
+        });
+        sums.total()
     }
 }
 

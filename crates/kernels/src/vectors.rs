@@ -1,10 +1,11 @@
 //! Which vector instructions are used: by default the widest this machine has.
 //!
-//! Sums run over one partial sum per lane, so machines of different width differ in last bits. Products of matrices, attention outputs given the
-//! probabilities, and exponentials do not; norms and softmax sums do.
+//! No result depends on them: products are one chain of fused multiply-adds for each element, sums those of [`crate::sums`].
 
 use pulp::{Arch, Scalar, Simd, WithSimd};
 use std::cell::Cell;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Vector instructions, from none to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,11 +18,32 @@ pub enum Width {
     Widest,
 }
 
+impl Width {
+    const ALL: [(&'static str, Self); 3] = [("scalar", Self::Scalar), ("avx2", Self::Avx2), ("widest", Self::Widest)];
+}
+
+impl FromStr for Width {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, width)| width).ok_or_else(|| format!("write {}", Self::ALL.map(|(known, _)| known).join(", ")))
+    }
+}
+
+/// What no thread of this process goes beyond, as a number.
+static PROCESS: AtomicU8 = AtomicU8::new(Width::Widest as u8);
+
+/// Limits the kernels of this whole process to `width`: for measuring the narrower code on a wide machine. No result depends on it.
+pub fn limit_process(width: Width) {
+    PROCESS.store(width as u8, Ordering::Relaxed);
+}
+
 thread_local! {
     static LIMIT: Cell<Width> = const { Cell::new(Width::Widest) };
 }
 
-/// Runs `body` with this thread's kernels limited to `width`: for tests of the narrower code on a wide machine, and to reproduce a narrower machine's bits.
+/// Runs `body` with this thread's kernels limited to `width`: for tests of the narrower code on a wide machine.
 pub fn with_limit<R>(width: Width, body: impl FnOnce() -> R) -> R {
     /// Puts the old limit back, also when `body` panics.
     struct Restore(Width);
@@ -37,7 +59,13 @@ pub fn with_limit<R>(width: Width, body: impl FnOnce() -> R) -> R {
 /// Runs `op` compiled for the instructions at hand.
 #[inline(always)]
 pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
-    match LIMIT.get() {
+    let process = PROCESS.load(Ordering::Relaxed);
+    let limit = if process < LIMIT.get() as u8 {
+        if process == Width::Scalar as u8 { Width::Scalar } else { Width::Avx2 }
+    } else {
+        LIMIT.get()
+    };
+    match limit {
         Width::Widest => Arch::new().dispatch(op),
         #[cfg(target_arch = "x86_64")]
         Width::Avx2 if pulp::x86::V3::try_new().is_some() => {

@@ -116,6 +116,26 @@ fn narrower_vectors_pass_the_same_tests() {
 }
 
 #[test]
+fn every_width_gives_the_same_bits() {
+    let mut all = shapes();
+    all.extend([wide(), broad()]);
+    for (shape, (rows, time)) in all.iter().zip([(2, 9), (1, 17), (3, 5), (2, 33)].into_iter().cycle()) {
+        let (params, ids, targets) = (params(shape, 6), ids(shape, rows * time, 7), targets(shape, rows * time, 8, 5));
+        let step = |width| {
+            with_limit(width, || {
+                let mut gradient = vec![0.0; shape.n_params()];
+                let loss = loss_and_gradient(shape, &params, &ids, rows, time, &targets, &mut gradient, &mut Workspace::new());
+                (loss.to_bits(), gradient.iter().map(|g: &f32| g.to_bits()).collect::<Vec<u32>>())
+            })
+        };
+        let widest = step(Width::Widest);
+        for width in [Width::Avx2, Width::Scalar] {
+            assert!(step(width) == widest, "{shape:?} {rows}x{time}: {width:?}");
+        }
+    }
+}
+
+#[test]
 fn gradient_of_a_sum_over_rows_is_the_sum_of_gradients() {
     // More positions than one head tile and one inner block hold.
     let shape = wide();

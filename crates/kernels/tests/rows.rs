@@ -41,6 +41,31 @@ fn exp_is_within_two_ulp_over_its_whole_range() {
 }
 
 #[test]
+fn every_width_gives_the_same_bits() {
+    let all = |width| {
+        with_limit(width, || {
+            let mut bits = Vec::new();
+            for n in LENGTHS {
+                let (x, y) = (row(n, 11, 8.0), row(n, 12, 3.0));
+                bits.extend([vecmath::log_sum_exp(&x).to_bits(), vecmath::dot(&x, &y).to_bits()]);
+                let mut softmax = x.clone();
+                bits.push(vecmath::softmax_in_place(&mut softmax).to_bits());
+                bits.extend(softmax.iter().map(|p| p.to_bits()));
+                let (mut logits, mut teacher) = (x.clone(), y);
+                vecmath::log_softmax_in_place(&mut teacher);
+                let loss = kl_to_teacher(&mut logits, &teacher, 2.0, 0.5);
+                bits.extend([(loss.to_bits() >> 32) as u32, loss.to_bits() as u32]);
+                bits.extend(logits.iter().map(|d| d.to_bits()));
+            }
+            bits
+        })
+    };
+    for width in [Width::Scalar, Width::Avx2] {
+        assert!(all(width) == all(Width::Widest), "{width:?}");
+    }
+}
+
+#[test]
 fn exp_at_the_edges() {
     let mut edges = [f32::NEG_INFINITY, -1e30, -104.0, -87.4, -0.0, 0.0, 88.8, 1e30, f32::INFINITY, f32::NAN];
     vecmath::exp_in_place(&mut edges);

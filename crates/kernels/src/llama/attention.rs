@@ -7,6 +7,7 @@ use crate::buffer::Buffer;
 use crate::matmul::{Into, Left, PANEL, panel_product, tile_rows};
 use crate::ops::HeadLayout;
 use crate::simd::{exp, get, load, put, store, transpose, vectorized};
+use crate::sums::{Sums, sixteens};
 use pulp::Simd;
 
 /// Packed operands and scores of one head.
@@ -58,28 +59,30 @@ fn pack_rows<S: Simd>(simd: S, source: &[f32], width: usize, from: usize, d: usi
 
 /// Replaces scores by `exp(score - max)` over the first `valid` entries of `row`, whose length is whole vectors, and by 0 beyond; returns maximum and sum.
 ///
-/// Whole vectors beyond `valid` add exact zeros, so the bits do not depend on how far the row is padded.
+/// Whole vectors beyond `valid` add exact zeros, so the bits do not depend on how far the row is padded, nor on how long a vector is.
 #[inline(always)]
 pub(crate) fn softmax_padded<S: Simd>(simd: S, row: &mut [f32], valid: usize) -> (f32, f32) {
     row[valid..].fill(f32::NEG_INFINITY);
     let lanes = S::F32_LANES;
     let mut highest = simd.splat_f32s(f32::NEG_INFINITY);
     for part in row.chunks_exact(lanes) {
-        // SAFETY: `part` is one vector long, here and below.
+        // SAFETY: `part` is one vector long.
         highest = simd.max_f32s(unsafe { load::<S>(part.as_ptr()) }, highest);
     }
     let highest = simd.reduce_max_f32s(highest);
     let shift = simd.splat_f32s(-highest);
-    let mut sum = simd.splat_f32s(0.0);
-    for part in row.chunks_exact_mut(lanes) {
-        // SAFETY: as above.
-        unsafe {
-            let e = exp(simd, simd.add_f32s(load::<S>(part.as_ptr()), shift));
-            store::<S>(part.as_mut_ptr(), e);
-            sum = simd.add_f32s(sum, e);
-        }
-    }
-    (highest, simd.reduce_sum_f32s(sum))
+    let mut sums = Sums::new(simd);
+    sixteens(
+        simd,
+        row.len(),
+        #[inline(always)]
+        |at, n, part| {
+            let e = exp(simd, simd.add_f32s(get(simd, row, at, n), shift));
+            put(simd, row, at, n, e);
+            sums.add(simd, part, e);
+        },
+    );
+    (highest, sums.total())
 }
 
 /// Scores of query rows `i..i + n` against keys `0..i + n`, into `scores` (row length `padded`).
