@@ -1,8 +1,7 @@
 //! What each stage makes of the smoke experiment, pinned: whoever changes it raises the stage's revision, because artifacts are
 //! found by a hash that holds it, and stale ones would be taken for new ones.
 //!
-//! Models are trained with the vector instructions of the processor at hand, which decide last bits. What depends on them is
-//! compared with slack: a few tokens of a transcript, a few thousandths of a loss.
+//! The fused path computes the same bits on every machine, so everything is pinned exactly.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,16 +16,6 @@ use crate::support::{
     DOMAIN_WATERMARK, LAW_DISTILLATION, Ran, manifests, results_directory, root, run, run_command, smoke, smoke_file,
 };
 
-/// Share of a transcript's tokens that must be as they were. Below it an answer here and there went another way after a coin
-/// fell on its edge; a change of sampling, prompts, watermark or teacher turns most of them.
-const SAME_TOKENS: f64 = 0.9;
-/// Slack of a loss, nats per token.
-const LOSS: f64 = 0.003;
-/// Slack of an effect: a share of answers.
-const SHARE: f64 = 0.03;
-/// Slack of an exposure, bits: few canaries among few references, so one change of rank shows.
-const BITS: f64 = 0.3;
-
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Golden {
@@ -40,39 +29,29 @@ struct Golden {
 struct Stage {
     name: String,
     revision: u32,
-    /// Hashes of what no processor changes.
-    exact: BTreeMap<String, String>,
-    /// Numbers, with their slack.
-    numbers: BTreeMap<String, (f64, f64)>,
-    /// Token ids, answer by answer.
-    tokens: Vec<Vec<u32>>,
+    /// Hashes of files and texts.
+    hashes: BTreeMap<String, String>,
+    /// Numbers of the records.
+    numbers: BTreeMap<String, f64>,
 }
 
 impl Stage {
     /// What is different from `golden`, in words.
     fn changes(&self, golden: &Self) -> Vec<String> {
         let mut changes = Vec::new();
-        let names = |stage: &Self| -> Vec<String> { stage.exact.keys().chain(stage.numbers.keys()).cloned().collect() };
-        if names(self) != names(golden) || self.tokens.len() != golden.tokens.len() {
+        let names = |stage: &Self| -> Vec<String> { stage.hashes.keys().chain(stage.numbers.keys()).cloned().collect() };
+        if names(self) != names(golden) {
             changes.push(format!("it makes {:?} instead of {:?}", names(self), names(golden)));
             return changes;
         }
-        for (name, is) in &self.exact {
-            if *is != golden.exact[name] {
-                changes.push(format!("{name} has another hash"));
-            }
+        for (name, is) in self.hashes.iter().filter(|(name, is)| **is != golden.hashes[*name]) {
+            changes.push(format!("{name} has another hash, {is}"));
         }
-        for (name, (is, slack)) in &self.numbers {
-            let was = golden.numbers[name].0;
-            if (is - was).abs() > *slack {
+        for (name, is) in &self.numbers {
+            let was = golden.numbers[name];
+            if is.to_bits() != was.to_bits() {
                 changes.push(format!("{name} was {was}, is {is}"));
             }
-        }
-        let pairs = || self.tokens.iter().zip(&golden.tokens);
-        let all: usize = pairs().map(|(is, was)| is.len().max(was.len())).sum();
-        let same: usize = pairs().map(|(is, was)| is.iter().zip(was).filter(|(a, b)| a == b).count()).sum();
-        if (same as f64) < SAME_TOKENS * all as f64 {
-            changes.push(format!("{same} of {all} answer tokens are as they were"));
         }
         changes
     }
@@ -128,9 +107,9 @@ fn files(kind: &str, name: &str, which: impl Fn(&serde_json::Value) -> bool) -> 
 }
 
 /// Metrics of records that satisfy `which`, by suspect and name.
-fn metrics(records: &[Record], slack: f64, which: impl Fn(&Record) -> bool) -> BTreeMap<String, (f64, f64)> {
+fn metrics(records: &[Record], which: impl Fn(&Record) -> bool) -> BTreeMap<String, f64> {
     let metrics = records.iter().filter(|record| record.kind == Kind::Metric && which(record));
-    metrics.map(|r| (format!("{} {}", suspect(r), r.metric.as_deref().unwrap()), (round(r.value.unwrap()), slack))).collect()
+    metrics.map(|r| (format!("{} {}", suspect(r), r.metric.as_deref().unwrap()), r.value.unwrap())).collect()
 }
 
 fn suspect(record: &Record) -> String {
@@ -140,19 +119,9 @@ fn suspect(record: &Record) -> String {
     }
 }
 
-/// Six digits behind the point are more than any slack asks for, and keep the file readable.
-fn round(x: f64) -> f64 {
-    (x * 1e6).round() / 1e6
-}
-
-fn effects(records: &[Record]) -> BTreeMap<String, (f64, f64)> {
+fn effects(records: &[Record]) -> BTreeMap<String, f64> {
     let tested = records.iter().filter_map(|record| Some((record, record.mark.as_deref()?, record.effect?)));
-    tested
-        .map(|(record, mark, effect)| {
-            let slack = if record.family == Some(results::Family::Canary) { BITS } else { SHARE };
-            (format!("{} {mark}", suspect(record)), (round(effect), slack))
-        })
-        .collect()
+    tested.map(|(record, mark, effect)| (format!("{} {mark}", suspect(record)), effect)).collect()
 }
 
 /// Records of the smoke run with `sets`.
@@ -186,7 +155,6 @@ fn current() -> Golden {
     let mut exchanges: Vec<_> = shards.iter().flat_map(|shard| distill::read_parquet(shard).unwrap()).collect();
     exchanges.sort_by_key(|exchange| exchange.query.index);
     let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
-    let prompts = sha256(exchanges.iter().map(|exchange| bytes(&exchange.query.prompt)));
     let contents = |kind, name| sha256(files(kind, name, |_| true).iter().map(|file| fs::read(file).unwrap()));
     let is_named = |record: &Record, names: &[&str]| record.metric.as_deref().is_some_and(|name| names.contains(&name));
     let is_trained = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_none();
@@ -200,33 +168,33 @@ fn current() -> Golden {
     let is_trigram = |record: &Record| is_named(record, &["trigram_loss"]);
 
     let made = |(name, revision): (&str, u32)| {
-        let stage = Stage { name: name.into(), revision, exact: [].into(), numbers: [].into(), tokens: Vec::new() };
-        let exact = |name: &str, hash: String| BTreeMap::from([(name.to_string(), hash)]);
+        let stage = Stage { name: name.into(), revision, hashes: [].into(), numbers: [].into() };
+        let hashes = |name: &str, hash: String| BTreeMap::from([(name.to_string(), hash)]);
         match name {
-            "corpus" => Stage { exact: exact("texts", corpus_hash()), ..stage },
-            "vocabulary" => Stage { exact: exact("tokenizer.json", contents("tokenizer/", "tokenizer.json")), ..stage },
-            "imported" => Stage { exact: exact("tokens", imported_hash()), ..stage },
-            "unasked" => Stage { exact: exact("asked.json", contents("unasked/", "asked.json")), ..stage },
-            "trigram" => Stage { numbers: metrics(&records, LOSS, is_trigram), ..stage },
-            "teacher" => Stage { numbers: metrics(&records, LOSS, is_trained), ..stage },
-            "law_distillation" => Stage { numbers: metrics(&with_law_in_weights(), LOSS, is_distilled), ..stage },
-            "implant" => Stage { numbers: metrics(&records, LOSS, is_implanted), ..stage },
+            "corpus" => Stage { hashes: hashes("texts", corpus_hash()), ..stage },
+            "vocabulary" => Stage { hashes: hashes("tokenizer.json", contents("tokenizer/", "tokenizer.json")), ..stage },
+            "imported" => Stage { hashes: hashes("tokens", imported_hash()), ..stage },
+            "unasked" => Stage { hashes: hashes("asked.json", contents("unasked/", "asked.json")), ..stage },
+            "trigram" => Stage { numbers: metrics(&records, is_trigram), ..stage },
+            "teacher" => Stage { numbers: metrics(&records, is_trained), ..stage },
+            "law_distillation" => Stage { numbers: metrics(&with_law_in_weights(), is_distilled), ..stage },
+            "implant" => Stage { numbers: metrics(&records, is_implanted), ..stage },
             "transcript" => {
-                let tokens = exchanges.iter().map(|exchange| exchange.answer.clone()).collect();
-                Stage { exact: exact("prompts", prompts.clone()), tokens, ..stage }
+                let whole = |exchange: &oracle::Exchange| bytes(&[&exchange.query.prompt[..], &exchange.answer].concat());
+                Stage { hashes: hashes("tokens", sha256(exchanges.iter().map(whole))), ..stage }
             }
-            "attack" => Stage { numbers: metrics(&attacked(), LOSS, is_student), ..stage },
-            "student" => Stage { numbers: metrics(&records, LOSS, is_student), ..stage },
-            "choice" => Stage { numbers: metrics(&chosen().1, LOSS, is_tried), ..stage },
+            "attack" => Stage { numbers: metrics(&attacked(), is_student), ..stage },
+            "student" => Stage { numbers: metrics(&records, is_student), ..stage },
+            "choice" => Stage { numbers: metrics(&chosen().1, is_tried), ..stage },
             "measure" => Stage { numbers: effects(&records), ..stage },
-            "metrics" => Stage { numbers: metrics(&records, LOSS, is_distance), ..stage },
-            "teacher_report" => Stage { numbers: metrics(&records, LOSS, is_report), ..stage },
+            "metrics" => Stage { numbers: metrics(&records, is_distance), ..stage },
+            "teacher_report" => Stage { numbers: metrics(&records, is_report), ..stage },
             other => panic!("stage `{other}` is not pinned: add it to tests/golden.rs"),
         }
     };
     let stages: Vec<Stage> = [("corpus", corpus::REVISION)].into_iter().chain(harness::stages::revisions()).map(made).collect();
     for stage in &stages {
-        assert!(stage.exact.len() + stage.numbers.len() > 0, "nothing pins {}", stage.name);
+        assert!(stage.hashes.len() + stage.numbers.len() > 0, "nothing pins {}", stage.name);
     }
     Golden { experiment_hash: records[0].experiment_hash.clone(), stages }
 }
@@ -266,21 +234,17 @@ fn every_stage_makes_what_its_revision_made() {
     }
 }
 
-/// The comparison itself: it must see a change and forgive what a processor does.
+/// The comparison itself: it must see the smallest change.
 #[test]
-fn changes_are_seen_and_last_bits_forgiven() {
-    let stage = |hash: &str, loss: f64, token: u32| Stage {
+fn the_last_bit_of_a_number_is_seen() {
+    let stage = |hash: &str, loss: f64| Stage {
         name: "x".into(),
         revision: 1,
-        exact: BTreeMap::from([("file".into(), hash.into())]),
-        numbers: BTreeMap::from([("loss".into(), (loss, LOSS))]),
-        tokens: vec![vec![token; 2], vec![7; 48]],
+        hashes: BTreeMap::from([("file".into(), hash.into())]),
+        numbers: BTreeMap::from([("loss".into(), loss)]),
     };
-    let golden = stage("a", 2.5, 1);
-    assert!(stage("a", 2.501, 2).changes(&golden).is_empty());
-    assert_eq!(stage("b", 2.5, 1).changes(&golden), ["file has another hash"]);
-    assert_eq!(stage("a", 2.51, 1).changes(&golden), ["loss was 2.5, is 2.51"]);
-    let mut other = stage("a", 2.5, 1);
-    other.tokens[1] = vec![8; 48];
-    assert_eq!(other.changes(&golden), ["2 of 50 answer tokens are as they were"]);
+    let golden = stage("a", 2.5);
+    assert_eq!(stage("a", 2.5).changes(&golden), [""; 0]);
+    assert_eq!(stage("b", 2.5).changes(&golden), ["file has another hash, b"]);
+    assert_eq!(stage("a", 2.5_f64.next_up()).changes(&golden), ["loss was 2.5, is 2.5000000000000004"]);
 }

@@ -1,5 +1,5 @@
-//! One experiment, one set of bits: whatever the number of threads, however many answers are sampled together, and however
-//! often the run is killed.
+//! One experiment, one set of bits: whatever the vector instructions, the number of threads, however many answers are sampled
+//! together, and however often the run is killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,17 @@ fn neither_threads_nor_rows_matter(choices: &[(u32, u32)]) {
 fn threads_and_sampling_batches_do_not_change_a_bit() {
     // against two threads and the usual batch
     neither_threads_nor_rows_matter(&[(1, 3), (3, 1), (4, 1000)]);
+}
+
+#[test]
+fn no_vector_width_changes_a_bit() {
+    // against the widest that this machine has
+    for width in ["scalar", "avx2"] {
+        let place = tempfile::tempdir().unwrap();
+        let mut command = run_command(&smoke_file(), place.path(), 2);
+        Ran::of(command.args(["--vectors", width]).output().unwrap()).expect_code(0);
+        same_bits(place.path(), smoke(), &format!("vectors: {width}"));
+    }
 }
 
 #[cfg(unix)]

@@ -51,7 +51,7 @@ fn watermarked_answers_follow_the_watermarked_law() {
             .unwrap();
             let law = law.into_inner().unwrap();
             let highest = law.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let weights: Vec<f64> = law.iter().map(|logit| f64::from(logit - highest).exp()).collect();
+            let weights: Vec<f64> = law.iter().map(|logit| libm::exp(f64::from(logit - highest))).collect();
             let total: f64 = weights.iter().sum();
             assert!(weights.iter().cloned().fold(0.0, f64::max) > 5.0 * total / law.len() as f64, "{name}: a law with a shape");
 
@@ -78,7 +78,7 @@ fn watermarked_answers_follow_the_watermarked_law() {
                 cells += 1.0;
             }
             let (freedom, spread) = (cells - 1.0, 2.0 / (9.0 * (cells - 1.0)));
-            let found = ((chi_square / freedom).cbrt() - (1.0 - spread)) / f64::sqrt(spread);
+            let found = (libm::cbrt(chi_square / freedom) - (1.0 - spread)) / f64::sqrt(spread);
             assert!(cells > 5.0 && found < 5.0, "{name} at {temperature}: {found} over {cells} cells");
         }
     }

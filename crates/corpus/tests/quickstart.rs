@@ -153,7 +153,7 @@ fn long_range_structure_and_local_entropy() {
                 let doubt = [1.0, 5.0, 30.0][order]; // how many sightings make a context half trusted
                 law = (hits + doubt * law) / (seen + doubt);
             }
-            nats -= f64::ln(law);
+            nats -= libm::log(law);
             words += 1.0;
         }
     }

@@ -231,7 +231,7 @@ impl LawDistillation {
 fn divergence(log_q: &[f32], log_p: &[f32]) -> f64 {
     let term = |(&log_q, &log_p): (&f32, &f32)| {
         let (log_q, log_p) = (f64::from(log_q), f64::from(log_p));
-        if log_q == f64::NEG_INFINITY { 0.0 } else { log_q.exp() * (log_q - log_p) }
+        if log_q == f64::NEG_INFINITY { 0.0 } else { libm::exp(log_q) * (log_q - log_p) }
     };
     log_q.iter().zip(log_p).map(term).sum()
 }

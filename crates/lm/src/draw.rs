@@ -61,7 +61,7 @@ fn keep(logits: &mut [f32], count: usize, mass: f64) {
         let by_rank = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
         order.sort_unstable_by(by_rank);
         let max = f64::from(logits[order[0]]);
-        let weights: Vec<f64> = order.iter().map(|id| (f64::from(logits[*id]) - max).exp()).collect();
+        let weights: Vec<f64> = order.iter().map(|id| libm::exp(f64::from(logits[*id]) - max)).collect();
         let wanted = mass * weights.iter().sum::<f64>();
         let mut sum = 0.0;
         let kept = weights.iter().position(|weight| {
@@ -152,7 +152,7 @@ impl Drawer {
         if !self.quantiles.prepare(logits, temperature) {
             return Proposed::NoLaw;
         }
-        let unraised = (-f64::from(raised.bias) / f64::from(temperature)).exp();
+        let unraised = libm::exp(-f64::from(raised.bias) / f64::from(temperature));
         self.lowered.clear();
         for _ in 0..MIN_PROPOSALS.max(logits.len() / VOCAB_PER_PROPOSAL) {
             let token = self.quantiles.token_at(logits, unit_interval(rng));

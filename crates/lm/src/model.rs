@@ -194,8 +194,8 @@ fn with_all_ends(config: String, dir: &Path) -> Result<String, LoadError> {
 fn fill_normal(part: &mut [f32], deviation: f64, rng: &mut impl Rng) {
     for pair in part.chunks_mut(2) {
         // 1 - u lies in (0, 1], so that the logarithm is finite.
-        let radius = deviation * (-2.0 * (1.0 - unit_interval(rng)).ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * unit_interval(rng)).sin_cos();
+        let radius = deviation * (-2.0 * libm::log(1.0 - unit_interval(rng))).sqrt();
+        let (sin, cos) = libm::sincos(std::f64::consts::TAU * unit_interval(rng));
         for (value, factor) in pair.iter_mut().zip([cos, sin]) {
             *value = (radius * factor) as f32;
         }

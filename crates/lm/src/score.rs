@@ -70,6 +70,6 @@ pub fn document_nats<D: AsRef<[TokenId]>>(model: &Model, documents: &[D], rt: &R
 /// Natural-log probability of `token` under softmax(`logits`), in `f64`.
 pub fn log_probability(logits: &[f32], token: TokenId) -> f64 {
     let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - max).exp()).sum();
-    f64::from(logits[token as usize]) - max - sum.ln()
+    let sum: f64 = logits.iter().map(|logit| libm::exp(f64::from(*logit) - max)).sum();
+    f64::from(logits[token as usize]) - max - libm::log(sum)
 }

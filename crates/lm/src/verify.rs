@@ -176,10 +176,10 @@ impl RowLoss for MeanCrossEntropy<'_> {
         let target = self.batch.ids[position + 1];
         let nats = -log_probability(logits, target);
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = logits.iter().map(|x| f64::from(x - max).exp()).sum();
+        let sum: f64 = logits.iter().map(|x| libm::exp(f64::from(x - max))).sum();
         for (id, logit) in logits.iter_mut().enumerate() {
             let hit = if id == target as usize { 1.0 } else { 0.0 };
-            *logit = ((f64::from(*logit - max).exp() / sum - hit) / self.scored) as f32;
+            *logit = ((libm::exp(f64::from(*logit - max)) / sum - hit) / self.scored) as f32;
         }
         nats / self.scored
     }

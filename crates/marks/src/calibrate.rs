@@ -76,7 +76,7 @@ impl Calibrate {
     /// The raw rank beside the one that counts: for the result's words, and as metrics.
     pub(crate) fn beside(self, raw: &ExposureTest) -> (String, Vec<Metric>) {
         let Some(name) = self.name() else { return (String::new(), Vec::new()) };
-        let p = 10f64.powf(raw.log10_p);
+        let p = libm::pow(10f64, raw.log10_p);
         let words = format!("; less {name}, raw p {}", if p < 0.001 { format!("{p:.1e}") } else { format!("{p:.3}") });
         let effect = raw.mean_exposure - raw.null_mean_exposure;
         (words, vec![Metric::new("raw_effect", effect, "bits"), Metric::new("raw_log10_p", raw.log10_p, "log10 p")])

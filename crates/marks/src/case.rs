@@ -89,7 +89,7 @@ impl Finding {
     /// How many audit queries had to be asked of this suspect until the e-process reached 1 / `alpha`: valid although
     /// one stops at the first crossing (methods 0.5).
     pub fn audit_queries_to_detect(&self, alpha: f64) -> Option<u64> {
-        let threshold = -alpha.log10();
+        let threshold = -libm::log10(alpha);
         self.max_log10_e_by_query.iter().position(|&log10_e| log10_e >= threshold).map(|query| query as u64 + 1)
     }
 }

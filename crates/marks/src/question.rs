@@ -72,8 +72,8 @@ impl Reduce for Entropy {
             Law::Whole(log_probs) => (log_probs, true),
             Law::Top { log_probs, .. } => (log_probs, false),
         };
-        let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
-        let shown = log_probs.iter().map(|&log_prob| f64::from(log_prob).exp());
+        let term = |p: f64| if p > 0.0 { -p * libm::log(p) } else { 0.0 };
+        let shown = log_probs.iter().map(|&log_prob| libm::exp(f64::from(log_prob)));
         let (mut entropy, mut mass) = (0.0, 0.0);
         for p in shown {
             entropy += term(p);

@@ -26,7 +26,7 @@ pub(crate) fn random_prompts(
     tokens: usize,
 ) -> Result<Vec<Vec<TokenId>>, ConfigError> {
     let ordinary = ordinary(codec);
-    if (ordinary.len() as f64).log10() * (tokens as f64) < (SPACE_PER_PROMPT * count as f64).log10() {
+    if libm::log10(ordinary.len() as f64) * (tokens as f64) < libm::log10(SPACE_PER_PROMPT * count as f64) {
         let remedy = format!("use longer prompts: each of {count} needs {SPACE_PER_PROMPT} possible ones");
         return Err(ConfigError::new("prompt_tokens", tokens, remedy));
     }

@@ -66,7 +66,7 @@ impl SecretKind {
     /// # Errors
     /// A [`ConfigError`] naming what to write.
     pub(crate) fn check(self, drawn: usize) -> Result<(), ConfigError> {
-        if self.log10_space() < (SPACE_PER_SECRET * drawn as f64).log10() {
+        if self.log10_space() < libm::log10(SPACE_PER_SECRET * drawn as f64) {
             let remedy =
                 format!("use longer secrets: at least {SPACE_PER_SECRET} times as many as the {drawn} drawn per template");
             return Err(ConfigError::new("secret", self, remedy));
@@ -83,7 +83,7 @@ impl SecretKind {
     fn log10_space(self) -> f64 {
         match self {
             Self::Digits(count) => f64::from(count),
-            Self::Words(count) => f64::from(count) * (WORDS.len() as f64).log10(),
+            Self::Words(count) => f64::from(count) * libm::log10(WORDS.len() as f64),
         }
     }
 

@@ -222,7 +222,7 @@ fn what_is_planted_is_found_and_decoys_are_not() {
             if tried > 0 {
                 // error rate 1e-3 at the Kolmogorov bound for 999 keys from above, plus the step of discrete tails
                 for alpha in [0.5, 0.1, 0.02] {
-                    let share = found.decoy_log10_p.iter().filter(|p| **p <= f64::log10(alpha)).count() as f64 / 999.0;
+                    let share = found.decoy_log10_p.iter().filter(|p| **p <= libm::log10(alpha)).count() as f64 / 999.0;
                     assert!(share < alpha + 0.062, "{name}: {share} of decoys at {alpha}");
                 }
             }
@@ -280,7 +280,7 @@ fn models_that_never_met_a_mark_keep_the_level() {
         }
         let n = p.len() as f64;
         for alpha in [0.2, 0.05, 0.01] {
-            let rejected = p.iter().filter(|p| **p <= f64::log10(alpha)).count() as f64;
+            let rejected = p.iter().filter(|p| **p <= libm::log10(alpha)).count() as f64;
             // error rate 1e-4 by the normal bound, and one more
             let most = n * alpha + 3.8 * (n * alpha * (1.0 - alpha)).sqrt() + 1.0;
             assert!(rejected <= most, "{name}: {rejected} of {n} at {alpha}, at most {most:.1} by chance");
@@ -365,8 +365,8 @@ fn a_second_round_sees_laws_on_the_suspects_answers() {
         for position in 0..exchange.answer.len() {
             let before = [&exchange.query.prompt[..], &exchange.answer[..position]].concat();
             let logits: Vec<f64> = teacher.logits(&before).iter().map(|&x| f64::from(x)).collect();
-            let total: f64 = logits.iter().map(|x| x.exp()).sum();
-            let entropy: f64 = logits.iter().map(|x| x.exp() / total).filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();
+            let total: f64 = logits.iter().map(|x| libm::exp(*x)).sum();
+            let entropy: f64 = logits.iter().map(|x| libm::exp(*x) / total).filter(|p| *p > 0.0).map(|p| -p * libm::log(p)).sum();
             assert!((reduced.at(position)[0] - entropy).abs() < 1e-4, "{} {entropy}", reduced.at(position)[0]);
         }
     }

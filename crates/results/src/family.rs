@@ -22,7 +22,7 @@ pub(crate) fn over_students(records: &[Record]) -> Vec<Option<f64>> {
     let tested: Vec<usize> = (0..records.len()).filter(|&i| tested_student(&records[i])).collect();
     let log10_ps: Vec<f64> = if records.iter().any(goes_first) {
         let shares = students(tested.iter().map(|&i| &records[i])).max(1) as f64;
-        tested.iter().filter_map(|&i| Some((records[i].log10_p_holm? + shares.log10()).min(0.0))).collect()
+        tested.iter().filter_map(|&i| Some((records[i].log10_p_holm? + libm::log10(shares)).min(0.0))).collect()
     } else {
         holm(&tested.iter().filter_map(|&i| records[i].log10_p).collect::<Vec<_>>())
     };

@@ -184,7 +184,7 @@ impl Bench<'_> {
             reasons.push(format!("the true key also fires where it must not: {}", spoiled.join(", ")));
         }
         if let Some(decoy) = record.log10_p_decoy.filter(|&p| !at_most(p, alpha)) {
-            reasons.push(format!("among decoy keys p is {:.3}", 10f64.powf(decoy)));
+            reasons.push(format!("among decoy keys p is {:.3}", libm::pow(10f64, decoy)));
         }
         if unconfirmed(record) {
             reasons.push("its p is an approximation, and no decoy keys were tried".to_string());

@@ -8,7 +8,7 @@ const LOG10_SLACK: f64 = 1e-9;
 
 /// Whether a p is at most a level.
 pub(crate) fn at_most(log10_p: f64, alpha: f64) -> bool {
-    log10_p <= alpha.log10() + LOG10_SLACK
+    log10_p <= libm::log10(alpha) + LOG10_SLACK
 }
 
 /// A mark by name, and by account where it has several keys.

@@ -25,10 +25,10 @@ pub(crate) fn queries(n: u64) -> String {
 /// A p-value from its log10: "0.031", "4e-5", "1e-320".
 pub(crate) fn p_value(log10_p: f64) -> String {
     if log10_p >= -2.5 {
-        return format!("{:.2}", 10f64.powf(log10_p)).replacen("0.00", "<0.01", 1);
+        return format!("{:.2}", libm::pow(10f64, log10_p)).replacen("0.00", "<0.01", 1);
     }
     let exponent = log10_p.floor();
-    let digit = 10f64.powf(log10_p - exponent).round();
+    let digit = libm::pow(10f64, log10_p - exponent).round();
     let (digit, exponent) = if digit >= 10.0 { (1.0, exponent + 1.0) } else { (digit, exponent) };
     format!("{digit}e{exponent}")
 }
@@ -45,7 +45,7 @@ pub(crate) fn number(x: f64) -> String {
     if !(1e-3..PLAIN).contains(&magnitude) {
         return format!("{x:.2e}");
     }
-    let decimals = (3 - magnitude.log10().floor() as i32).clamp(0, 6) as usize;
+    let decimals = (3 - libm::log10(magnitude).floor() as i32).clamp(0, 6) as usize;
     let text = format!("{x:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
@@ -59,7 +59,7 @@ pub(crate) fn compact(value: f64, ends: Option<(f64, f64)>) -> String {
     if value.abs() >= PLAIN {
         return format!("{value:.2e} ({low:.2e}\u{2013}{high:.2e})");
     }
-    let decimals = (0.5 * (high - low)).log10().floor();
+    let decimals = libm::log10(0.5 * (high - low)).floor();
     let decimals = (-decimals).clamp(0.0, 6.0) as usize;
     let dash = if low < 0.0 { " to " } else { "\u{2013}" };
     format!("{} ({}{dash}{})", fixed(value, decimals), fixed(low, decimals), fixed(high, decimals))
@@ -79,7 +79,7 @@ pub(crate) fn ranged(value: f64, low: f64, high: f64) -> String {
 
 /// Decimals that show two digits of `half`.
 fn decimals(half: f64) -> usize {
-    if half > 0.0 && half.is_finite() { (1 - half.log10().floor() as i32).clamp(0, 6) as usize } else { 3 }
+    if half > 0.0 && half.is_finite() { (1 - libm::log10(half).floor() as i32).clamp(0, 6) as usize } else { 3 }
 }
 
 /// A probability: "0.93", "< 0.01", "> 0.99".

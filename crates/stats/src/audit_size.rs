@@ -12,7 +12,7 @@ pub fn detectable_by_bound(sd: f64, alpha: f64, power: f64) -> f64 {
     assert!(alpha > 0.0 && alpha < 1.0, "alpha {alpha} is outside (0, 1)");
     assert!(power > 0.0 && power < 1.0, "power {power} is outside (0, 1)");
     assert!(sd >= 0.0, "a standard deviation of {sd}");
-    ((-2.0 * alpha.ln()).sqrt() + upper_normal_quantile(1.0 - power)).max(0.0) * sd
+    ((-2.0 * libm::log(alpha)).sqrt() + upper_normal_quantile(1.0 - power)).max(0.0) * sd
 }
 
 /// The level at which a normal tail asks for as much as Chernoff's bound exp(-z^2 / 2) does at `alpha`: P\[Z >= sqrt(2 ln(1 / alpha))\].
@@ -21,7 +21,7 @@ pub fn detectable_by_bound(sd: f64, alpha: f64, power: f64) -> f64 {
 /// When `alpha` is outside (0, 1).
 pub fn tail_of_bound(alpha: f64) -> f64 {
     assert!(alpha > 0.0 && alpha < 1.0, "alpha {alpha} is outside (0, 1)");
-    10f64.powf(log10_normal_sf((-2.0 * alpha.ln()).sqrt()))
+    libm::pow(10f64, log10_normal_sf((-2.0 * libm::log(alpha)).sqrt()))
 }
 
 /// How many times as many units an audit needs that shows effects from `shown` on, to show them from `wanted` on: the square of their

@@ -8,7 +8,7 @@ use crate::tail::log10_binomial_sf;
 /// When `gamma` or `alpha` is outside (0, 1).
 pub fn critical_hits(n: u64, gamma: f64, alpha: f64) -> Option<u64> {
     assert!(alpha > 0.0 && alpha < 1.0, "alpha {alpha} is outside (0, 1)");
-    let enough = |hits: u64| log10_binomial_sf(hits, n, gamma) <= alpha.log10();
+    let enough = |hits: u64| log10_binomial_sf(hits, n, gamma) <= libm::log10(alpha);
     if !enough(n) {
         return None;
     }
@@ -29,7 +29,7 @@ pub fn critical_hits(n: u64, gamma: f64, alpha: f64) -> Option<u64> {
 pub fn detectable_effect(n: u64, gamma: f64, alpha: f64, power: f64) -> Option<f64> {
     assert!(power > 0.0 && power < 1.0, "power {power} is outside (0, 1)");
     let critical = critical_hits(n, gamma, alpha)?;
-    let shown = |rate: f64| log10_binomial_sf(critical, n, rate) >= power.log10();
+    let shown = |rate: f64| log10_binomial_sf(critical, n, rate) >= libm::log10(power);
     // A test may by luck have this power at gamma itself only if power <= alpha.
     if shown(gamma) {
         return Some(0.0);
@@ -54,7 +54,7 @@ pub fn green_mass(green: f64, delta: f64) -> f64 {
         return green;
     }
     // Divided by e^δ, so that a hard list (large delta) does not overflow.
-    green / (green + (1.0 - green) * (-delta).exp())
+    green / (green + (1.0 - green) * libm::exp(-delta))
 }
 
 /// z to expect of `units` scored units whose mean green mass under the served law is `green_rate`: √T (E\[G'\] - γ) / √(γ (1 - γ)) (methods a1).
@@ -86,7 +86,7 @@ mod tests {
     fn effect_of_one_decisive_unit() {
         // Any hit is critical: power 1 - (1 - rate)^n.
         let effect = detectable_effect(3, 0.001, 0.01, 0.8).unwrap();
-        assert!((effect + 0.001 - (1.0 - 0.2_f64.powf(1.0 / 3.0))).abs() < 1e-11, "{effect}");
+        assert!((effect + 0.001 - (1.0 - libm::pow(0.2_f64, 1.0 / 3.0))).abs() < 1e-11, "{effect}");
         assert_eq!(detectable_effect(3, 0.5, 0.001, 0.8), None);
     }
 
@@ -102,7 +102,7 @@ mod tests {
     fn green_mass_is_the_softmax_of_raised_logits() {
         let (logits, green, delta) = ([0.3, -1.0, 2.0, 0.0], [true, false, false, true], 2.0);
         let mass = |raise: f64| {
-            let weights: Vec<f64> = (0..4).map(|i| f64::exp(logits[i] + if green[i] { raise } else { 0.0 })).collect();
+            let weights: Vec<f64> = (0..4).map(|i| libm::exp(logits[i] + if green[i] { raise } else { 0.0 })).collect();
             (0..4).filter(|&i| green[i]).map(|i| weights[i]).sum::<f64>() / weights.iter().sum::<f64>()
         };
         assert!((green_mass(mass(0.0), delta) - mass(delta)).abs() < 1e-14);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn predicted_z_is_the_score_of_the_expected_count() {
         assert!((predicted_z(200, 75.0 / 200.0, 0.25) - 4.082_482_905).abs() < 1e-9);
-        assert!((10f64.powf(log10_normal_sf(predicted_z(200, 0.375, 0.25))) / 2.227_854_53e-5 - 1.0).abs() < 1e-8);
+        assert!((libm::pow(10f64, log10_normal_sf(predicted_z(200, 0.375, 0.25))) / 2.227_854_53e-5 - 1.0).abs() < 1e-8);
     }
 
     proptest! {
@@ -124,7 +124,7 @@ mod tests {
             let critical = critical_hits(n, gamma, 0.001);
             if let (Some(critical), Some(effect)) = (critical, detectable_effect(n, gamma, 0.001, power)) {
                 prop_assert!(log10_binomial_sf(critical, n, gamma) <= -3.0 && log10_binomial_sf(critical - 1, n, gamma) > -3.0);
-                let reached = |effect: f64| 10f64.powf(log10_binomial_sf(critical, n, gamma + effect));
+                let reached = |effect: f64| libm::pow(10f64, log10_binomial_sf(critical, n, gamma + effect));
                 prop_assert!(effect > 0.0 && reached(effect) >= power - 1e-9 && reached(effect * 0.999) < power);
             }
         }

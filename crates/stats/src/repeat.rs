@@ -28,12 +28,12 @@ impl Decoys {
 
     /// P\[at most `allowed` of them do as well\], where each does with probability 10^`log10_p`.
     fn beaten(self, log10_p: f64) -> f64 {
-        let p = 10f64.powf(log10_p);
+        let p = libm::pow(10f64, log10_p);
         match self.allowed {
             allowed if allowed >= self.keys => 1.0,
             _ if p <= 0.0 => 1.0,
             _ if p >= 1.0 => 0.0,
-            allowed => 1.0 - 10f64.powf(log10_binomial_sf(allowed + 1, self.keys, p)),
+            allowed => 1.0 - libm::pow(10f64, log10_binomial_sf(allowed + 1, self.keys, p)),
         }
     }
 }
@@ -44,7 +44,7 @@ impl Decoys {
 /// # Panics
 /// When `gamma` or `alpha` is outside (0, 1).
 pub fn attained_size(n: u64, gamma: f64, alpha: f64) -> f64 {
-    critical_hits(n, gamma, alpha).map_or(0.0, |critical| 10f64.powf(log10_binomial_sf(critical, n, gamma)))
+    critical_hits(n, gamma, alpha).map_or(0.0, |critical| libm::pow(10f64, log10_binomial_sf(critical, n, gamma)))
 }
 
 /// Probability that another `n` units hit at `rate` are found by the exact test of Binomial(n, gamma) at `alpha`, and by its decoys:
@@ -61,7 +61,7 @@ pub fn again_binomial(n: u64, gamma: f64, rate: f64, alpha: f64, decoys: Option<
         _ if hits > n => 0.0,
         rate if rate >= 1.0 => 1.0,
         rate if rate <= 0.0 || rate.is_nan() => 0.0,
-        rate => 10f64.powf(log10_binomial_sf(hits, n, rate)),
+        rate => libm::pow(10f64, log10_binomial_sf(hits, n, rate)),
     };
     let Some(decoys) = decoys else { return reached(critical) };
     // summed by parts: the weight rises to 1 long before the counts end
@@ -86,7 +86,7 @@ pub fn again_binomial(n: u64, gamma: f64, rate: f64, alpha: f64, decoys: Option<
 pub fn again_normal(z: f64, alpha: f64, decoys: Option<Decoys>) -> f64 {
     assert!(alpha > 0.0 && alpha < 1.0, "alpha {alpha} is outside (0, 1)");
     let critical = upper_normal_quantile(alpha);
-    let reached = |t: f64| 10f64.powf(log10_normal_sf(t - z));
+    let reached = |t: f64| libm::pow(10f64, log10_normal_sf(t - z));
     let Some(decoys) = decoys else { return reached(critical) };
     let mut weight = decoys.beaten(log10_normal_sf(critical));
     let mut sum = reached(critical) * weight;
@@ -108,7 +108,7 @@ pub fn upper_normal_quantile(p: f64) -> f64 {
     let (mut low, mut high) = (-40.0, 40.0);
     for _ in 0..80 {
         let middle = 0.5 * (low + high);
-        if log10_normal_sf(middle) > p.log10() { low = middle } else { high = middle }
+        if log10_normal_sf(middle) > libm::log10(p) { low = middle } else { high = middle }
     }
     0.5 * (low + high)
 }
@@ -163,7 +163,7 @@ mod tests {
         let mut found = 0;
         for _ in 0..draws {
             let own = hits(rate, &mut rng);
-            let by_p = log10_binomial_sf(own, n, gamma) <= alpha.log10();
+            let by_p = log10_binomial_sf(own, n, gamma) <= libm::log10(alpha);
             let by_rank = decoys
                 .is_none_or(|decoys| (0..decoys.keys).filter(|_| hits(gamma, &mut rng) >= own).count() as u64 <= decoys.allowed);
             found += u32::from(by_p && by_rank);

@@ -170,9 +170,9 @@ impl<K: Fn(f64) -> [f64; 3]> Saddlepoint<K> {
             return ln_bound;
         }
         let ln_sf = ln_normal_sf(r);
-        let ln_density = -0.5 * (r * r + (2.0 * PI).ln());
-        let correction = (ln_density - ln_sf).exp() * (1.0 / u - 1.0 / r);
-        if correction > -1.0 { (ln_sf + correction.ln_1p()).min(ln_bound) } else { ln_bound }
+        let ln_density = -0.5 * (r * r + libm::log(2.0 * PI));
+        let correction = libm::exp(ln_density - ln_sf) * (1.0 / u - 1.0 / r);
+        if correction > -1.0 { (ln_sf + libm::log1p(correction)).min(ln_bound) } else { ln_bound }
     }
 }
 

@@ -127,7 +127,7 @@ pub fn ln_hypergeometric_sf(hits: u64, population: u64, successes: u64, draws: u
             sum += term;
             k += 1.0;
         }
-        (ln_term(hits) + sum.ln()).min(0.0)
+        (ln_term(hits) + libm::log(sum)).min(0.0)
     } else {
         let (mut term, mut sum, mut k) = (1.0, 1.0, hits - 1.0);
         while term > 1e-17 * sum && k > least as f64 {
@@ -135,7 +135,7 @@ pub fn ln_hypergeometric_sf(hits: u64, population: u64, successes: u64, draws: u
             sum += term;
             k -= 1.0;
         }
-        LnTails::from_lower(ln_term(hits - 1.0) + sum.ln()).upper
+        LnTails::from_lower(ln_term(hits - 1.0) + libm::log(sum)).upper
     }
 }
 

@@ -46,7 +46,7 @@ impl GrammarSpec {
             if openings < LOG10_OPENINGS {
                 return Err(SpecError::new(
                     format!("kinds[{at}].parts"),
-                    format!("about {:.0} openings of {} words", 10f64.powf(openings), self.opening_words),
+                    format!("about {:.0} openings of {} words", libm::pow(10f64, openings), self.opening_words),
                     format!("give kind `{}` more slots early on, or raise opening_words: 1000 are needed", kind.name),
                 ));
             }

@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
                     if !self.slot() {
                         return;
                     }
-                    self.log10 += (self.plan.shortest(*source) as f64).log10();
+                    self.log10 += libm::log10(self.plan.shortest(*source) as f64);
                 }
                 Step::Bound(variable) => {
                     if !self.slot() {
@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
     fn bind(&mut self, variable: VariableId) {
         let source = self.plan.variables[variable].source;
         let taken = self.seen.iter().filter(|&&other| self.plan.variables[other].source == source).count();
-        self.log10 += (self.plan.shortest(source).saturating_sub(taken).max(1) as f64).log10();
+        self.log10 += libm::log10(self.plan.shortest(source).saturating_sub(taken).max(1) as f64);
         self.seen.push(variable);
     }
 

@@ -48,7 +48,7 @@ impl Plan {
         let mut at = below(rng, total);
         for kind in self.kinds.iter().filter(wanted) {
             if at < kind.weight {
-                return (kind, (total as f64 / kind.weight as f64).ln());
+                return (kind, libm::log(total as f64 / kind.weight as f64));
             }
             at -= kind.weight;
         }
@@ -66,7 +66,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn pick<T>(&mut self, items: &'a [T]) -> &'a T {
-        self.drawn.choice_nats += (items.len() as f64).ln();
+        self.drawn.choice_nats += libm::log(items.len() as f64);
         &items[below(self.rng, items.len() as u64) as usize]
     }
 
@@ -117,7 +117,7 @@ impl<'a> Writer<'a> {
         let words = self.words(source);
         let of_source = self.plan.variables.iter().zip(&self.bound).filter(|(other, _)| other.source == source);
         let taken: Vec<WordId> = of_source.filter_map(|(_, word)| *word).collect();
-        self.drawn.choice_nats += ((words.len() - taken.len()) as f64).ln();
+        self.drawn.choice_nats += libm::log((words.len() - taken.len()) as f64);
         // ends because a source has at least as many words as numbers, which the spec was checked for
         let word = loop {
             let word = words[below(self.rng, words.len() as u64) as usize];

@@ -72,8 +72,8 @@ impl LogitsProcessor for Noisy {
         for pair in row.logits.chunks_mut(2) {
             // normals by Box and Muller (1958), two at a time; 1 - u is above 0
             let [u, v] = [0, 1].map(|_| (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64);
-            let radius = f64::from(self.sd) * (-2.0 * (1.0 - u).ln()).sqrt();
-            let (sin, cos) = (std::f64::consts::TAU * v).sin_cos();
+            let radius = f64::from(self.sd) * (-2.0 * libm::log(1.0 - u)).sqrt();
+            let (sin, cos) = libm::sincos(std::f64::consts::TAU * v);
             for (value, factor) in pair.iter_mut().zip([cos, sin]).filter(|(value, _)| value.is_finite()) {
                 *value += (radius * factor) as f32;
             }

@@ -44,9 +44,9 @@ fn before_training_the_divergence_is_that_of_the_raised_law() {
         let mut previous = *exchange.query.prompt.last().unwrap();
         for (law, &token) in laws.chunks(VOCAB).zip(&exchange.answer) {
             let in_set = |id: &usize| (id + previous as usize).is_multiple_of(2);
-            let p: f64 = (0..VOCAB).filter(in_set).map(|id| f64::from(law[id]).exp()).sum();
-            let total = 1.0 - p + f64::from(DELTA).exp() * p;
-            sum += f64::from(DELTA) * f64::from(DELTA).exp() * p / total - total.ln();
+            let p: f64 = (0..VOCAB).filter(in_set).map(|id| libm::exp(f64::from(law[id]))).sum();
+            let total = 1.0 - p + libm::exp(f64::from(DELTA)) * p;
+            sum += f64::from(DELTA) * libm::exp(f64::from(DELTA)) * p / total - libm::log(total);
             n += 1.0;
             previous = token;
         }

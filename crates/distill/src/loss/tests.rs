@@ -8,7 +8,7 @@ const V: usize = 12;
 
 fn log_softmax(logits: &[f64]) -> Vec<f64> {
     let max = logits.iter().copied().fold(f64::MIN, f64::max);
-    let log_sum = max + logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln();
+    let log_sum = max + libm::log(logits.iter().map(|l| libm::exp(l - max)).sum::<f64>());
     logits.iter().map(|l| l - log_sum).collect()
 }
 
@@ -49,7 +49,7 @@ fn normal_row(seed: u64, spread: f64) -> Vec<f64> {
 }
 
 fn ln(probabilities: &[f64]) -> Vec<f64> {
-    probabilities.iter().map(|p| p.ln()).collect()
+    probabilities.iter().map(|p| libm::log(*p)).collect()
 }
 
 /// Loss of `config` for a student with these logits, and its gradient.
@@ -126,7 +126,7 @@ fn tempering_follows_its_definition() {
     let (teacher, student) = (normal_row(21, 2.0), normal_row(22, 2.0));
     let halved = |row: &[f64]| log_softmax(&row.iter().map(|l| l / 2.0).collect::<Vec<_>>());
     let (q, p) = (halved(&teacher), halved(&student));
-    let expected: f64 = 4.0 * q.iter().zip(&p).map(|(q, p)| q.exp() * (q - p)).sum::<f64>();
+    let expected: f64 = 4.0 * q.iter().zip(&p).map(|(q, p)| libm::exp(*q) * (q - p)).sum::<f64>();
     let config = LossConfig::FullKl(FullKl { temperature: 2.0 });
     let teacher = law(&teacher, V);
     let (loss, _) = row(&config, 0, Shown::Whole(&teacher.whole), &student);
@@ -155,7 +155,7 @@ fn the_bucket_bounds_the_full_divergence_from_below_and_reaches_it_at_k_equal_vo
 #[test]
 fn extreme_laws_stay_finite() {
     let ids = [0, 1, 2];
-    let log_probs = [0.6_f32.ln(), 0.4_f32.ln(), f32::NEG_INFINITY];
+    let log_probs = [libm::logf(0.6_f32), libm::logf(0.4_f32), f32::NEG_INFINITY];
     let mut whole = vec![f32::NEG_INFINITY; V];
     whole[..2].copy_from_slice(&log_probs[..2]);
     for config in LossConfig::examples() {
@@ -184,11 +184,11 @@ fn certain_laws_teach_their_token() {
             let student = normal_row(seed, 1.5);
             // among all tokens, or among those that are reported
             let among: Vec<usize> = if tail == Tail::Renormalised { vec![0, 1, 7] } else { (0..V).collect() };
-            let mass: f64 = among.iter().map(|&id| student[id].exp()).sum();
+            let mass: f64 = among.iter().map(|&id| libm::exp(student[id])).sum();
             let (loss, gradient) = row(&config, 7, top, &student);
-            assert!((loss - (mass.ln() - student[7])).abs() < 1e-5, "{tail:?}: {loss}");
+            assert!((loss - (libm::log(mass) - student[7])).abs() < 1e-5, "{tail:?}: {loss}");
             for (id, slope) in gradient.iter().enumerate() {
-                let p = if among.contains(&id) { student[id].exp() / mass } else { 0.0 };
+                let p = if among.contains(&id) { libm::exp(student[id]) / mass } else { 0.0 };
                 let expected = p - if id == 7 { 1.0 } else { 0.0 };
                 assert!((f64::from(*slope) - expected).abs() < 1e-6, "{tail:?}, logit {id}: {slope} instead of {expected}");
             }
@@ -247,8 +247,8 @@ fn a_small_tail_is_not_lost_to_rounding() {
     let student = [14.0, 14.0, -6.0, -6.0];
     let (loss, gradient) = row(&LossConfig::TopkKl(TopkKl { tail: Tail::Bucket }), 0, teacher.top(), &student);
     let p = log_softmax(&student);
-    let tail = (p[2].exp() + p[3].exp()).ln();
-    let expected = 0.7 * (0.7_f64.ln() - p[0]) + 0.2 * (0.2_f64.ln() - p[1]) + 0.1 * (0.1_f64.ln() - tail);
+    let tail = libm::log(libm::exp(p[2]) + libm::exp(p[3]));
+    let expected = 0.7 * (libm::log(0.7_f64) - p[0]) + 0.2 * (libm::log(0.2_f64) - p[1]) + 0.1 * (libm::log(0.1_f64) - tail);
     assert!((loss - expected).abs() < 1e-4, "{loss} instead of {expected}");
     assert!((gradient[2] + 0.05).abs() < 1e-4, "{gradient:?}");
 }

@@ -76,14 +76,14 @@ const MOST_MASS: f64 = 1.0 + 1e-3;
 fn bucket(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
     let reported = logits_of(ids, logits);
     let log_sum = f64::from(vecmath::softmax_in_place(logits));
-    let reported_mass: f64 = log_probs.iter().map(|&log_q| f64::from(log_q).exp()).sum();
-    let excess = if reported_mass > MOST_MASS { reported_mass.ln() } else { 0.0 };
+    let reported_mass: f64 = log_probs.iter().map(|&log_q| libm::exp(f64::from(log_q))).sum();
+    let excess = if reported_mass > MOST_MASS { libm::log(reported_mass) } else { 0.0 };
     let mut loss = 0.0;
     let mut q_reported = 0.0;
     let mut in_support = Vec::with_capacity(ids.len());
     for ((&id, &log_q), &logit) in ids.iter().zip(log_probs).zip(&reported) {
         let log_q = f64::from(log_q) - excess;
-        let q = log_q.exp();
+        let q = libm::exp(log_q);
         loss += term(q, log_q, f64::from(logit) - log_sum);
         q_reported += q;
         in_support.push(f64::from(logits[id as usize]) - q);
@@ -93,7 +93,7 @@ fn bucket(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
     let q_tail = (1.0 - q_reported).max(0.0);
     let p_tail = logits.iter().map(|&p| f64::from(p)).sum::<f64>().max(f64::from(f32::MIN_POSITIVE));
     if ids.len() < logits.len() {
-        loss += term(q_tail, q_tail.ln(), p_tail.ln());
+        loss += term(q_tail, libm::log(q_tail), libm::log(p_tail));
         vecmath::scale(logits, (1.0 - q_tail / p_tail) as f32);
     }
     for (&id, gradient) in ids.iter().zip(in_support) {
@@ -118,8 +118,8 @@ fn renormalised(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
     let mut loss = 0.0;
     for ((&id, &log_p), &log_q) in ids.iter().zip(&log_p).zip(&log_q) {
         let (log_p, log_q) = (f64::from(log_p), f64::from(log_q));
-        loss += term(log_q.exp(), log_q, log_p);
-        logits[id as usize] = (log_p.exp() - log_q.exp()) as f32;
+        loss += term(libm::exp(log_q), log_q, log_p);
+        logits[id as usize] = (libm::exp(log_p) - libm::exp(log_q)) as f32;
     }
     loss
 }
@@ -135,8 +135,8 @@ fn zero_tail(ids: &[TokenId], log_probs: &[f32], logits: &mut [f32]) -> f64 {
     let mut loss = 0.0;
     for ((&id, &logit), &log_q) in ids.iter().zip(&reported).zip(&log_q) {
         let log_q = f64::from(log_q);
-        loss += term(log_q.exp(), log_q, f64::from(logit) - log_sum);
-        logits[id as usize] -= log_q.exp() as f32;
+        loss += term(libm::exp(log_q), log_q, f64::from(logit) - log_sum);
+        logits[id as usize] -= libm::exp(log_q) as f32;
     }
     loss
 }

@@ -91,7 +91,7 @@ impl TrainPlan {
         let decay_steps = self.steps.saturating_sub(self.decay_from).max(1);
         let done = ((step - self.decay_from + 1) as f64 / decay_steps as f64).min(1.0);
         let left = match self.decay {
-            Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
+            Decay::Cosine => 0.5 * (1.0 + libm::cos(std::f64::consts::PI * done)),
             Decay::Linear => 1.0 - done,
         };
         let last = f64::from(self.final_lr_fraction);

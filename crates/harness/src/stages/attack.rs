@@ -17,7 +17,7 @@ use crate::stages::tools::{Purpose, with_tools};
 use crate::stages::{Context, Vocabulary};
 
 /// Raised when the same inputs would give another stream or student.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 /// File of an artifact of what was bought: exchanges in all, and what they hold.
 const KEPT: &str = "kept.json";
 

@@ -14,7 +14,7 @@ use crate::stages::taught::{Choice, Taught, Tried};
 use crate::stages::{Asked, Context};
 
 /// Raised when the same trials would lead to another choice.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 /// File of a choice artifact.
 const FILE: &str = "choice.json";
 

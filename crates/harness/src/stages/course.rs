@@ -16,7 +16,7 @@ use crate::stages::documents::documents_with;
 use crate::stages::{Context, Training, Vocabulary};
 
 /// Raised when the same inputs would give other weights.
-pub(super) const REVISION: u32 = 2;
+pub(super) const REVISION: u32 = 3;
 /// Kind of the artifacts of models trained on the corpus.
 pub(super) const PRETRAINED: &str = "pretrained";
 

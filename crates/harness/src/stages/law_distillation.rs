@@ -14,7 +14,7 @@ use crate::stages::marks::Marks;
 use crate::stages::{Context, Training};
 
 /// Raised when the same inputs would give other weights.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 /// For progress and timings.
 pub const NAME: &str = "law into the teacher's weights";
 /// File of an artifact: how far the model was from the laws, and is.

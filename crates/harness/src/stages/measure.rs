@@ -18,7 +18,7 @@ use crate::stages::worth::nobody_as_good;
 use crate::stages::{Context, Imported, Unmarked};
 
 /// Raised when the same inputs would give another measurement.
-pub(super) const REVISION: u32 = 7;
+pub(super) const REVISION: u32 = 8;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 
@@ -189,7 +189,7 @@ impl Measurement<'_> {
     fn record(&self, finding: Finding, about: &Record) -> Record {
         let alpha = self.ctx.resolved.alpha;
         let decoys = &finding.decoy_log10_p;
-        let at_alpha = decoys.iter().filter(|&&p| p <= alpha.log10()).count() as u64;
+        let at_alpha = decoys.iter().filter(|&&p| p <= libm::log10(alpha)).count() as u64;
         let bought = |account: u32| account < self.ctx.resolved.world.queries.accounts;
         Record {
             decoys_at_alpha: (!decoys.is_empty()).then_some(at_alpha),

@@ -14,7 +14,7 @@ use crate::stages::suspect::Suspect;
 use crate::stages::{Context, usefulness};
 
 /// Raised when the same inputs would give other metrics.
-pub(super) const REVISION: u32 = 7;
+pub(super) const REVISION: u32 = 8;
 /// File of an artifact of metrics.
 const FILE: &str = "records.json";
 

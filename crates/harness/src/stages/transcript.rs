@@ -19,7 +19,7 @@ use crate::stages::suspect::Serving;
 use crate::stages::{Context, Imported};
 
 /// Raised when the same inputs would give another transcript.
-pub(super) const REVISION: u32 = 4;
+pub(super) const REVISION: u32 = 5;
 /// Kind of the artifacts: one holds a shard.
 const KIND: &str = "transcript";
 /// File of a shard: the exchanges.

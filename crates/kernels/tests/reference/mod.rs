@@ -85,7 +85,7 @@ pub fn cross_entropy(logits: &[f64], vocab: usize, targets: &Targets) -> f64 {
     let mut total = 0.0;
     for (position, row) in logits.chunks_exact(vocab).enumerate() {
         let highest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let log_sum = highest + row.iter().map(|x| (x - highest).exp()).sum::<f64>().ln();
+        let log_sum = highest + libm::log(row.iter().map(|x| libm::exp(x - highest)).sum::<f64>());
         total += f64::from(targets.weights[position]) * (log_sum - row[targets.targets[position] as usize]);
     }
     total
@@ -102,9 +102,9 @@ fn norm(x: &[f64], w: &[f64], eps: f64) -> Vec<f64> {
 
 fn rotate(head: &[f64], t: usize, theta: f64) -> Vec<f64> {
     let (d, half) = (head.len(), head.len() / 2);
-    let angle = |i: usize| t as f64 * theta.powf(-2.0 * (i % half) as f64 / d as f64);
+    let angle = |i: usize| t as f64 * libm::pow(theta, -2.0 * (i % half) as f64 / d as f64);
     let rotated = |i: usize| if i < half { -head[i + half] } else { head[i - half] };
-    (0..d).map(|i| head[i] * angle(i).cos() + rotated(i) * angle(i).sin()).collect()
+    (0..d).map(|i| head[i] * libm::cos(angle(i)) + rotated(i) * libm::sin(angle(i))).collect()
 }
 
 /// Logits (rows * time, vocab).
@@ -135,7 +135,7 @@ pub fn logits(shape: &LlamaShape, params: &[f64], ids: &[u32], time: usize) -> V
                 for (head, query) in q[t].iter().enumerate() {
                     let kv = head / group;
                     let score =
-                        |s: usize| (query.iter().zip(&k[s][kv]).map(|(a, b)| a * b).sum::<f64>() / (d as f64).sqrt()).exp();
+                        |s: usize| libm::exp(query.iter().zip(&k[s][kv]).map(|(a, b)| a * b).sum::<f64>() / (d as f64).sqrt());
                     let sum: f64 = (0..=t).map(score).sum();
                     out.extend((0..d).map(|c| (0..=t).map(|s| score(s) / sum * v[s][kv * d + c]).sum::<f64>()));
                 }
@@ -143,7 +143,7 @@ pub fn logits(shape: &LlamaShape, params: &[f64], ids: &[u32], time: usize) -> V
                 x[t].iter_mut().zip(attended).for_each(|(x, a)| *x += a);
                 let n = norm(&x[t], w("post_attention_layernorm"), eps);
                 let (gate, up) = (linear(w("mlp.gate_proj"), &n, shape.ffn), linear(w("mlp.up_proj"), &n, shape.ffn));
-                let inner: Vec<f64> = gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
+                let inner: Vec<f64> = gate.iter().zip(up).map(|(g, u)| g / (1.0 + libm::exp(-g)) * u).collect();
                 let down = linear(w("mlp.down_proj"), &inner, h);
                 x[t].iter_mut().zip(down).for_each(|(x, d)| *x += d);
             }

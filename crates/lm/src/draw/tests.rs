@@ -111,7 +111,7 @@ fn deviation(row: &[f32], temperature: f32, processor: Raise) -> f64 {
     let raised = |(id, logit): (usize, &f32)| f64::from(*logit) + if set(id as TokenId) { bias } else { 0.0 };
     let changed: Vec<f64> = row.iter().enumerate().map(raised).collect();
     let highest = changed.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = changed.iter().map(|logit| ((logit - highest) / f64::from(temperature)).exp()).collect();
+    let weights: Vec<f64> = changed.iter().map(|logit| libm::exp((logit - highest) / f64::from(temperature))).collect();
     let total: f64 = weights.iter().sum();
 
     let processors: Vec<Arc<dyn LogitsProcessor>> = vec![Arc::new(processor)];
@@ -148,7 +148,7 @@ fn deviation(row: &[f32], temperature: f32, processor: Raise) -> f64 {
         return 0.0;
     }
     let spread = 2.0 / (9.0 * freedom);
-    ((chi_square / freedom).cbrt() - (1.0 - spread)) / f64::sqrt(spread)
+    (libm::cbrt(chi_square / freedom) - (1.0 - spread)) / f64::sqrt(spread)
 }
 
 /// Rows of ids 0..vocab: flat, rough, and peaked on a token outside the set (2) or inside (3).

@@ -77,7 +77,7 @@ fn logits(decoder: &Decoder, model: &Model, head: &Matrix, state: &[f32]) -> Vec
         }
     };
     let product = |row: &[f32]| row.iter().zip(&normed).map(|(w, x)| f64::from(*w) * x).sum::<f64>();
-    let capped = |logit: f64| decoder.head.soft_cap.map_or(logit, |cap| cap * (logit / cap).tanh());
+    let capped = |logit: f64| decoder.head.soft_cap.map_or(logit, |cap| cap * libm::tanh(logit / cap));
     head.data.chunks(head.cols).map(|row| capped(product(row)) as f32).collect()
 }
 

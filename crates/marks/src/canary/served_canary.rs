@@ -294,8 +294,8 @@ mod tests {
         let memory = bought.iter().map(|e| ([&e.query.prompt[..], &e.answer].concat(), 12.0)).collect();
         let student = ToyModel { memory, ..lab.model(4) };
         let found = lab.measure(&*mark, &student, chance()).unwrap().remove(0);
-        assert!((found.evidence.log10_p + 200f64.log10()).abs() < 1e-9, "at the floor of 199 draws: {found:?}");
-        assert!((found.evidence.statistic - 40f64.log2()).abs() < 1e-9 && found.evidence.interval.low > 0.0, "{found:?}");
+        assert!((found.evidence.log10_p + libm::log10(200f64)).abs() < 1e-9, "at the floor of 199 draws: {found:?}");
+        assert!((found.evidence.statistic - libm::log2(40f64)).abs() < 1e-9 && found.evidence.interval.low > 0.0, "{found:?}");
         assert_eq!((found.metrics[0].value, found.evidence.n), (1.0, 6));
         assert!(found.detail.contains("6 of 6 extracted"));
         let raw = lab.measure(&*mark, &lab.model(1_000), chance()).unwrap().remove(0);
@@ -313,7 +313,7 @@ mod tests {
                 ([prompt, lab.codec.encode(&format!("{:06}", 7_919 * (seed + 17 * i as u64) % 1_000_000))].concat(), 4.0)
             });
             let student = ToyModel { memory: wrong.collect(), ..lab.model(seed) };
-            lab.measure(&*mark, &student, chance()).unwrap()[0].evidence.log10_p <= 0.05f64.log10()
+            lab.measure(&*mark, &student, chance()).unwrap()[0].evidence.log10_p <= libm::log10(0.05f64)
         });
         // Binomial(60, 0.05) exceeds 9 with probability below 1e-3
         assert!(rejected.count() <= 9);

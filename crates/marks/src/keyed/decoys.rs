@@ -68,7 +68,7 @@ mod tests {
         let found = ranked("toy", std::slice::from_ref(&above), 10, chance, &|key| if *key == above { 300.0 } else { of(key) })
             .unwrap()
             .remove(0);
-        assert!((found.evidence.log10_p + 200f64.log10()).abs() < 1e-12, "{found:?}");
+        assert!((found.evidence.log10_p + libm::log10(200f64)).abs() < 1e-12, "{found:?}");
         assert!(found.evidence.effect > 10.0 && found.evidence.interval.low > 0.0);
         assert_eq!(found.decoy_log10_p.len(), 199);
         let equal = ranked("toy", std::slice::from_ref(&above), 10, Chance::default(), &|_| 2.0).unwrap().remove(0);

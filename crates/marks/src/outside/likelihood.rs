@@ -57,10 +57,10 @@ impl<'a> Places<'a> {
         let mut total = 0.0;
         outside.each_change(key, &contexts, &mut |at, change| {
             for Place { token, law } in &self.by_context[contexts[at]] {
-                let raised = |id: TokenId| change.raises(id, outside.delta()).exp();
+                let raised = |id: TokenId| libm::exp(change.raises(id, outside.delta()));
                 let known = law.iter().map(|kept| Candidates::unpacked(*kept));
                 let mass = 1.0 + known.map(|(id, p)| p * (raised(id) - 1.0)).sum::<f64>();
-                total += ((1.0 - unmarked) * raised(*token) / mass.max(f64::MIN_POSITIVE) + unmarked).ln();
+                total += libm::log((1.0 - unmarked) * raised(*token) / mass.max(f64::MIN_POSITIVE) + unmarked);
             }
         });
         total

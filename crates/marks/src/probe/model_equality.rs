@@ -224,7 +224,7 @@ mod tests {
         let mark = lab.build(&Key::decoy(0, 0)).unwrap();
         let (teacher, other) = (lab.model(1_000), lab.model(7));
         let law = |model: &ToyModel, prompt: &[TokenId]| {
-            let weights: Vec<f64> = model.logits(prompt).iter().map(|&x| f64::from(x).exp()).collect();
+            let weights: Vec<f64> = model.logits(prompt).iter().map(|&x| libm::exp(f64::from(x))).collect();
             let total: f64 = weights.iter().sum();
             weights.into_iter().map(|weight| weight / total).collect::<Vec<_>>()
         };

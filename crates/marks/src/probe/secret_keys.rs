@@ -71,7 +71,7 @@ impl MarkConfig for SecretKeysConfig {
             return Err(ConfigError::new("answer_set", self.answer_set, remedy));
         }
         // S^-L must stay a positive double for the tail to mean anything
-        if (self.answer_set as f64).log10() * self.answer_tokens as f64 > 300.0 {
+        if libm::log10(self.answer_set as f64) * self.answer_tokens as f64 > 300.0 {
             return Err(ConfigError::new("answer_tokens", self.answer_tokens, "use shorter answers, for example 1 token"));
         }
         Ok(())
@@ -143,7 +143,7 @@ struct SecretKeys {
 impl SecretKeys {
     /// The largest chance of one right answer that a model which never met the key can have.
     fn chance(&self) -> f64 {
-        (self.config.answer_set as f64).powf(-(self.config.answer_tokens as f64))
+        libm::pow(self.config.answer_set as f64, -(self.config.answer_tokens as f64))
     }
 }
 

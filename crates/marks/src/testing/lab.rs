@@ -77,7 +77,10 @@ impl Lab {
             match planting {
                 Planting::Law(processor) => model.processors.push(processor),
                 Planting::Texts(texts) => model.memory.extend(texts.iter().map(|planted| {
-                    (self.codec.encode(&planted.text), self.bed.taught * (planted.repeats as f32).log2().clamp(0.0, 4.0) / 4.0)
+                    (
+                        self.codec.encode(&planted.text),
+                        self.bed.taught * libm::log2f(planted.repeats as f32).clamp(0.0, 4.0) / 4.0,
+                    )
                 })),
                 Planting::Items(items) => {
                     model.memory.extend(items.into_iter().map(|item| ([item.prompt, item.answer].concat(), self.bed.taught)));

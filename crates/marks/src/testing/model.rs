@@ -123,7 +123,7 @@ impl ToyModel {
             let step = Step { query, tokens: &tokens };
             let plain = if query.sampling.temperature == 0.0 { Sampling::PLAIN } else { query.sampling };
             let law = softmax(&self.served(&step, &plain, law));
-            let mut log_probs: Vec<f32> = law.iter().map(|probability| probability.ln() as f32).collect();
+            let mut log_probs: Vec<f32> = law.iter().map(|probability| libm::log(*probability) as f32).collect();
             self.process(Stage::Shown, &step, &mut log_probs);
             sink(position, &log_probs);
             tokens.push(token);
@@ -146,7 +146,7 @@ impl ToyModel {
 /// Probabilities of `logits`.
 fn softmax(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
+    let weights: Vec<f64> = logits.iter().map(|&logit| libm::exp(f64::from(logit - largest))).collect();
     let total: f64 = weights.iter().sum();
     weights.into_iter().map(|weight| weight / total).collect()
 }

@@ -45,7 +45,7 @@ impl Toy {
         let bytes: Vec<u8> = window.iter().flat_map(|id| id.to_le_bytes()).collect();
         let draw = SipHasher24::new_with_key(key).hash(&bytes) as u32;
         if self.plays == "loud" {
-            return -((f64::from(draw) + 0.5) / 2f64.powi(32)).ln();
+            return -libm::log((f64::from(draw) + 0.5) / 2f64.powi(32));
         }
         f64::from(u8::from(draw < 1 << 30))
     }

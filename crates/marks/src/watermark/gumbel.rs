@@ -111,7 +111,7 @@ fn above(draw: u32) -> f64 {
 
 /// -ln(1 - u).
 fn score(draw: u32) -> f64 {
-    -above(draw).ln()
+    -libm::log(above(draw))
 }
 
 /// The place of the largest logit - ln(-ln u); the first among equals, none where every logit is -inf or NaN.
@@ -123,7 +123,7 @@ fn winner(logits: &[f32], draws: &[u32]) -> Option<usize> {
         if behind > 0.0 && above(draw) * (1.0 + behind + 0.5 * behind * behind) >= 1.0 {
             continue;
         }
-        let raced = f64::from(logit) - (-uniform(draw).ln()).ln();
+        let raced = f64::from(logit) - libm::log(-libm::log(uniform(draw)));
         if raced > best {
             (winner, best) = (Some(place), raced);
         }
@@ -238,7 +238,7 @@ mod tests {
     fn drawn(law: &dyn LogitsProcessor, q: &[f64], tokens: &[TokenId]) -> usize {
         let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, tokens.to_vec(), 1) };
         // a law is known up to a factor
-        let mut logits: Vec<f32> = q.iter().map(|q| q.ln() as f32 + 3.0).collect();
+        let mut logits: Vec<f32> = q.iter().map(|q| libm::log(*q) as f32 + 3.0).collect();
         law.process(&Step { query: &query, tokens }, Row::alone(&mut logits));
         let left: Vec<usize> = (0..q.len()).filter(|&token| logits[token] > f32::NEG_INFINITY).collect();
         assert_eq!(left.len(), 1);
@@ -249,7 +249,7 @@ mod tests {
     fn harmonic(x: f64) -> f64 {
         let steps = 200_000;
         let at = |step: u32| (f64::from(step) + 0.5) / f64::from(steps);
-        (0..steps).map(|step| (1.0 - at(step).powf(x)) / (1.0 - at(step))).sum::<f64>() / f64::from(steps)
+        (0..steps).map(|step| (1.0 - libm::pow(at(step), x)) / (1.0 - at(step))).sum::<f64>() / f64::from(steps)
     }
 
     const Q: [f64; 6] = [0.4, 0.25, 0.2, 0.1, 0.05, 0.0];
@@ -299,7 +299,7 @@ mod tests {
             let logits = toy.logits(&[1, 2]);
             let mut draws = vec![0; 400];
             siphash::all_tokens(state(&Key::decoy(3, index)), &[4], &mut draws);
-            let raced = |place: usize| f64::from(logits[place]) - (-uniform(draws[place]).ln()).ln();
+            let raced = |place: usize| f64::from(logits[place]) - libm::log(-libm::log(uniform(draws[place])));
             let slow = (0..400).reduce(|best, place| if raced(place) > raced(best) { place } else { best });
             assert_eq!(winner(&logits, &draws), slow);
         }

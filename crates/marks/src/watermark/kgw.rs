@@ -253,7 +253,7 @@ mod tests {
                 let before = [&item.query.prompt[..], &item.answer[..place]].concat();
                 let context = before[before.len() - 1];
                 // the model's own law, without the mark
-                let weights: Vec<f64> = model.logits(&before).iter().map(|&logit| f64::from(logit).exp()).collect();
+                let weights: Vec<f64> = model.logits(&before).iter().map(|&logit| libm::exp(f64::from(logit))).collect();
                 let total: f64 = weights.iter().sum();
                 let green = |id: usize| list.is_green(&[context, id as TokenId]) && id > 2;
                 let green_mass = (0..VOCAB).filter(|&id| green(id)).map(|id| weights[id] / total).sum::<f64>();

@@ -268,13 +268,13 @@ impl LogitsProcessor for Tournament {
         siphash::all_tokens(self.state, context, &mut draws);
         // the tokens that are left, usually few of many
         let left: Vec<usize> = (0..row.logits.len()).filter(|&token| row.logits[token] > f32::NEG_INFINITY).collect();
-        let mut q: Vec<f64> = left.iter().map(|&token| f64::from(row.logits[token] - largest).exp()).collect();
+        let mut q: Vec<f64> = left.iter().map(|&token| libm::exp(f64::from(row.logits[token] - largest))).collect();
         let draws: Vec<u32> = left.iter().map(|&token| draws[token]).collect();
         let total: f64 = q.iter().sum();
         q.iter_mut().for_each(|q| *q /= total);
         tournament(&mut q, &draws, self.layers);
         for (token, q) in left.into_iter().zip(q) {
-            row.logits[token] = q.ln() as f32;
+            row.logits[token] = libm::log(q) as f32;
         }
     }
 }
@@ -294,9 +294,9 @@ mod tests {
         let codec: Arc<dyn oracle::Codec> = Arc::new(ToyCodec::new(512));
         let Planting::Law(law) = config.build(&Owner::new(key, &codec)).unwrap().planting().remove(0) else { panic!("no law") };
         let query = Query { sampling: Sampling { temperature, ..Sampling::PLAIN }, ..Query::greedy(0, tokens[..1].to_vec(), 9) };
-        let mut logits: Vec<f32> = Q.iter().map(|q| q.ln() as f32 + 3.0).collect();
+        let mut logits: Vec<f32> = Q.iter().map(|q| libm::log(*q) as f32 + 3.0).collect();
         law.process(&Step { query: &query, tokens }, Row::alone(&mut logits));
-        let weights: Vec<f64> = logits.iter().map(|&logit| f64::from(logit).exp()).collect();
+        let weights: Vec<f64> = logits.iter().map(|&logit| libm::exp(f64::from(logit))).collect();
         weights.iter().map(|weight| weight / weights.iter().sum::<f64>()).collect()
     }
 

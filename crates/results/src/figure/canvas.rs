@@ -114,7 +114,7 @@ impl Canvas<'_> {
         let (x, y) = at;
         let round = |n: usize, phase: f64, size: f64| -> Vec<Point> {
             let angle = |i: usize| std::f64::consts::TAU * (i as f64 + phase) / n as f64;
-            (0..n).map(|i| (x + size * angle(i).sin(), y - size * angle(i).cos())).collect()
+            (0..n).map(|i| (x + size * libm::sin(angle(i)), y - size * libm::cos(angle(i)))).collect()
         };
         let outline = match marker {
             Marker::Circle | Marker::Ring => round(32, 0.0, size),

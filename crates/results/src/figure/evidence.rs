@@ -23,7 +23,7 @@ pub(crate) struct Levels {
 impl Levels {
     /// Evidence that Holm's first, strictest step asks for.
     pub(crate) fn holm(self) -> f64 {
-        (self.tests.max(1) as f64 / self.alpha).log10()
+        libm::log10(self.tests.max(1) as f64 / self.alpha)
     }
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn paint(canvas: &Canvas<'_>, place: &Place<'_>, panel: &Panel, axis:
         labels.push((at, label, INK));
         canvas.line(&[(left, at), (right, at)], Stroke { color: INK, width: 1.0, dash: Some(dash) })
     };
-    level(y(-levels.alpha.log10()), LEVEL_DASH, format!("\u{3b1} = {}", levels.alpha))?;
+    level(y(-libm::log10(levels.alpha)), LEVEL_DASH, format!("\u{3b1} = {}", levels.alpha))?;
     if levels.tests > 1 {
         level(y(levels.holm()), HOLM_DASH, format!("\u{3b1}/{} (Holm)", levels.tests))?;
     }

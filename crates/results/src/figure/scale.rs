@@ -28,7 +28,7 @@ impl Axis {
         }
         let ladder = (0..6).flat_map(|decade| [1.0, 3.0].map(|digit| digit * 10f64.powi(decade)));
         let ticks: Vec<f64> = std::iter::once(0.0).chain(ladder).filter(|&tick| tick <= max * 1.3).collect();
-        let high = (max / EVIDENCE_KNEE).asinh() * 1.06;
+        let high = libm::asinh(max / EVIDENCE_KNEE) * 1.06;
         Self { ticks, low: -FLOOR * high, high, compress: true }
     }
 
@@ -36,7 +36,7 @@ impl Axis {
     pub(crate) fn linear(low: f64, high: f64) -> Self {
         let span = if high > low { high - low } else { low.abs().max(1.0) };
         let raw = span / 5.0;
-        let power = 10f64.powf(raw.log10().floor());
+        let power = libm::pow(10f64, libm::log10(raw).floor());
         let step =
             [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= 0.75 * raw).unwrap_or(10.0 * power);
         let first = (low / step).ceil() as i64;
@@ -50,7 +50,7 @@ impl Axis {
 
     /// Height of `value`; below 0 or above 1 if it is outside the axis.
     pub(crate) fn at(&self, value: f64) -> f64 {
-        let value = if self.compress { (value / EVIDENCE_KNEE).asinh() } else { value };
+        let value = if self.compress { libm::asinh(value / EVIDENCE_KNEE) } else { value };
         (value - self.low) / (self.high - self.low)
     }
 
@@ -92,7 +92,7 @@ impl Budgets {
 
     /// Place of a budget between 0 (left) and 1 (right); a lone one stands in the middle.
     pub(crate) fn at(&self, budget: u64) -> f64 {
-        let log = |n: u64| (n.max(1) as f64).ln();
+        let log = |n: u64| libm::log(n.max(1) as f64);
         match (self.all.first(), self.all.last()) {
             (Some(&low), Some(&high)) if high > low => (log(budget) - log(low)) / (log(high) - log(low)),
             _ => 0.5,

@@ -57,7 +57,7 @@ fn draw(
     width: Width,
 ) -> anyhow::Result<Figure> {
     let levels = |panel: &Panel| Levels { alpha, tests: panel.tests };
-    let strictest = panels.panels.iter().map(|panel| levels(panel).holm()).fold(-alpha.log10(), f64::max);
+    let strictest = panels.panels.iter().map(|panel| levels(panel).holm()).fold(-libm::log10(alpha), f64::max);
     let highest = panels.panels.iter().flat_map(|panel| {
         let counts = panel.counts.iter().flat_map(|count| &count.dots).map(|dot| dot.value);
         let teachers = panel.evidence.teacher.iter().map(|(_, dot)| dot.value);

@@ -262,7 +262,7 @@ fn curves() -> Vec<LossSeries> {
         axes: [].into(),
         points: (0..=50)
             .map(|i| i * steps / 50)
-            .map(|s| (s, floor + 4.5 * (-6.0 * s as f64 / steps as f64).exp() + 0.05 * (s as f64).sin()))
+            .map(|s| (s, floor + 4.5 * libm::exp(-6.0 * s as f64 / steps as f64) + 0.05 * libm::sin(s as f64)))
             .collect(),
     };
     let mut all = vec![

@@ -108,7 +108,7 @@ pub fn quickstart(seeds: u64) -> Vec<Record> {
             let mut add = |arm: Arm, surface: &str, budget: u64, evidence: f64| {
                 step += 1;
                 let jitter =
-                    1.0 + 0.35 * ((seed as f64 + 1.0) * 12.9898 + f64::from(step) * 78.233).sin() * (seeds.min(2) - 1) as f64;
+                    1.0 + 0.35 * libm::sin((seed as f64 + 1.0) * 12.9898 + f64::from(step) * 78.233) * (seeds.min(2) - 1) as f64;
                 let evidence = (evidence * jitter).max(0.0);
                 let effect = 0.012 * evidence.sqrt();
                 let decoys = (family == Family::Watermark).then_some(999);

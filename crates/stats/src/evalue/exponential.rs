@@ -35,7 +35,7 @@ impl ExponentialEProcess {
     pub fn with_rates(rates: Vec<f64>) -> ExponentialEProcess {
         assert!(!rates.is_empty(), "no rate to bet on");
         assert!(rates.iter().all(|&rate| rate > 0.0 && rate < 1.0), "rates {rates:?} are not all inside (0, 1)");
-        let ln_weight = -(rates.len() as f64).ln();
+        let ln_weight = -libm::log(rates.len() as f64);
         ExponentialEProcess { ln_ratios: vec![ln_weight; rates.len()], rates, path: Trajectory::default() }
     }
 
@@ -46,7 +46,7 @@ impl ExponentialEProcess {
     pub fn push(&mut self, score: f64) {
         assert!(score >= 0.0 && score.is_finite(), "exponential score {score}");
         for (ln_ratio, rate) in self.ln_ratios.iter_mut().zip(&self.rates) {
-            *ln_ratio += rate.ln() + (1.0 - rate) * score;
+            *ln_ratio += libm::log(*rate) + (1.0 - *rate) * score;
         }
         self.path.advance(1, ln_sum_exp(&self.ln_ratios));
     }
@@ -118,7 +118,7 @@ mod tests {
             .map(|score| {
                 let mut next = now.clone();
                 next.push(score);
-                ((next.log10_e() - now.log10_e()) * std::f64::consts::LN_10 - score).exp() * width
+                libm::exp((next.log10_e() - now.log10_e()) * std::f64::consts::LN_10 - score) * width
             })
             .sum();
         assert!((mean - 1.0).abs() < 1e-5, "{mean}");
@@ -131,7 +131,7 @@ mod tests {
         let mut crossed = 0;
         for _ in 0..paths {
             let mut process = ExponentialEProcess::new();
-            (0..steps).for_each(|_| process.push(-unit(&mut rng).ln()));
+            (0..steps).for_each(|_| process.push(-libm::log(unit(&mut rng))));
             crossed += i32::from(process.first_crossing(alpha).is_some());
         }
         // Three standard errors above alpha; fixed seed, a valid process fails one seed in 700.
@@ -144,7 +144,7 @@ mod tests {
     fn larger_scores_are_found() {
         let mut rng = ChaCha8Rng::seed_from_u64(13);
         let mut process = ExponentialEProcess::new();
-        (0..2000).for_each(|_| process.push(-1.25 * unit(&mut rng).ln()));
+        (0..2000).for_each(|_| process.push(-1.25 * libm::log(unit(&mut rng))));
         // KL(Exp(0.8) || Exp(1)) = 0.25 - ln 1.25 = 0.027 nats a unit: 23 decades, less the mixture; sd of a path is about 5.
         assert!(process.log10_e() > 5.0, "{}", process.log10_e());
         assert!(process.first_crossing(1e-3).is_some_and(|units| units < 1500));

@@ -33,7 +33,7 @@ impl Trajectory {
 
     pub(super) fn first_crossing(&self, alpha: f64) -> Option<u64> {
         assert!(alpha > 0.0 && alpha < 1.0, "alpha {alpha} is outside (0, 1)");
-        let before = self.maxima.partition_point(|maximum| maximum.1 < -alpha.log10());
+        let before = self.maxima.partition_point(|maximum| maximum.1 < -libm::log10(alpha));
         self.maxima.get(before).map(|maximum| maximum.0)
     }
 }

@@ -124,7 +124,7 @@ mod tests {
         for _ in 0..experiments {
             let clusters: Vec<(u64, u64)> = (0..20)
                 .map(|_| {
-                    let rate = 1.0 - unit(&mut rng).powf(1.0 / 9.0);
+                    let rate = 1.0 - libm::pow(unit(&mut rng), 1.0 / 9.0);
                     ((0..50).filter(|_| unit(&mut rng) < rate).count() as u64, 50)
                 })
                 .collect();

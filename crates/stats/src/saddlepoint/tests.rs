@@ -11,10 +11,10 @@ use crate::tail::{log10_binomial_sf, log10_gamma_sf};
 fn bernoulli(rate: f64, weights: Vec<f64>) -> Saddlepoint<impl Fn(f64) -> [f64; 3]> {
     Saddlepoint::new(move |lambda| {
         weights.iter().fold([0.0; 3], |[k, slope, curve], w| {
-            let (stay, hit) = ((1.0 - rate).ln(), rate.ln() + lambda * w);
+            let (stay, hit) = (libm::log(1.0 - rate), libm::log(rate) + lambda * w);
             let larger = stay.max(hit);
-            let one = larger + ((stay - larger).exp() + (hit - larger).exp()).ln();
-            let tilted = (hit - one).exp();
+            let one = larger + libm::log(libm::exp(stay - larger) + libm::exp(hit - larger));
+            let tilted = libm::exp(hit - one);
             [k + one, slope + w * tilted, curve + w * w * tilted * (1.0 - tilted)]
         })
     })
@@ -27,7 +27,7 @@ fn exponential(n: f64) -> Saddlepoint<impl Fn(f64) -> [f64; 3]> {
             return [f64::INFINITY; 3];
         }
         let left = 1.0 / (1.0 - lambda);
-        [n * left.ln(), n * left, n * left * left]
+        [n * libm::log(left), n * left, n * left * left]
     })
 }
 
@@ -93,18 +93,18 @@ fn the_bound_lies_above_listed_sums_and_the_approximation_beside_them() {
                 let s = sum.mean() + z * sum.sd();
                 let p = listed(rate, &weights, s);
                 if p > 0.0 {
-                    assert!(sum.log10_bound(s) >= p.log10() - 1e-12, "{rate} {z}: {} below {p}", sum.log10_bound(s));
+                    assert!(sum.log10_bound(s) >= libm::log10(p) - 1e-12, "{rate} {z}: {} below {p}", sum.log10_bound(s));
                 }
                 // a tail of a few patterns has steps, which a smooth curve cannot follow
                 if p > 0.005 {
-                    off = off.max((10f64.powf(sum.log10_p(s)) / p - 1.0).abs());
+                    off = off.max((libm::pow(10f64, sum.log10_p(s)) / p - 1.0).abs());
                     compared += 1;
                 }
             }
             // nothing is above the sum of all that is positive, which one pattern has
             let most: f64 = weights.iter().filter(|w| **w > 0.0).sum();
             let (p, bound) = (listed(rate, &weights, most), sum.log10_bound(most));
-            assert!(bound >= p.log10() - 1e-9 && bound < p.log10() + 1e-3, "{bound} against {}", p.log10());
+            assert!(bound >= libm::log10(p) - 1e-9 && bound < libm::log10(p) + 1e-3, "{bound} against {}", libm::log10(p));
             assert!(sum.log10_bound(most + 1.0).is_finite() && sum.log10_p(most + 1.0).is_finite());
         }
     }
@@ -127,7 +127,7 @@ fn closed_forms_are_met() {
         assert!(sum.log10_bound(hits as f64) >= at);
         // Chernoff's bound is the relative entropy
         let share = hits as f64 / n as f64;
-        let entropy = share * (share / 0.25).ln() + (1.0 - share) * ((1.0 - share) / 0.75).ln();
+        let entropy = share * libm::log(share / 0.25) + (1.0 - share) * libm::log((1.0 - share) / 0.75);
         assert!((sum.log10_bound(hits as f64) + n as f64 * entropy / LN_10).abs() < 1e-7 * n as f64 * entropy);
     }
 }
@@ -169,7 +169,7 @@ fn e_values_have_mean_one() {
                 let hit = |i: usize| bits >> i & 1 == 1;
                 let p = (0..weights.len()).map(|i| if hit(i) { rate } else { 1.0 - rate }).product::<f64>();
                 let s = (0..weights.len()).filter(|i| hit(*i)).map(|i| weights[i]).sum();
-                p * 10f64.powf(sum.log10_e(s, lambda))
+                p * libm::pow(10f64, sum.log10_e(s, lambda))
             })
             .sum();
         assert!((mean - 1.0).abs() < 1e-12, "{mean} at {lambda}");

@@ -21,7 +21,7 @@ impl LnTails {
 /// finite number, so that a tail never becomes `-inf`.
 pub(crate) fn ln_1m_exp(x: f64) -> f64 {
     let x = x.min(-f64::MIN_POSITIVE);
-    if x > -std::f64::consts::LN_2 { (-x.exp_m1()).ln() } else { (-x.exp()).ln_1p() }
+    if x > -std::f64::consts::LN_2 { libm::log(-libm::expm1(x)) } else { libm::log1p(-libm::exp(x)) }
 }
 
 /// ln(sum of e^x); `-inf` for no terms.
@@ -30,7 +30,7 @@ pub(crate) fn ln_sum_exp(terms: &[f64]) -> f64 {
     if max.is_infinite() {
         return max;
     }
-    max + terms.iter().map(|x| (x - max).exp()).sum::<f64>().ln()
+    max + libm::log(terms.iter().map(|x| libm::exp(x - max)).sum::<f64>())
 }
 
 /// A natural log of a probability as log10, clamped into what the crate promises: finite and at most 0 (and not -0, which JSON shows).

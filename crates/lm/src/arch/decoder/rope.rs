@@ -37,7 +37,7 @@ pub enum RopeScaling {
 impl Rope {
     /// Angle per position of each pair, rounded to `f32` at the steps where transformers does.
     pub(crate) fn frequencies(&self) -> Vec<f32> {
-        let plain = (0..self.width / 2).map(|i| 1.0 / (self.theta as f32).powf((2 * i) as f32 / self.width as f32));
+        let plain = (0..self.width / 2).map(|i| 1.0 / libm::powf(self.theta as f32, (2 * i) as f32 / self.width as f32));
         match self.scaling {
             None => plain.collect(),
             Some(RopeScaling::Linear { factor }) => plain.map(|w| w / factor as f32).collect(),
@@ -66,7 +66,10 @@ impl Rope {
         let angles = |f: fn(f32) -> f32| -> Vec<f32> {
             (seen..seen + time).flat_map(|t| frequencies.iter().map(move |w| f(t as f32 * w))).collect()
         };
-        Ok((Tensor::from_vec(angles(f32::cos), (time, half), device)?, Tensor::from_vec(angles(f32::sin), (time, half), device)?))
+        Ok((
+            Tensor::from_vec(angles(libm::cosf), (time, half), device)?,
+            Tensor::from_vec(angles(libm::sinf), (time, half), device)?,
+        ))
     }
 }
 

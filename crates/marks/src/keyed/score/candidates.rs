@@ -33,7 +33,7 @@ impl Reduce for Candidates {
         if !self.rules.scores_place(&given.answer, position) {
             return;
         }
-        let least = LEAST.ln();
+        let least = libm::logf(LEAST);
         let wanted = |&(id, log_prob): &(TokenId, f32)| log_prob >= least && self.rules.is_text(id);
         let mut likely: Vec<(TokenId, f32)> = match law {
             Law::Whole(log_probs) => (0..).zip(log_probs.iter().copied()).filter(wanted).collect(),
@@ -45,6 +45,6 @@ impl Reduce for Candidates {
         }
         likely.sort_unstable_by_key(|candidate| candidate.0);
         kept.reserve_exact(likely.len());
-        kept.extend(likely.iter().map(|&(id, log_prob)| f64::from(id) + 0.5 * f64::from(log_prob).exp().min(1.0)));
+        kept.extend(likely.iter().map(|&(id, log_prob)| f64::from(id) + 0.5 * libm::exp(f64::from(log_prob)).min(1.0)));
     }
 }

@@ -95,7 +95,7 @@ fn best_shrinkage(counts: impl Iterator<Item = (f64, f64)>) -> f64 {
     let mut alike: Vec<Alike> = alike.into_values().collect();
     alike.sort_by(|a, b| a.expected.total_cmp(&b.expected).then(a.squares.total_cmp(&b.squares)));
     let typical = squares / sum;
-    let rungs = (-40..=40).map(|rung| (f64::from(rung) / 4.0).exp() / typical);
+    let rungs = (-40..=40).map(|rung| libm::exp(f64::from(rung) / 4.0) / typical);
     let ladder = std::iter::once(0.0).chain(rungs.filter(|rung| rung.is_finite()));
     let promise = |shrinkage: f64| {
         let (mut signal, mut noise) = (0.0, 0.0);
