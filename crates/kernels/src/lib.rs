@@ -11,6 +11,7 @@
 pub mod adamw;
 pub mod llama;
 pub mod peak;
+pub mod products;
 pub mod rowloss;
 pub mod sample;
 pub mod vecmath;

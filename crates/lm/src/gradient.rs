@@ -1,13 +1,15 @@
 //! Losses over batches and their gradients.
 
+mod summed;
+mod taped;
+
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::Tensor;
 use kernels::RowLoss;
 use kernels::llama::{self, LlamaShape, Workspace};
 use oracle::TokenId;
 
-use crate::arch::{Layout, ModelConfig, Weights};
+use crate::arch::{Layout, ModelConfig};
 use crate::device::Device;
 use crate::runtime::{RunError, Runtime};
 
@@ -37,7 +39,7 @@ pub fn gradient_engine(config: &ModelConfig, rt: &Runtime) -> Box<dyn GradientEn
     let layout = config.layout();
     match rt.fused(config.arch()) {
         Some(shape) => Box::new(Fused { shape, config: config.clone(), workspaces: Mutex::default() }),
-        None => Box::new(Generic { config: config.clone(), layout, device: rt.device.clone() }),
+        None => Box::new(Generic { config: config.clone(), layout, device: rt.device.clone(), rooms: summed::Rooms::default() }),
     }
 }
 
@@ -77,76 +79,25 @@ impl GradientEngine for Fused {
     }
 }
 
-/// Tokens of a micro-batch on the CPU: with larger ones candle's temporaries leave the cache and training slows down.
-const MICRO_TOKENS: usize = 512;
-
-/// The same on any other device, from which each micro-batch reads a whole gradient back. At 50 thousand token ids the logits of
-/// one take 0.8 GB.
-const DEVICE_MICRO_TOKENS: usize = 4096;
-
 struct Generic {
     config: ModelConfig,
     layout: Layout,
     device: Device,
+    rooms: summed::Rooms,
 }
 
 impl GradientEngine for Generic {
     fn loss_and_gradient(&self, params: &[f32], batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
         check(&self.config, params, batch, grad, self.layout.n_params())?;
-        grad.fill(0.0);
         if batch.ids.is_empty() {
+            grad.fill(0.0);
             return Ok(0.0);
         }
-        let _turn = self.device.turn();
-        let weights = Weights::variable(&self.layout, params, &self.device)?;
-        let tokens = if self.device.is_cpu() { MICRO_TOKENS } else { DEVICE_MICRO_TOKENS };
-        let rows = (tokens / batch.time).max(1);
-        let mut sum = 0.0;
-        for (i, ids) in batch.ids.chunks(rows * batch.time).enumerate() {
-            sum += self.micro_batch(&weights, ids, i * rows * batch.time, batch.time, loss, grad)?;
-        }
-        Ok(sum)
-    }
-}
-
-impl Generic {
-    /// Adds the gradient of the rows in `ids` (rows, time), the first of which is at `offset` of the batch.
-    fn micro_batch(
-        &self,
-        weights: &Weights,
-        ids: &[TokenId],
-        offset: usize,
-        time: usize,
-        loss: &dyn RowLoss,
-        grad: &mut [f32],
-    ) -> Result<f64, RunError> {
-        let positions: Vec<u32> =
-            (0..ids.len()).filter(|position| loss.scored(offset + position)).map(|position| position as u32).collect();
-        if positions.is_empty() {
-            return Ok(0.0);
-        }
-        let arch = self.config.arch();
-        let device = weights.device();
-        let ids_tensor = Tensor::from_slice(ids, (ids.len() / time, time), device)?;
-        let hidden = arch.hidden(weights, &ids_tensor, None)?.flatten_to(1)?;
-        let hidden = if positions.len() == ids.len() {
-            hidden
+        let (arch, layout, device, Batch { ids, time, .. }) = (self.config.arch(), &self.layout, &self.device, batch);
+        Ok(if device.is_cpu() {
+            self.rooms.loss_and_gradient(arch, layout, device, params, ids, *time, loss, grad)?
         } else {
-            hidden.index_select(&Tensor::from_slice(&positions, positions.len(), device)?, 0)?
-        };
-        let logits = arch.logits(weights, &hidden)?;
-        let mut rows = logits.flatten_all()?.to_vec1::<f32>()?;
-        let mut sum = 0.0;
-        for (position, row) in positions.iter().zip(rows.chunks_exact_mut(arch.vocab_size())) {
-            sum += loss.loss_and_gradient(offset + *position as usize, row);
-        }
-        // The loss is a function of the logits alone, so its gradient is that of this inner product with a constant.
-        let slope = Tensor::from_vec(rows, logits.dims2()?, device)?;
-        let store = (&logits * slope)?.sum_all()?.backward()?;
-        let without = weights.add_gradients(&self.layout, &store, grad)?;
-        match without.first() {
-            Some(name) => Err(candle_core::Error::Msg(format!("parameter `{name}` received no gradient")).into()),
-            None => Ok(sum),
-        }
+            taped::loss_and_gradient(arch, layout, device, params, ids, *time, loss, grad)?
+        })
     }
 }

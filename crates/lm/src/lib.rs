@@ -2,7 +2,7 @@
 //!
 //! A [`Model`] is a configuration and one flat vector of `f32` weights in layout order; everything else is a function
 //! of these two. There are two ways to compute with it: the *fused* path (crate `kernels`, plain Llama on the CPU) and
-//! the *generic* path (differentiable candle operations, any registered architecture, any [`Device`]). Both give the same
+//! the *generic* path (operations of candle and candle-nn, any registered architecture, any [`Device`]). Both give the same
 //! numbers up to rounding, which is why a caller states path and device in its [`Runtime`] and never picks an implementation by
 //! hand.
 

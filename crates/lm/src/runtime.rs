@@ -14,7 +14,7 @@ use crate::device::Device;
 pub enum ComputePath {
     /// The fused kernels where architecture and device allow, the generic path elsewhere.
     Fused,
-    /// candle's differentiable operations, for every architecture.
+    /// Operations of candle and candle-nn, and our own with gradients, for every architecture.
     Generic,
 }
 

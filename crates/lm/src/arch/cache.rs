@@ -1,11 +1,12 @@
 //! Keys and values of the tokens seen so far, for generation by the generic path.
 
 use candle_core::{Result, Tensor};
+use candle_nn::kv_cache::ConcatKvCache;
 
 /// Keys and values per layer. All rows of a batch have seen the same number of tokens.
 #[derive(Default)]
 pub struct KvCache {
-    layers: Vec<(Tensor, Tensor)>,
+    layers: Vec<ConcatKvCache>,
     seen: usize,
 }
 
@@ -20,21 +21,16 @@ impl KvCache {
         self.seen
     }
 
-    /// Appends `key` and `value` (batch, heads, time, width) of layer `layer` and returns all so far,
-    /// (batch, heads, seen + time, width). Layers are appended in order.
+    /// Appends `key` and `value` of layer `layer`, of which dimension `dim` is the tokens', and returns all so far. Layers are
+    /// appended in order, each with the same `dim` every time.
     ///
     /// # Errors
     /// When shapes do not fit those seen before.
-    pub fn append(&mut self, layer: usize, key: Tensor, value: Tensor) -> Result<(Tensor, Tensor)> {
-        let (key, value) = match self.layers.get(layer) {
-            Some((keys, values)) => (Tensor::cat(&[keys, &key], 2)?, Tensor::cat(&[values, &value], 2)?),
-            None => (key.contiguous()?, value.contiguous()?),
-        };
-        match self.layers.get_mut(layer) {
-            Some(slot) => *slot = (key.clone(), value.clone()),
-            None => self.layers.push((key.clone(), value.clone())),
+    pub fn append(&mut self, layer: usize, key: &Tensor, value: &Tensor, dim: usize) -> Result<(Tensor, Tensor)> {
+        if layer == self.layers.len() {
+            self.layers.push(ConcatKvCache::new(dim));
         }
-        Ok((key, value))
+        self.layers[layer].append(key, value)
     }
 
     /// Tells that `time` more tokens have gone through every layer.

@@ -1,16 +1,30 @@
 //! The flat vector as named tensors.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use candle_core::{Error, Result, Tensor, Var, backprop::GradStore};
 
 use super::Layout;
+use super::summed::Summed;
 use crate::device::Device;
 
 /// Named tensors over copies of the parts of a flat vector.
 pub struct Weights {
     tensors: HashMap<String, Tensor>,
     device: candle_core::Device,
+    purpose: Purpose,
+}
+
+/// What weights are for, which decides how a model is computed.
+#[derive(Clone)]
+pub(crate) enum Purpose {
+    /// Running a model: by candle-nn's operations, each in one pass, which have no gradient.
+    Running,
+    /// Training on any device: by operations whose gradients candle knows.
+    Training,
+    /// Training on the CPU: by our own operations, which know their gradients and sum those of parameters.
+    Summing(Arc<Summed>),
 }
 
 impl Weights {
@@ -19,7 +33,7 @@ impl Weights {
     /// # Errors
     /// When a tensor cannot be made.
     pub fn constant(layout: &Layout, flat: &[f32], device: &Device) -> Result<Self> {
-        Self::build(layout, flat, device, |part, shape, device| Tensor::from_slice(part, shape, device))
+        Self::build(layout, flat, device, Purpose::Running, |part, shape, device| Tensor::from_slice(part, shape, device))
     }
 
     /// Variables on `device`, for training. `flat`: as long as the layout.
@@ -27,13 +41,21 @@ impl Weights {
     /// # Errors
     /// When a tensor cannot be made.
     pub fn variable(layout: &Layout, flat: &[f32], device: &Device) -> Result<Self> {
-        Self::build(layout, flat, device, |part, shape, device| Ok(Var::from_slice(part, shape, device)?.as_tensor().clone()))
+        Self::build(layout, flat, device, Purpose::Training, |part, shape, device| {
+            Ok(Var::from_slice(part, shape, device)?.as_tensor().clone())
+        })
+    }
+
+    /// The parameters that `summed` holds.
+    pub(crate) fn summing(summed: Arc<Summed>) -> Self {
+        Self { tensors: HashMap::new(), device: summed.leaf().device().clone(), purpose: Purpose::Summing(summed) }
     }
 
     fn build(
         layout: &Layout,
         flat: &[f32],
         device: &Device,
+        purpose: Purpose,
         make: impl Fn(&[f32], &[usize], &candle_core::Device) -> Result<Tensor>,
     ) -> Result<Self> {
         let device = device.candle();
@@ -44,7 +66,7 @@ impl Weights {
                 .ok_or_else(|| Error::Msg(format!("`{}` lies beyond the {} weights given", parameter.name, flat.len())))?;
             tensors.insert(parameter.name.clone(), make(part, &parameter.shape, device)?);
         }
-        Ok(Self { tensors, device: device.clone() })
+        Ok(Self { tensors, device: device.clone(), purpose })
     }
 
     /// The parameter of this name.
@@ -55,9 +77,9 @@ impl Weights {
         self.tensors.get(name).ok_or_else(|| Error::Msg(format!("no parameter `{name}` in the layout")))
     }
 
-    /// The parameter of this name, if the layout has it (biases that a configuration may switch off).
-    pub fn find(&self, name: &str) -> Option<&Tensor> {
-        self.tensors.get(name)
+    /// What they are for.
+    pub(crate) fn purpose(&self) -> &Purpose {
+        &self.purpose
     }
 
     /// Where the tensors live.

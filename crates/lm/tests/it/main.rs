@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests are tests too")]
 
 mod agreement;
+mod by_hand;
 mod chat;
 mod companions;
 mod devices;

@@ -1,8 +1,10 @@
 use candle_core::{Result, Tensor};
-use oracle::ConfigError;
 
-use super::Linear;
-use crate::arch::{Fields, Initialiser, Layout, Weights};
+use super::activation::Activation;
+use super::linear::Linear;
+use super::one_pass::{Activated, Gated};
+use crate::arch::weights::Purpose;
+use crate::arch::{Initialiser, Layout, Weights};
 
 /// down(activation(up(x))), or with a gate down(activation(gate(x)) * up(x)) (Shazeer 2020, arXiv 2002.05202).
 #[derive(Debug, Clone, PartialEq)]
@@ -28,59 +30,6 @@ pub enum Gate {
     Stacked,
 }
 
-/// A nonlinearity, elementwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x sigmoid(x).
-    Silu,
-    /// x Phi(x) (Hendrycks & Gimpel 2016, arXiv 1606.08415).
-    Gelu,
-    /// Its approximation by tanh (section 2 there).
-    GeluTanh,
-    /// max(x, 0).
-    Relu,
-}
-
-impl Activation {
-    /// The activation that `key` names, as transformers names them; `default` when the key is absent.
-    ///
-    /// # Errors
-    /// When it is another one.
-    pub fn read(fields: &Fields<'_>, key: &str, default: Self) -> std::result::Result<Self, ConfigError> {
-        let Some(value) = fields.get(key) else { return Ok(default) };
-        Ok(match value.as_str() {
-            Some("silu" | "swish") => Self::Silu,
-            Some("gelu") => Self::Gelu,
-            Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Self::GeluTanh,
-            Some("relu") => Self::Relu,
-            _ => {
-                let remedy =
-                    "not supported for this architecture, only silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast and relu are";
-                return Err(ConfigError::new(key, value, remedy));
-            }
-        })
-    }
-
-    /// Its name in transformers; `tanh` is what the architecture calls [`GeluTanh`](Self::GeluTanh).
-    pub fn name(self, tanh: &'static str) -> &'static str {
-        match self {
-            Self::Silu => "silu",
-            Self::Gelu => "gelu",
-            Self::GeluTanh => tanh,
-            Self::Relu => "relu",
-        }
-    }
-
-    pub(super) fn apply(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Silu => x.silu(),
-            Self::Gelu => x.gelu_erf(),
-            Self::GeluTanh => x.gelu(),
-            Self::Relu => x.relu(),
-        }
-    }
-}
-
 impl FeedForward {
     /// Its matrix products.
     pub(super) fn products(&self) -> Vec<&Linear> {
@@ -102,13 +51,19 @@ impl FeedForward {
     /// `x` (n, hidden) -> (n, hidden).
     pub(super) fn apply(&self, weights: &Weights, x: &Tensor) -> Result<Tensor> {
         let up = self.up.apply(weights, x)?;
-        let inner = match &self.gate {
-            Gate::None => self.activation.apply(&up)?,
-            Gate::Product(gate) => (self.activation.apply(&gate.apply(weights, x)?)? * up)?,
+        let (gate, up) = match &self.gate {
+            Gate::None => (None, up),
+            Gate::Product(gate) => (Some(gate.apply(weights, x)?), up),
             Gate::Stacked => {
                 let width = self.down.inputs;
-                (self.activation.apply(&up.narrow(1, 0, width)?)? * up.narrow(1, width, width)?)?
+                (Some(up.narrow(1, 0, width)?), up.narrow(1, width, width)?)
             }
+        };
+        let inner = match (weights.purpose(), gate) {
+            (Purpose::Summing(_), Some(gate)) => gate.contiguous()?.apply_op2(&up.contiguous()?, Gated(self.activation))?,
+            (Purpose::Summing(_), None) => up.apply_op1(Activated(self.activation))?,
+            (_, Some(gate)) => (self.activation.apply(&gate)? * up)?,
+            (_, None) => self.activation.apply(&up)?,
         };
         self.down.apply(weights, &inner)
     }

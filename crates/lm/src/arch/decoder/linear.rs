@@ -1,5 +1,7 @@
-use candle_core::{Result, Tensor};
+use candle_core::{Module, Result, Tensor};
 
+use super::one_pass::ProductPass;
+use crate::arch::weights::Purpose;
 use crate::arch::{Initialiser, Layout, Weights};
 
 /// A matrix product and, if it has one, a bias.
@@ -38,8 +40,20 @@ impl Linear {
 
     /// `x` (n, inputs) -> (n, outputs).
     pub(super) fn apply(&self, weights: &Weights, x: &Tensor) -> Result<Tensor> {
-        let weight = weights.get(&format!("{}.weight", self.name))?;
-        let y = if self.transposed { x.matmul(weight)? } else { x.matmul(&weight.t()?)? };
-        if self.bias { y.broadcast_add(weights.get(&format!("{}.bias", self.name))?) } else { Ok(y) }
+        let (weight, bias) = (format!("{}.weight", self.name), format!("{}.bias", self.name));
+        if let Purpose::Summing(summed) = weights.purpose() {
+            return x.contiguous()?.apply_op1(ProductPass {
+                weight: summed.place(&weight)?,
+                bias: if self.bias { Some(summed.place(&bias)?) } else { None },
+                summed: summed.clone(),
+                inputs: self.inputs,
+                outputs: self.outputs,
+                transposed: self.transposed,
+            });
+        }
+        let bias = if self.bias { Some(weights.get(&bias)?.clone()) } else { None };
+        let weight = weights.get(&weight)?;
+        let weight = if self.transposed { weight.t()? } else { weight.clone() };
+        candle_nn::Linear::new(weight, bias).forward(x)
     }
 }

@@ -1,28 +1,37 @@
 //! What a decoder-only transformer is made of, as data, and the one walk through it.
 //!
-//! An architecture says which parts its blocks have ([`Decoder`]); its parameters, states and logits follow from that. Only
-//! candle operations that have a gradient are used.
+//! An architecture says which parts its blocks have ([`Decoder`]); its parameters, states, logits and gradients follow from that.
+//!
+//! What computes a part depends on what the weights are for: candle-nn's operations, each in one pass over its data, where a model runs;
+//! our own ([`one_pass`]) where one is trained on the CPU; candle's differentiable ones where one is trained on another device.
 //!
 //! Shapes in comments: b batch, t time, n = b * t, s tokens seen including now, h heads, g key-value heads, d width of a head.
 
+mod activation;
 mod attention;
 mod feed_forward;
 mod linear;
 mod norm;
+mod one_pass;
 mod parts;
 mod rope;
+mod scores;
+mod shared;
 mod soft_cap;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Error, Module, Result, Tensor};
 
+pub use activation::Activation;
 pub use attention::{Attention, HeadNorms, Projections};
-pub use feed_forward::{Activation, FeedForward, Gate};
+pub use feed_forward::{FeedForward, Gate};
 pub use linear::Linear;
 pub use norm::{Norm, NormKind};
 pub use rope::{Rope, RopeScaling};
 
+use super::weights::Purpose;
 use super::{Initialiser, KvCache, Layout, Weights};
-use attention::Shared;
+use one_pass::{HeadPass, LookupPass};
+use shared::Shared;
 use soft_cap::soft_capped;
 
 /// A decoder-only transformer.
@@ -167,7 +176,8 @@ impl Decoder {
         let (batch, time) = ids.dims2()?;
         let seen = cache.as_deref().map_or(0, KvCache::seen);
         let mut x = self.embed(weights, ids, seen)?; // (n, hidden)
-        let shared = Shared::new(self.blocks.iter().map(|block| &block.attention.layer), batch, time, seen, weights.device())?;
+        let ropes = self.blocks.iter().filter_map(|block| block.attention.layer.rope.as_ref());
+        let shared = Shared::new(ropes, batch, time, seen, weights.device())?;
         for (at, block) in self.blocks.iter().take(layers).enumerate() {
             let layer_cache = cache.as_deref_mut();
             let attended =
@@ -190,7 +200,24 @@ impl Decoder {
 
     fn embed(&self, weights: &Weights, ids: &Tensor, seen: usize) -> Result<Tensor> {
         let (batch, time) = ids.dims2()?;
-        let x = weights.get(self.embedding.tokens)?.index_select(&ids.flatten_all()?, 0)?;
+        let ids = ids.flatten_all()?;
+        if let Purpose::Summing(summed) = weights.purpose() {
+            let positions = match &self.embedding.positions {
+                Some(table) => Some((summed.place(table.name)?, table.first + seen)),
+                None => None,
+            };
+            return summed.leaf().apply_op1(LookupPass {
+                table: summed.place(self.embedding.tokens)?,
+                summed: summed.clone(),
+                ids: ids.to_vec1()?,
+                scale: self.embedding.scale.unwrap_or(1.0) as f32,
+                positions,
+                time,
+                hidden: self.hidden_size,
+            });
+        }
+        let table = weights.get(self.embedding.tokens)?.clone();
+        let x = candle_nn::Embedding::new(table, self.hidden_size).forward(&ids)?;
         let x = match self.embedding.scale {
             Some(scale) => (x * scale)?,
             None => x,
@@ -205,12 +232,42 @@ impl Decoder {
     /// # Errors
     /// When a tensor operation fails.
     pub fn logits(&self, weights: &Weights, hidden: &Tensor) -> Result<Tensor> {
-        let head = weights.get(if self.head.tied { self.embedding.tokens } else { self.head.name })?;
+        let head = weights.get(self.head_table())?;
         let logits = hidden.matmul(&head.t()?)?;
         match self.head.soft_cap {
             Some(cap) => soft_capped(&logits, cap),
             None => Ok(logits),
         }
+    }
+
+    fn head_table(&self) -> &'static str {
+        if self.head.tied { self.embedding.tokens } else { self.head.name }
+    }
+
+    /// The loss after `positions` of `hidden` (n, hidden), summed, and its gradient with respect to all of `hidden`. The gradient of the last
+    /// product is summed beside it, for which `weights` have to be there. `loss` is given the logits after a position and replaces them by the
+    /// gradient of the loss that it returns.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub(crate) fn losses(
+        &self,
+        weights: &Weights,
+        hidden: &Tensor,
+        positions: &[usize],
+        loss: &mut dyn FnMut(usize, &mut [f32]) -> f64,
+    ) -> Result<(f64, Tensor)> {
+        let Purpose::Summing(summed) = weights.purpose() else {
+            return Err(Error::Msg("losses are taken with weights whose gradients are summed".into()));
+        };
+        let head = HeadPass {
+            summed,
+            table: summed.place(self.head_table())?,
+            vocab: self.vocab_size,
+            hidden: self.hidden_size,
+            soft_cap: self.head.soft_cap.map(|cap| cap as f32),
+        };
+        head.losses(hidden, positions, loss)
     }
 }
 

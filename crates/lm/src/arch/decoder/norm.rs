@@ -1,5 +1,8 @@
-use candle_core::{D, Result, Tensor};
+use candle_core::{Result, Tensor};
+use candle_nn::ops;
 
+use super::one_pass::NormPass;
+use crate::arch::weights::Purpose;
 use crate::arch::{Initialiser, Layout, Weights};
 
 /// A norm over the last dimension.
@@ -38,21 +41,33 @@ impl Norm {
         }
     }
 
+    /// `x` (..., width) -> the same shape.
     pub(super) fn apply(&self, weights: &Weights, x: &Tensor) -> Result<Tensor> {
-        let weight = weights.get(&format!("{}.weight", self.name))?;
-        match self.kind {
-            NormKind::Rms(eps) => over_root_mean_square(x, eps)?.broadcast_mul(weight),
-            NormKind::RmsAroundOne(eps) => over_root_mean_square(x, eps)?.broadcast_mul(&(weight + 1.0)?),
-            NormKind::Layer(eps) => {
-                let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-                let bias = weights.get(&format!("{}.bias", self.name))?;
-                over_root_mean_square(&centred, eps)?.broadcast_mul(weight)?.broadcast_add(bias)
-            }
+        let (weight, bias) = (format!("{}.weight", self.name), format!("{}.bias", self.name));
+        let (eps, centred, offset) = match self.kind {
+            NormKind::Rms(eps) => (eps as f32, false, 0.0),
+            NormKind::RmsAroundOne(eps) => (eps as f32, false, 1.0),
+            NormKind::Layer(eps) => (eps as f32, true, 0.0),
+        };
+        if let Purpose::Summing(summed) = weights.purpose() {
+            return x.contiguous()?.apply_op1(NormPass {
+                weight: summed.place(&weight)?,
+                bias: if centred { Some(summed.place(&bias)?) } else { None },
+                summed: summed.clone(),
+                width: self.width,
+                eps,
+                centred,
+                offset,
+            });
+        }
+        let weight = weights.get(&weight)?;
+        let weight = if offset == 0.0 { weight.clone() } else { (weight + f64::from(offset))? };
+        let running = matches!(weights.purpose(), Purpose::Running);
+        match (centred, running) {
+            (false, true) => ops::rms_norm(&x.contiguous()?, &weight, eps),
+            (false, false) => ops::rms_norm_slow(x, &weight, eps),
+            (true, true) => ops::layer_norm(&x.contiguous()?, &weight, weights.get(&bias)?, eps),
+            (true, false) => ops::layer_norm_slow(x, &weight, weights.get(&bias)?, eps),
         }
     }
-}
-
-fn over_root_mean_square(x: &Tensor, eps: f64) -> Result<Tensor> {
-    let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
-    x.broadcast_div(&scale)
 }

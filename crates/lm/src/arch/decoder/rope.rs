@@ -1,4 +1,5 @@
-use candle_core::{Device, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
+use candle_nn::rotary_emb::{rope_slow, rope_thd};
 use serde::{Deserialize, Serialize};
 
 /// Rotary position embedding (Su et al. 2021, arXiv 2104.09864).
@@ -71,6 +72,22 @@ impl Rope {
             Tensor::from_vec(angles(libm::sinf), (time, half), device)?,
         ))
     }
+}
+
+/// Turns `x` (b, t, h, d) by tables (t, w / 2): of the first w components the first half is paired with the second, as Hugging
+/// Face checkpoints expect; the others stay. With a gradient, unless `running`.
+pub(super) fn rotate(x: &Tensor, (cos, sin): &(Tensor, Tensor), running: bool) -> Result<Tensor> {
+    let (width, turned) = (x.dim(D::Minus1)?, 2 * cos.dim(D::Minus1)?);
+    let turn = |x: &Tensor| {
+        if running {
+            return rope_thd(&x.contiguous()?, cos, sin);
+        }
+        rope_slow(&x.transpose(1, 2)?.contiguous()?, cos, sin)?.transpose(1, 2)
+    };
+    if turned == width {
+        return turn(x);
+    }
+    Tensor::cat(&[turn(&x.narrow(D::Minus1, 0, turned)?)?, x.narrow(D::Minus1, turned, width - turned)?], D::Minus1)
 }
 
 #[cfg(test)]
