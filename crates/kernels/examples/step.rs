@@ -10,7 +10,7 @@
 use gemm::{Parallelism, gemm};
 use kernels::RowLoss;
 use kernels::adamw::{self, AdamW};
-use kernels::llama::{Decoder, LlamaShape, PackedWeights, Workspace, for_each_logits, loss_and_gradient};
+use kernels::llama::{Decoder, LlamaShape, PackedWeights, StepWeights, Workspace, for_each_logits, loss_and_gradient};
 use kernels::rowloss::{cross_entropy, kl_to_teacher};
 use kernels::vecmath;
 use std::time::Instant;
@@ -155,16 +155,17 @@ fn train(case: &Case, loss: &Loss, workers: usize) -> f64 {
     let mut step = 0;
     let seconds = best(8, || {
         step += 1;
+        let weights = StepWeights::new(shape, &params);
         std::thread::scope(|scope| {
             for (worker, (workspace, sum, grad)) in states.iter_mut().enumerate() {
-                let (params, ids, shards) = (&params, &ids, &shards);
+                let (params, weights, ids, shards) = (&params, &weights, &ids, &shards);
                 scope.spawn(move || {
                     sum.fill(0.0);
                     for &row in shards.iter().skip(worker).step_by(workers) {
                         let rows = case.micro_rows.min(case.rows - row);
                         let part = Part { loss, offset: row * case.time };
                         let ids = &ids[row * case.time..][..rows * case.time];
-                        loss_and_gradient(shape, params, ids, rows, case.time, &part, grad, workspace);
+                        loss_and_gradient(shape, params, weights, ids, rows, case.time, &part, grad, workspace);
                         vecmath::axpy(1.0, grad, sum);
                     }
                 });
@@ -188,18 +189,18 @@ fn train(case: &Case, loss: &Loss, workers: usize) -> f64 {
 
 fn score(case: &Case, workers: usize) -> f64 {
     let shape = &case.shape;
-    let params = noise(shape.n_params(), 0.05);
+    let weights = PackedWeights::new(shape, &noise(shape.n_params(), 0.05));
     let rows = case.rows / workers;
     let ids: Vec<u32> = (0..rows * case.time).map(|at| (at * 7_919 % shape.vocab) as u32).collect();
     let mut workspaces: Vec<Workspace> = (0..workers).map(|_| Workspace::new()).collect();
     let seconds = best(8, || {
         std::thread::scope(|scope| {
             for workspace in &mut workspaces {
-                let (params, ids) = (&params, &ids);
+                let (weights, ids) = (&weights, &ids);
                 scope.spawn(move || {
                     let mut sum = 0.0;
                     let mut sink = |_: usize, logits: &mut [f32]| sum += vecmath::log_sum_exp(logits);
-                    for_each_logits(shape, params, ids, rows, case.time, &|_| true, &mut sink, workspace);
+                    for_each_logits(weights, ids, rows, case.time, &|_| true, &mut sink, workspace);
                     assert!(sum.is_finite());
                 });
             }

@@ -2,7 +2,7 @@
 
 mod reference;
 
-use kernels::llama::{Decoder, LlamaShape, PackedWeights, Workspace, for_each_logits, loss_and_gradient};
+use kernels::llama::{Decoder, LlamaShape, PackedWeights, StepWeights, Workspace, for_each_logits, loss_and_gradient};
 use kernels::vectors::{Width, with_limit};
 use reference::{Targets, ids, params, shapes};
 
@@ -35,7 +35,7 @@ fn scores(shape: &LlamaShape, params: &[f32], ids: &[u32], time: usize, workspac
         last = Some(position);
         all[position * shape.vocab..][..shape.vocab].copy_from_slice(logits);
     };
-    for_each_logits(shape, params, ids, ids.len() / time, time, &|_| true, &mut sink, workspace);
+    for_each_logits(&PackedWeights::new(shape, params), ids, ids.len() / time, time, &|_| true, &mut sink, workspace);
     all
 }
 
@@ -68,7 +68,8 @@ fn check_gradient(shape: &LlamaShape, rows: usize, time: usize, stride: usize, w
     let ids = ids(shape, rows * time, 4);
     let targets = targets(shape, rows * time, 5, if rows * time > 3 { 4 } else { 100 });
     let mut grad = vec![f32::NAN; shape.n_params()];
-    let loss = loss_and_gradient(shape, &params, &ids, rows, time, &targets, &mut grad, workspace);
+    let loss =
+        loss_and_gradient(shape, &params, &StepWeights::new(shape, &params), &ids, rows, time, &targets, &mut grad, workspace);
     let mut exact: Vec<f64> = params.iter().map(|&p| f64::from(p)).collect();
     let value = |exact: &[f64]| reference::cross_entropy(&reference::logits(shape, exact, &ids, time), shape.vocab, &targets);
     let want = value(&exact);
@@ -124,7 +125,17 @@ fn every_width_gives_the_same_bits() {
         let step = |width| {
             with_limit(width, || {
                 let mut gradient = vec![0.0; shape.n_params()];
-                let loss = loss_and_gradient(shape, &params, &ids, rows, time, &targets, &mut gradient, &mut Workspace::new());
+                let loss = loss_and_gradient(
+                    shape,
+                    &params,
+                    &StepWeights::new(shape, &params),
+                    &ids,
+                    rows,
+                    time,
+                    &targets,
+                    &mut gradient,
+                    &mut Workspace::new(),
+                );
                 (loss.to_bits(), gradient.iter().map(|g: &f32| g.to_bits()).collect::<Vec<u32>>())
             })
         };
@@ -143,13 +154,33 @@ fn gradient_of_a_sum_over_rows_is_the_sum_of_gradients() {
     let (params, ids, targets) = (params(&shape, 6), ids(&shape, rows * time, 7), targets(&shape, rows * time, 8, 5));
     let mut workspace = Workspace::new();
     let mut whole = vec![0.0; shape.n_params()];
-    let loss = loss_and_gradient(&shape, &params, &ids, rows, time, &targets, &mut whole, &mut workspace);
+    let loss = loss_and_gradient(
+        &shape,
+        &params,
+        &StepWeights::new(&shape, &params),
+        &ids,
+        rows,
+        time,
+        &targets,
+        &mut whole,
+        &mut workspace,
+    );
     let (mut sum, mut total) = (vec![0.0_f64; shape.n_params()], 0.0);
     for row in 0..rows {
         let at = row * time..(row + 1) * time;
         let part = Targets { targets: targets.targets[at.clone()].to_vec(), weights: targets.weights[at.clone()].to_vec() };
         let mut grad = vec![0.0; shape.n_params()];
-        total += loss_and_gradient(&shape, &params, &ids[at], 1, time, &part, &mut grad, &mut workspace);
+        total += loss_and_gradient(
+            &shape,
+            &params,
+            &StepWeights::new(&shape, &params),
+            &ids[at],
+            1,
+            time,
+            &part,
+            &mut grad,
+            &mut workspace,
+        );
         sum.iter_mut().zip(&grad).for_each(|(sum, g)| *sum += f64::from(*g));
     }
     assert!((loss - total).abs() < 1e-9 * total);
@@ -172,7 +203,17 @@ fn nothing_scored_gives_a_zero_gradient() {
         let (params, ids) = (params(&shape, 9), ids(&shape, 6, 10));
         let targets = Targets { targets: vec![0; 6], weights: vec![0.0; 6] };
         let mut grad = vec![f32::NAN; shape.n_params()];
-        let loss = loss_and_gradient(&shape, &params, &ids, 2, 3, &targets, &mut grad, &mut Workspace::new());
+        let loss = loss_and_gradient(
+            &shape,
+            &params,
+            &StepWeights::new(&shape, &params),
+            &ids,
+            2,
+            3,
+            &targets,
+            &mut grad,
+            &mut Workspace::new(),
+        );
         assert!(loss == 0.0 && grad.iter().all(|&g| g == 0.0));
     }
 }
@@ -183,7 +224,8 @@ fn the_same_step_gives_the_same_bits_in_a_used_workspace() {
     let (params, ids, targets) = (params(&shape, 11), ids(&shape, 70, 12), targets(&shape, 70, 13, 3));
     let run = |workspace: &mut Workspace| {
         let mut grad = vec![0.0; shape.n_params()];
-        let loss = loss_and_gradient(&shape, &params, &ids, 2, 35, &targets, &mut grad, workspace);
+        let loss =
+            loss_and_gradient(&shape, &params, &StepWeights::new(&shape, &params), &ids, 2, 35, &targets, &mut grad, workspace);
         (loss.to_bits(), grad.iter().map(|g| g.to_bits()).collect::<Vec<_>>())
     };
     let fresh = run(&mut Workspace::new());
@@ -224,7 +266,7 @@ fn only_wanted_positions_are_computed_and_their_bits_stay() {
         assert!(logits[..] == all[position * shape.vocab..][..shape.vocab]);
         seen.push(position);
     };
-    for_each_logits(&shape, &params, &ids, 3, 20, &|position| position % 7 == 2, &mut sink, &mut workspace);
+    for_each_logits(&PackedWeights::new(&shape, &params), &ids, 3, 20, &|position| position % 7 == 2, &mut sink, &mut workspace);
     assert_eq!(seen, (0..60).filter(|position| position % 7 == 2).collect::<Vec<_>>());
 }
 

@@ -3,10 +3,11 @@
 mod summed;
 mod taped;
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use kernels::RowLoss;
-use kernels::llama::{self, LlamaShape, Workspace};
+use kernels::llama::{self, LlamaShape, StepWeights, Workspace};
 use oracle::TokenId;
 
 use crate::arch::{Layout, ModelConfig};
@@ -24,30 +25,52 @@ pub struct Batch {
     pub time: usize,
 }
 
-/// Computes a loss over a batch and its gradient.
+/// Computes losses over batches and their gradients.
 pub trait GradientEngine: Send + Sync {
-    /// Overwrites `grad` with the gradient of the summed loss with respect to `params` (both in layout order) and returns
+    /// The engine at these parameters (in layout order). What all batches of a step share is computed here, once, on the workers of the
+    /// pool that it is called in.
+    ///
+    /// # Errors
+    /// When the number of parameters is not the model's, or a tensor operation fails.
+    fn at<'a>(&'a self, params: Cow<'a, [f32]>) -> Result<Box<dyn GradientAt + 'a>, RunError>;
+
+    /// [`GradientAt::loss_and_gradient`] at `params`, for who asks once.
+    ///
+    /// # Errors
+    /// As [`GradientEngine::at`] and [`GradientAt::loss_and_gradient`].
+    fn loss_and_gradient(&self, params: &[f32], batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
+        self.at(Cow::Borrowed(params))?.loss_and_gradient(batch, loss, grad)
+    }
+}
+
+/// A [`GradientEngine`] at some parameters.
+pub trait GradientAt: Sync {
+    /// Overwrites `grad` with the gradient of the summed loss with respect to the parameters (in layout order) and returns
     /// that sum. Runs on the calling thread alone; callers run several at once.
     ///
     /// # Errors
-    /// When the batch or the vectors do not fit the model, or a tensor operation fails.
-    fn loss_and_gradient(&self, params: &[f32], batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError>;
+    /// When the batch or `grad` does not fit the model, or a tensor operation fails.
+    fn loss_and_gradient(&self, batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError>;
 }
 
 /// The engine for this configuration on this compute path and device.
 pub fn gradient_engine(config: &ModelConfig, rt: &Runtime) -> Box<dyn GradientEngine> {
     let layout = config.layout();
     match rt.fused(config.arch()) {
-        Some(shape) => Box::new(Fused { shape, config: config.clone(), workspaces: Mutex::default() }),
+        Some(shape) => Box::new(Fused { shape, config: config.clone(), workspaces: Mutex::default(), weights: Mutex::default() }),
         None => Box::new(Generic { config: config.clone(), layout, device: rt.device.clone(), rooms: summed::Rooms::default() }),
     }
 }
 
-fn check(config: &ModelConfig, params: &[f32], batch: &Batch, grad: &[f32], n_params: usize) -> Result<(), RunError> {
+fn check_params(params: &[f32], n_params: usize) -> Result<(), RunError> {
+    let given = params.len();
+    if given == n_params { Ok(()) } else { Err(RunError::Input(format!("{given} parameters for a model of {n_params}"))) }
+}
+
+fn check(config: &ModelConfig, batch: &Batch, grad: &[f32], n_params: usize) -> Result<(), RunError> {
     let (rows, time) = (batch.rows, batch.time);
-    if params.len() != n_params || grad.len() != n_params {
-        let (given, room) = (params.len(), grad.len());
-        return Err(RunError::Input(format!("{given} parameters and a gradient of {room} for a model of {n_params}")));
+    if grad.len() != n_params {
+        return Err(RunError::Input(format!("a gradient of {} for a model of {n_params}", grad.len())));
     }
     if rows.checked_mul(time) != Some(batch.ids.len()) || time > config.context_length() {
         let (n, context) = (batch.ids.len(), config.context_length());
@@ -64,18 +87,51 @@ struct Fused {
     config: ModelConfig,
     /// Buffers that no call is using.
     workspaces: Mutex<Vec<Workspace>>,
+    /// The same for weights.
+    weights: Mutex<Vec<StepWeights>>,
+}
+
+/// What `pool` holds, or a new one. A poisoned lock only means that another call panicked; the buffers it did not return are lost, not broken.
+fn take<T: Default>(pool: &Mutex<Vec<T>>) -> T {
+    let taken = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    taken.unwrap_or_default()
+}
+
+fn put<T>(pool: &Mutex<Vec<T>>, used: T) {
+    pool.lock().unwrap_or_else(PoisonError::into_inner).push(used);
 }
 
 impl GradientEngine for Fused {
-    fn loss_and_gradient(&self, params: &[f32], batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
-        check(&self.config, params, batch, grad, self.shape.n_params())?;
-        // A poisoned lock only means that another call panicked; the buffers it did not return are lost, not broken.
-        let free = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = free().pop();
-        let mut workspace = taken.unwrap_or_default();
-        let sum = llama::loss_and_gradient(&self.shape, params, &batch.ids, batch.rows, batch.time, loss, grad, &mut workspace);
-        free().push(workspace);
+    fn at<'a>(&'a self, params: Cow<'a, [f32]>) -> Result<Box<dyn GradientAt + 'a>, RunError> {
+        check_params(&params, self.shape.n_params())?;
+        let mut weights = take(&self.weights);
+        let StepWeights { forward, backward } = &mut weights;
+        rayon::join(|| forward.refill(&self.shape, &params), || backward.refill(&self.shape, &params));
+        Ok(Box::new(FusedAt { engine: self, params, weights }))
+    }
+}
+
+struct FusedAt<'a> {
+    engine: &'a Fused,
+    params: Cow<'a, [f32]>,
+    weights: StepWeights,
+}
+
+impl GradientAt for FusedAt<'_> {
+    fn loss_and_gradient(&self, batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
+        let Fused { shape, config, workspaces, .. } = self.engine;
+        check(config, batch, grad, shape.n_params())?;
+        let mut workspace = take(workspaces);
+        let Batch { ids, rows, time } = batch;
+        let sum = llama::loss_and_gradient(shape, &self.params, &self.weights, ids, *rows, *time, loss, grad, &mut workspace);
+        put(workspaces, workspace);
         Ok(sum)
+    }
+}
+
+impl Drop for FusedAt<'_> {
+    fn drop(&mut self) {
+        put(&self.engine.weights, std::mem::take(&mut self.weights));
     }
 }
 
@@ -87,15 +143,28 @@ struct Generic {
 }
 
 impl GradientEngine for Generic {
-    fn loss_and_gradient(&self, params: &[f32], batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
-        check(&self.config, params, batch, grad, self.layout.n_params())?;
+    fn at<'a>(&'a self, params: Cow<'a, [f32]>) -> Result<Box<dyn GradientAt + 'a>, RunError> {
+        check_params(&params, self.layout.n_params())?;
+        Ok(Box::new(GenericAt { engine: self, params }))
+    }
+}
+
+struct GenericAt<'a> {
+    engine: &'a Generic,
+    params: Cow<'a, [f32]>,
+}
+
+impl GradientAt for GenericAt<'_> {
+    fn loss_and_gradient(&self, batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
+        let Generic { config, layout, device, rooms } = self.engine;
+        check(config, batch, grad, layout.n_params())?;
         if batch.ids.is_empty() {
             grad.fill(0.0);
             return Ok(0.0);
         }
-        let (arch, layout, device, Batch { ids, time, .. }) = (self.config.arch(), &self.layout, &self.device, batch);
+        let (arch, params, Batch { ids, time, .. }) = (config.arch(), &*self.params, batch);
         Ok(if device.is_cpu() {
-            self.rooms.loss_and_gradient(arch, layout, device, params, ids, *time, loss, grad)?
+            rooms.loss_and_gradient(arch, layout, device, params, ids, *time, loss, grad)?
         } else {
             taped::loss_and_gradient(arch, layout, device, params, ids, *time, loss, grad)?
         })

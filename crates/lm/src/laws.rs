@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use candle_core::Tensor;
-use kernels::llama::{self, LlamaShape, Workspace};
+use kernels::llama::{self, PackedWeights, Workspace};
 use oracle::TokenId;
 use rayon::prelude::*;
 
@@ -100,7 +100,7 @@ pub fn for_each_law_beside(
 
 /// A model in the form that its path computes with.
 enum Engine<'a> {
-    Fused(LlamaShape, &'a [f32]),
+    Fused(PackedWeights),
     Generic(&'a dyn Arch, Weights),
 }
 
@@ -108,7 +108,7 @@ impl<'a> Engine<'a> {
     fn new(model: &'a Model, rt: &Runtime) -> Result<Self, RunError> {
         let arch = model.config().arch();
         Ok(match rt.fused(arch) {
-            Some(shape) => Self::Fused(shape, model.weights()),
+            Some(shape) => Self::Fused(PackedWeights::new(&shape, model.weights())),
             None => Self::Generic(arch, Weights::constant(model.layout(), model.weights(), &rt.device)?),
         })
     }
@@ -121,10 +121,10 @@ impl<'a> Engine<'a> {
         sink: &mut dyn FnMut(usize, &mut [f32]),
     ) -> Result<(), RunError> {
         match self {
-            Self::Fused(shape, weights) => {
+            Self::Fused(weights) => {
                 let count = block.members.len();
                 let wanted = |position| block.wanted(position);
-                llama::for_each_logits(shape, weights, &block.ids(count), count, block.time, &wanted, sink, workspace);
+                llama::for_each_logits(weights, &block.ids(count), count, block.time, &wanted, sink, workspace);
                 Ok(())
             }
             Self::Generic(arch, weights) => generic(*arch, weights, block, sink),

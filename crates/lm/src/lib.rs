@@ -41,7 +41,7 @@ pub use card::ModelCard;
 pub use device::{Device, DeviceError, DeviceName};
 pub use draw::served_law;
 pub use generate::generate;
-pub use gradient::{Batch, GradientEngine, gradient_engine};
+pub use gradient::{Batch, GradientAt, GradientEngine, gradient_engine};
 pub use guard::is_guarded;
 pub use kernels::RowLoss;
 pub use laws::{LawsSink, Row, for_each_law, for_each_law_beside};

@@ -1,16 +1,18 @@
 //! The loop over steps.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use kernels::adamw::{self, AdamW};
-use lm::{GradientEngine, Runtime};
+use lm::{GradientAt, GradientEngine, Runtime};
 use rayon::prelude::*;
 
 use super::{BatchSource, CurvePoint, ShardBatch, TrainPlan, TrainState, reduce};
 use crate::error::DistillError;
 
-/// Elements per piece of the elementwise passes: large enough that a piece outlives its scheduling.
-const PIECE: usize = 1 << 16;
+/// Elements per piece of the elementwise passes: large enough that a piece outlives its scheduling, small enough that a few shards'
+/// pieces fit a second-level cache.
+const PIECE: usize = 1 << 14;
 
 /// Trains `state` on `source` until `until_step` steps (at most `plan.steps`) are done, calling `observe` after each.
 ///
@@ -53,24 +55,22 @@ pub(super) fn steps(
         }
         let step = state.step;
         let params = &state.params;
-        let shards: Vec<Result<ShardSum, DistillError>> = rt.pool.install(|| {
-            gradients
+        let shards = rt.pool.install(|| -> Result<Vec<_>, DistillError> {
+            let engine = engine.at(Cow::Borrowed(params))?;
+            let shards: Vec<Result<ShardSum, DistillError>> = gradients
                 .par_iter_mut()
                 .enumerate()
                 .with_max_len(1)
-                .map(|(shard, gradient)| shard_gradient(engine, source, step, shard, params, gradient))
-                .collect()
-        });
-        let shards = shards.into_iter().collect::<Result<Vec<_>, _>>()?;
+                .map(|(shard, gradient)| shard_gradient(&*engine, source, step, shard, gradient))
+                .collect();
+            shards.into_iter().collect()
+        })?;
         let weight: f64 = shards.iter().map(|s| s.weight).sum();
         if weight.is_nan() || weight <= 0.0 {
             return Err(DistillError::Data(format!("step {step} has no scored position: every answer in its batch is empty")));
         }
         let loss = shards.iter().map(|s| s.loss).sum::<f64>() / weight;
-        let norm = rt.pool.install(|| {
-            reduce::sum_tree(&mut gradients, PIECE);
-            reduce::norm(&gradients[0], PIECE)
-        }) / weight;
+        let norm = rt.pool.install(|| reduce::sum_tree(&mut gradients, PIECE)) / weight;
         for (what, value) in [("loss", loss), ("gradient norm", norm)] {
             if !value.is_finite() {
                 return Err(DistillError::Diverged { step, what, value });
@@ -96,11 +96,10 @@ struct ShardSum {
 }
 
 fn shard_gradient(
-    engine: &dyn GradientEngine,
+    engine: &dyn GradientAt,
     source: &dyn BatchSource,
     step: u64,
     shard: usize,
-    params: &[f32],
     gradient: &mut [f32],
 ) -> Result<ShardSum, DistillError> {
     let ShardBatch { batch, loss, weight, tokens } = source.shard(step, shard)?;
@@ -108,7 +107,7 @@ fn shard_gradient(
         gradient.fill(0.0);
         return Ok(ShardSum { loss: 0.0, weight, tokens });
     }
-    let sum = engine.loss_and_gradient(params, &batch, &*loss, gradient)?;
+    let sum = engine.loss_and_gradient(&batch, &*loss, gradient)?;
     Ok(ShardSum { loss: sum, weight, tokens })
 }
 

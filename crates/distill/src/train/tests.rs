@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kernels::RowLoss;
-use lm::GradientEngine;
+use lm::{GradientAt, GradientEngine};
 
 use super::*;
 use crate::error::DistillError;
@@ -129,14 +130,14 @@ fn damaged_or_foreign_states_are_refused() {
 struct Made<F>(F);
 
 impl<F: Fn(u64, usize) -> (f64, f32) + Sync + Send> GradientEngine for Made<F> {
+    fn at<'a>(&'a self, _params: Cow<'a, [f32]>) -> Result<Box<dyn GradientAt + 'a>, lm::RunError> {
+        Ok(Box::new(self))
+    }
+}
+
+impl<F: Fn(u64, usize) -> (f64, f32) + Sync + Send> GradientAt for &Made<F> {
     /// Loss and gradient are read off the batch's only id, which carries the step and shard.
-    fn loss_and_gradient(
-        &self,
-        _params: &[f32],
-        batch: &lm::Batch,
-        _loss: &dyn RowLoss,
-        grad: &mut [f32],
-    ) -> Result<f64, lm::RunError> {
+    fn loss_and_gradient(&self, batch: &lm::Batch, _loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, lm::RunError> {
         let (loss, g) = (self.0)(u64::from(batch.ids[0] / 100), (batch.ids[0] % 100) as usize);
         grad.fill(g);
         Ok(loss)
@@ -225,7 +226,9 @@ fn the_tree_sum_is_the_sum_and_has_a_fixed_shape() {
     for n in 1..=9 {
         let rows: Vec<Vec<f32>> = (0..n).map(|i| (0..10).map(|j| libm::sinf((i * 10 + j) as f32)).collect()).collect();
         let mut tree = rows.clone();
-        reduce::sum_tree(&mut tree, 3);
+        let norm = reduce::sum_tree(&mut tree, 3);
+        let squares: f64 = tree[0].iter().map(|x| f64::from(*x).powi(2)).sum();
+        assert!((norm - squares.sqrt()).abs() < 1e-12, "{n} buffers");
         for j in 0..10 {
             let sum: f64 = rows.iter().map(|r| f64::from(r[j])).sum();
             assert!((f64::from(tree[0][j]) - sum).abs() < 1e-5, "{n} buffers");
@@ -234,7 +237,7 @@ fn the_tree_sum_is_the_sum_and_has_a_fixed_shape() {
     let mut four = vec![vec![1.0e8_f32], vec![1.0], vec![-1.0e8], vec![1.0]];
     reduce::sum_tree(&mut four, 1);
     assert_eq!(four[0][0], (1.0e8_f32 + 1.0) + (-1.0e8 + 1.0));
-    assert!((reduce::norm(&[3.0, 4.0, 12.0], 2) - 13.0).abs() < 1e-12);
+    assert!((reduce::sum_tree(&mut [vec![3.0, 4.0, 12.0]], 2) - 13.0).abs() < 1e-12);
 }
 
 #[test]

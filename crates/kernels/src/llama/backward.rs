@@ -2,6 +2,7 @@
 
 use super::attention;
 use super::forward::forward;
+use super::packed::{BackwardLayer, StepWeights};
 use super::shape::LlamaShape;
 use super::workspace::Workspace;
 use crate::RowLoss;
@@ -10,6 +11,7 @@ use crate::ops::{rms_norm_backward, rotary, swiglu_backward};
 use crate::vecmath::axpy;
 
 /// Sum of `loss` over the scored positions of `ids` (rows, time); `grad` (flat, layout order) is overwritten with the gradient of that sum.
+/// `weights` are those of `params`.
 ///
 /// Deterministic: equal inputs give equal bits, on any thread and after any other use of `workspace`.
 ///
@@ -19,6 +21,7 @@ use crate::vecmath::axpy;
 pub fn loss_and_gradient(
     shape: &LlamaShape,
     params: &[f32],
+    weights: &StepWeights,
     ids: &[u32],
     rows: usize,
     time: usize,
@@ -26,14 +29,14 @@ pub fn loss_and_gradient(
     grad: &mut [f32],
     workspace: &mut Workspace,
 ) -> f64 {
+    assert_eq!(weights.forward.shape.as_ref(), Some(shape), "llama: shape of the packed weights");
+    assert_eq!(params.len(), shape.n_params(), "llama: number of parameters");
     assert_eq!(grad.len(), shape.n_params(), "llama: length of the gradient");
     assert_eq!(ids.len(), rows * time, "llama: ids must be rows * time");
     if ids.is_empty() {
         grad.fill(0.0);
         return 0.0;
     }
-    workspace.packed.refill(shape, params);
-    workspace.packed_back.refill(shape, params);
     let chunk = chunk_rows(shape, time);
     let mut total = 0.0;
     for first in (0..rows).step_by(chunk) {
@@ -41,7 +44,7 @@ pub fn loss_and_gradient(
         let ids = &ids[first * time..][..rows * time];
         let part = Part { loss, offset: first * time };
         let into = if first == 0 { Into::Set } else { Into::Add };
-        total += chunk_gradient(shape, params, ids, rows, time, &part, grad, into, workspace);
+        total += chunk_gradient(shape, params, weights, ids, rows, time, &part, grad, into, workspace);
     }
     total
 }
@@ -78,6 +81,7 @@ impl RowLoss for Part<'_> {
 fn chunk_gradient(
     shape: &LlamaShape,
     params: &[f32],
+    weights: &StepWeights,
     ids: &[u32],
     rows: usize,
     time: usize,
@@ -87,15 +91,15 @@ fn chunk_gradient(
     workspace: &mut Workspace,
 ) -> f64 {
     let (m, h) = (rows * time, shape.hidden);
-    forward(shape, &params[shape.embedding()], ids, rows, time, true, workspace);
+    forward(shape, &weights.forward, &params[shape.embedding()], ids, rows, time, true, workspace);
     if into == Into::Set && !shape.tied {
         grad[shape.embedding()].fill(0.0);
     }
-    let Workspace { packed, packed_back, x, head, gradients, scratch, .. } = workspace;
+    let Workspace { x, head, gradients, scratch, .. } = workspace;
     let dx = gradients.x.take(m * h);
-    let total = head.loss_and_gradient(shape, packed, &packed_back.head, x.take(m * h), loss, dx, grad, into, scratch);
+    let total = head.loss_and_gradient(shape, weights, x.take(m * h), loss, dx, grad, into, scratch);
     for index in (0..shape.layers).rev() {
-        block(shape, params, index, rows, time, grad, into, workspace);
+        block(shape, params, &weights.backward.layers[index], index, rows, time, grad, into, workspace);
     }
     let d_embedding = &mut grad[shape.embedding()];
     for (&id, d) in ids.iter().zip(workspace.gradients.x.take(m * h).chunks_exact(h)) {
@@ -109,6 +113,7 @@ fn chunk_gradient(
 fn block(
     shape: &LlamaShape,
     params: &[f32],
+    weights: &BackwardLayer,
     index: usize,
     rows: usize,
     time: usize,
@@ -116,9 +121,8 @@ fn block(
     into: Into,
     workspace: &mut Workspace,
 ) {
-    let Workspace { packed_back, layers, rotary: table, positions, attention: attention_scratch, gradients, scratch, .. } =
-        workspace;
-    let (weights, layer, ranges, m) = (&packed_back.layers[index], &mut layers[index], shape.layer(index), rows * time);
+    let Workspace { layers, rotary: table, positions, attention: attention_scratch, gradients, scratch, .. } = workspace;
+    let (layer, ranges, m) = (&mut layers[index], shape.layer(index), rows * time);
     let (h, f, layout) = (shape.hidden, shape.ffn, shape.head_layout());
     let (width, attention_width) = (layout.width(), shape.attention_width());
     let dx = gradients.x.take(m * h);

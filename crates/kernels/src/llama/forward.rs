@@ -2,6 +2,7 @@
 
 use super::attention;
 use super::head::tile_rows;
+use super::packed::{PackedLayer, PackedWeights};
 use super::shape::LlamaShape;
 use super::workspace::{LayerBuffers, Workspace};
 use crate::matmul::{Into, times_packed};
@@ -13,14 +14,9 @@ use crate::ops::{rms_norm, rotary, swiglu};
 /// on `time`, or on what else is wanted. Forward only: memory for one block, whatever the number of layers.
 ///
 /// # Panics
-/// If a length does not fit the shape, or an id is not below `vocab`.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a batch, a model and two callbacks; a struct would be built at each call only to be taken apart"
-)]
+/// If the number of ids is not `rows * time`, an id is not below `vocab`, or `weights` were not made by [`PackedWeights::new`].
 pub fn for_each_logits(
-    shape: &LlamaShape,
-    params: &[f32],
+    weights: &PackedWeights,
     ids: &[u32],
     rows: usize,
     time: usize,
@@ -31,15 +27,15 @@ pub fn for_each_logits(
     if ids.is_empty() {
         return;
     }
-    workspace.packed.refill(shape, params);
-    forward(shape, &params[shape.embedding()], ids, rows, time, false, workspace);
-    let Workspace { packed, x, head, .. } = workspace;
+    let shape = weights.shape.as_ref().expect("packed weights know their shape");
+    forward(shape, weights, &weights.embedding, ids, rows, time, false, workspace);
+    let Workspace { x, head, .. } = workspace;
     head.positions.clear();
     head.positions.extend((0..rows * time).filter(|&position| wanted(position)));
     let tile = tile_rows(shape);
     for first in (0..head.positions.len()).step_by(tile) {
         let n = tile.min(head.positions.len() - first);
-        head.forward(shape, packed, x.all(), first, n);
+        head.forward(shape, weights, x.all(), first, n);
         let positions = &head.positions[first..first + n];
         for (&position, logits) in positions.iter().zip(head.logits.all_mut().chunks_exact_mut(shape.vocab)) {
             sink(position, logits);
@@ -48,8 +44,10 @@ pub fn for_each_logits(
 }
 
 /// Runs all blocks; `workspace.x` then holds the residual stream. `keep` stores every block's activations for the backward sweep.
+#[expect(clippy::too_many_arguments, reason = "a batch, a model and where it is computed")]
 pub(crate) fn forward(
     shape: &LlamaShape,
+    packed: &PackedWeights,
     embedding: &[f32],
     ids: &[u32],
     rows: usize,
@@ -69,14 +67,14 @@ pub(crate) fn forward(
         workspace.layers.resize_with(buffers, LayerBuffers::default);
     }
     for index in 0..shape.layers {
-        block(shape, index, if keep { index } else { 0 }, rows, time, workspace);
+        block(shape, &packed.layers[index], if keep { index } else { 0 }, rows, time, workspace);
     }
 }
 
 /// One block from `workspace.x` to `workspace.x`.
-fn block(shape: &LlamaShape, index: usize, slot: usize, rows: usize, time: usize, workspace: &mut Workspace) {
-    let Workspace { packed, layers, x, rotary: table, positions, attention: scratch, .. } = workspace;
-    let (weights, layer, m) = (&packed.layers[index], &mut layers[slot], rows * time);
+fn block(shape: &LlamaShape, weights: &PackedLayer, slot: usize, rows: usize, time: usize, workspace: &mut Workspace) {
+    let Workspace { layers, x, rotary: table, positions, attention: scratch, .. } = workspace;
+    let (layer, m) = (&mut layers[slot], rows * time);
     let (h, f, layout) = (shape.hidden, shape.ffn, shape.head_layout());
     let (width, attention_width) = (layout.width(), shape.attention_width());
     std::mem::swap(x, &mut layer.x);

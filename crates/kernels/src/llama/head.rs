@@ -1,6 +1,6 @@
 //! Final norm, head and loss, tile by tile: logits of a few positions at a time, so the (rows, time, vocab) tensor never exists.
 
-use super::packed::PackedWeights;
+use super::packed::{PackedWeights, StepWeights};
 use super::shape::LlamaShape;
 use super::workspace::HeadBuffers;
 use crate::RowLoss;
@@ -33,8 +33,7 @@ impl HeadBuffers {
     pub(crate) fn loss_and_gradient(
         &mut self,
         shape: &LlamaShape,
-        weights: &PackedWeights,
-        weights_back: &Buffer,
+        weights: &StepWeights,
         x: &[f32],
         loss: &dyn RowLoss,
         dx: &mut [f32],
@@ -56,20 +55,27 @@ impl HeadBuffers {
         let tile = tile_rows(shape);
         for first in (0..self.positions.len()).step_by(tile) {
             let n = tile.min(self.positions.len() - first);
-            self.forward(shape, weights, x, first, n);
+            self.forward(shape, &weights.forward, x, first, n);
             let positions = &self.positions[first..first + n];
             let logits = self.logits.take(n * v);
             for (&position, row) in positions.iter().zip(logits.chunks_exact_mut(v)) {
                 total += loss.loss_and_gradient(position, row);
             }
             let d_normed = self.d_normed.take(n * h);
-            times_packed(n, h, v, logits, weights_back.all(), d_normed, Into::Set);
+            times_packed(n, h, v, logits, weights.backward.head.all(), d_normed, Into::Set);
             let into = if first == 0 { into } else { Into::Add };
             transposed_times(v, h, n, logits, self.normed.take(n * h), &mut grad[shape.head()], into, scratch);
             let d_tile = self.dx.take(n * h);
             d_tile.fill(0.0);
             let d_norm = &mut grad[shape.final_norm()];
-            rms_norm_backward(d_normed, self.x.take(n * h), &weights.final_norm, self.inverse_rms.take(n), d_tile, d_norm);
+            rms_norm_backward(
+                d_normed,
+                self.x.take(n * h),
+                &weights.forward.final_norm,
+                self.inverse_rms.take(n),
+                d_tile,
+                d_norm,
+            );
             for (&position, from) in positions.iter().zip(d_tile.chunks_exact(h)) {
                 dx[position * h..][..h].copy_from_slice(from);
             }

@@ -16,6 +16,6 @@ mod workspace;
 pub use backward::loss_and_gradient;
 pub use decoder::Decoder;
 pub use forward::for_each_logits;
-pub use packed::PackedWeights;
+pub use packed::{BackwardWeights, PackedWeights, StepWeights};
 pub use shape::LlamaShape;
 pub use workspace::Workspace;

@@ -4,6 +4,28 @@ use super::shape::LlamaShape;
 use crate::buffer::Buffer;
 use crate::matmul::{pack_block, pack_transposed, packed_len};
 
+/// The weights of a model as a training step reads them: rearranged once for a step, and shared by all that compute a part of it.
+#[derive(Debug, Default)]
+pub struct StepWeights {
+    /// As the forward sweep reads them.
+    pub forward: PackedWeights,
+    /// As the backward sweep reads them.
+    pub backward: BackwardWeights,
+}
+
+impl StepWeights {
+    /// Rearranges `params` (flat, layout order).
+    ///
+    /// # Panics
+    /// If the length is not the shape's, or the shape is no Llama.
+    pub fn new(shape: &LlamaShape, params: &[f32]) -> Self {
+        let mut weights = Self::default();
+        weights.forward.refill(shape, params);
+        weights.backward.refill(shape, params);
+        weights
+    }
+}
+
 /// The forward weights of a model in the panel order the matrix products read, made once and shared by any number of decoders.
 #[derive(Debug, Default)]
 pub struct PackedWeights {
@@ -38,7 +60,10 @@ impl PackedWeights {
     }
 
     /// Packs again into the same memory, leaving out the embedding table.
-    pub(crate) fn refill(&mut self, shape: &LlamaShape, params: &[f32]) {
+    ///
+    /// # Panics
+    /// As [`PackedWeights::new`].
+    pub fn refill(&mut self, shape: &LlamaShape, params: &[f32]) {
         shape.check();
         assert_eq!(params.len(), shape.n_params(), "packed weights: number of parameters");
         let (h, f, width, attention) = (shape.hidden, shape.ffn, shape.head_layout().width(), shape.attention_width());
@@ -67,9 +92,9 @@ impl PackedWeights {
 
 /// The same weights as the backward sweep reads them: gradients times weights, (out, in) as they lie.
 #[derive(Debug, Default)]
-pub(crate) struct BackwardWeights {
-    pub layers: Vec<BackwardLayer>,
-    pub head: Buffer,
+pub struct BackwardWeights {
+    pub(crate) layers: Vec<BackwardLayer>,
+    pub(crate) head: Buffer,
 }
 
 /// One block's part of `BackwardWeights`.
@@ -83,7 +108,12 @@ pub(crate) struct BackwardLayer {
 
 impl BackwardWeights {
     /// Packs again into the same memory.
-    pub(crate) fn refill(&mut self, shape: &LlamaShape, params: &[f32]) {
+    ///
+    /// # Panics
+    /// As [`PackedWeights::new`].
+    pub fn refill(&mut self, shape: &LlamaShape, params: &[f32]) {
+        shape.check();
+        assert_eq!(params.len(), shape.n_params(), "packed weights: number of parameters");
         let (h, f, width, attention) = (shape.hidden, shape.ffn, shape.head_layout().width(), shape.attention_width());
         let pack = |buffer: &mut Buffer, weights: &[f32], out: usize, inner: usize| {
             pack_block(weights, inner, 0, out, buffer.take(packed_len(inner, out)));

@@ -1,7 +1,6 @@
 //! Memory reused from one step to the next.
 
 use super::attention::AttentionScratch;
-use super::packed::{BackwardWeights, PackedWeights};
 use super::shape::LlamaShape;
 use crate::buffer::Buffer;
 use crate::ops::RotaryTable;
@@ -9,8 +8,6 @@ use crate::ops::RotaryTable;
 /// Buffers of one worker, grown at first use and kept; usable with any shape and batch in turn.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    pub(crate) packed: PackedWeights,
-    pub(crate) packed_back: BackwardWeights,
     pub(crate) layers: Vec<LayerBuffers>,
     /// Output of the last block so far, (m, hidden).
     pub(crate) x: Buffer,

@@ -1,9 +1,10 @@
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kernels::RowLoss;
 
 use super::AdapterShape;
-use crate::gradient::{Batch, GradientEngine, gradient_engine};
+use crate::gradient::{Batch, GradientAt, GradientEngine, gradient_engine};
 use crate::model::Model;
 use crate::runtime::{RunError, Runtime};
 
@@ -15,7 +16,7 @@ pub fn adapter_engine(base: &Model, shape: &Arc<AdapterShape>, rt: &Runtime) -> 
         base: base.clone(),
         shape: shape.clone(),
         inner: gradient_engine(base.config(), rt),
-        buffers: Mutex::default(),
+        gradients: Mutex::default(),
     })
 }
 
@@ -23,35 +24,41 @@ struct Merging {
     base: Model,
     shape: Arc<AdapterShape>,
     inner: Box<dyn GradientEngine>,
-    /// Buffers that no call is using.
-    buffers: Mutex<Vec<Buffers>>,
-}
-
-struct Buffers {
-    /// The base's weights, but for those that are adapted, which every call writes again.
-    weights: Vec<f32>,
-    gradient: Vec<f32>,
+    /// Gradients of all weights that no call is using.
+    gradients: Mutex<Vec<Vec<f32>>>,
 }
 
 impl GradientEngine for Merging {
-    fn loss_and_gradient(&self, params: &[f32], batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
+    fn at<'a>(&'a self, params: Cow<'a, [f32]>) -> Result<Box<dyn GradientAt + 'a>, RunError> {
         let n = self.shape.n_params();
-        if params.len() != n || grad.len() != n {
-            let (given, room) = (params.len(), grad.len());
-            return Err(RunError::Input(format!("{given} parameters and a gradient of {room} for an adapter of {n}")));
+        if params.len() != n {
+            return Err(RunError::Input(format!("{} parameters for an adapter of {n}", params.len())));
+        }
+        let mut weights = self.base.weights().to_vec();
+        self.shape.merge(&params, &mut weights);
+        Ok(Box::new(MergedAt { engine: self, params, merged: self.inner.at(Cow::Owned(weights))? }))
+    }
+}
+
+struct MergedAt<'a> {
+    engine: &'a Merging,
+    params: Cow<'a, [f32]>,
+    merged: Box<dyn GradientAt + 'a>,
+}
+
+impl GradientAt for MergedAt<'_> {
+    fn loss_and_gradient(&self, batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
+        let Merging { base, shape, gradients, .. } = self.engine;
+        if grad.len() != shape.n_params() {
+            return Err(RunError::Input(format!("a gradient of {} for an adapter of {}", grad.len(), shape.n_params())));
         }
         // A poisoned lock only means that another call panicked; the buffers it did not return are lost, not broken.
-        let free = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = || gradients.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = free().pop();
-        let mut buffers =
-            taken.unwrap_or_else(|| Buffers { weights: self.base.weights().to_vec(), gradient: vec![0.0; self.base.n_params()] });
-        for pair in self.shape.pairs() {
-            buffers.weights[pair.weight.clone()].copy_from_slice(&self.base.weights()[pair.weight.clone()]);
-        }
-        self.shape.merge(params, &mut buffers.weights);
-        let sum = self.inner.loss_and_gradient(&buffers.weights, batch, loss, &mut buffers.gradient)?;
-        self.shape.gradient(params, &buffers.gradient, grad);
-        free().push(buffers);
+        let mut whole = taken.unwrap_or_else(|| vec![0.0; base.n_params()]);
+        let sum = self.merged.loss_and_gradient(batch, loss, &mut whole)?;
+        shape.gradient(&self.params, &whole, grad);
+        free().push(whole);
         Ok(sum)
     }
 }

@@ -175,7 +175,7 @@ impl AttentionPass {
         times(n, seen, width, Rows { values: &head[first * width..], stride: width }, keys, &mut block.law, seen, false);
         if let Some(cap) = self.soft_cap {
             for (score, bend) in block.law[..n * seen].iter_mut().zip(&mut block.bends) {
-                let bent = (*score / cap).tanh();
+                let bent = libm::tanhf(*score / cap);
                 (*score, *bend) = (cap * bent, 1.0 - bent * bent);
             }
         }

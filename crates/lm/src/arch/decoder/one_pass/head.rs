@@ -49,7 +49,7 @@ impl HeadPass<'_> {
             for (position, row) in positions.iter().zip(memory.logits.chunks_exact_mut(vocab)) {
                 if let Some(cap) = self.soft_cap {
                     for (logit, bend) in row.iter_mut().zip(&mut bends) {
-                        let bent = (*logit / cap).tanh();
+                        let bent = libm::tanhf(*logit / cap);
                         (*logit, *bend) = (cap * bent, 1.0 - bent * bent);
                     }
                 }
