@@ -21,14 +21,14 @@ impl KvCache {
         self.seen
     }
 
-    /// Appends `key` and `value` of layer `layer`, of which dimension `dim` is the tokens', and returns all so far. Layers are
-    /// appended in order, each with the same `dim` every time.
+    /// Appends `key` and `value` (batch, heads, time, width) of layer `layer` and returns all so far,
+    /// (batch, heads, seen + time, width). Layers are appended in order.
     ///
     /// # Errors
     /// When shapes do not fit those seen before.
-    pub fn append(&mut self, layer: usize, key: &Tensor, value: &Tensor, dim: usize) -> Result<(Tensor, Tensor)> {
+    pub fn append(&mut self, layer: usize, key: &Tensor, value: &Tensor) -> Result<(Tensor, Tensor)> {
         if layer == self.layers.len() {
-            self.layers.push(ConcatKvCache::new(dim));
+            self.layers.push(ConcatKvCache::new(2));
         }
         self.layers[layer].append(key, value)
     }

@@ -4,7 +4,7 @@ use super::linear::Linear;
 use super::norm::Norm;
 use super::one_pass::AttentionPass;
 use super::rope::{Rope, rotate};
-use super::scores::{attend, attend_in_one_pass};
+use super::scores::{attend, attend_long, is_long};
 use super::shared::Shared;
 use crate::arch::weights::Purpose;
 use crate::arch::{Initialiser, KvCache, Layout, Weights};
@@ -136,19 +136,14 @@ impl Attention {
             Some(tables) => (rotate(&q, tables, running)?, rotate(&k, tables, running)?),
             None => (q, k),
         };
-        // the CPU has the whole of it in one pass, but for soft caps
-        let attended = if running && weights.device().is_cpu() && self.soft_cap.is_none() {
-            let (k, v) = match cache {
-                Some(cache) => cache.append(layer, &k, &v, 1)?,
-                None => (k, v),
-            };
-            attend_in_one_pass(&q, &k, &v, self.scale as f32, self.window)?
+        let (q, k, v) = (q.transpose(1, 2)?, k.transpose(1, 2)?, v.transpose(1, 2)?); // (b, heads, t, d)
+        let (k, v) = match cache {
+            Some(cache) => cache.append(layer, &k, &v)?,
+            None => (k, v),
+        };
+        let attended = if running && self.soft_cap.is_none() && is_long(&q, &k)? {
+            attend_long(&q, &k, &v, self.scale as f32, self.window)?
         } else {
-            let (q, k, v) = (q.transpose(1, 2)?, k.transpose(1, 2)?, v.transpose(1, 2)?); // (b, heads, t, d)
-            let (k, v) = match cache {
-                Some(cache) => cache.append(layer, &k, &v, 2)?,
-                None => (k, v),
-            };
             attend(&q, &k, &v, self.scale, self.soft_cap, shared.mask(self.window)?.as_ref(), running)?
         };
         self.out.apply(weights, &attended)
