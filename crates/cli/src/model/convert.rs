@@ -22,7 +22,7 @@ pub struct ConvertArgs {
 /// Writes the model as one safetensors file of `F32`, with a `config.json` that transformers 4 and 5 read.
 pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let place = args.out.display();
-    if args.out.exists() {
+    if args.out.symlink_metadata().is_ok() {
         return Err(UsageError(format!("--out: {place} exists already; name a directory that does not")).into());
     }
     let found = args.model.find(signals)?;
