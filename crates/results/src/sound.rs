@@ -6,6 +6,9 @@ use crate::{Kind, Record};
 /// How far above 0 the logarithm of a probability may lie by rounding.
 const ROUNDING: f64 = 1e-9;
 
+/// Size from which on no measured value is, and sums of squares overflow.
+const HUGE: f64 = 1e150;
+
 /// What about `record` no run ever writes, as a lower-case fragment that names the fields; `None` where nothing is strange.
 ///
 /// A value may be wrong and still pass: this finds what contradicts itself, and what the figures could not draw.
@@ -15,6 +18,25 @@ pub(crate) fn impossible(record: &Record) -> Option<String> {
     {
         if let Some(value) = value.filter(|value| *value > ROUNDING) {
             return Some(format!("`{name}` is {value}, and no probability is above 1"));
+        }
+    }
+    let measured = [
+        ("statistic", record.statistic),
+        ("effect", record.effect),
+        ("effect_low", record.effect_low),
+        ("effect_high", record.effect_high),
+        ("log10_p", record.log10_p),
+        ("log10_e", record.log10_e),
+        ("z_decoy", record.z_decoy),
+        ("null_mean", record.null_mean),
+        ("null_sd", record.null_sd),
+        ("value", record.value),
+        ("low", record.low),
+        ("high", record.high),
+    ];
+    for (name, value) in measured {
+        if let Some(value) = value.filter(|value| value.abs() >= HUGE) {
+            return Some(format!("`{name}` is {value:e}"));
         }
     }
     for (names, low, high) in [("effect", record.effect_low, record.effect_high), ("", record.low, record.high)] {
@@ -77,7 +99,7 @@ mod tests {
         };
         assert_eq!(impossible(&sound), None);
         type Edit = fn(&mut Record);
-        let cases: [(Edit, &str); 10] = [
+        let cases: [(Edit, &str); 11] = [
             (|r| r.decoys_at_alpha = Some(100), "`decoys_at_alpha` is 100 of 99 `decoys`"),
             (|r| r.log10_p = Some(0.5), "`log10_p` is 0.5"),
             (|r| r.log10_p_holm = Some(3.0), "`log10_p_holm` is 3"),
@@ -85,6 +107,7 @@ mod tests {
             (|r| r.effect_low = Some(0.4), "`effect_low` is 0.4 and `effect_high` is 0.3"),
             (|r| (r.low, r.high) = (Some(2.0), Some(1.0)), "`low` is 2 and `high` is 1"),
             (|r| r.decoy_z = Some(vec![0.5; 100]), "`decoy_z` has 100 scores, and 99 are kept"),
+            (|r| r.effect_high = Some(1e300), "`effect_high` is 1e300"),
             (|r| r.null_sd = Some(-1.0), "`null_sd` is -1"),
             (|r| r.budget_queries = Some(0), "`budget_queries` is 0"),
             (|r| r.mark = None, "without a `mark`"),
