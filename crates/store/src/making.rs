@@ -79,7 +79,7 @@ impl Making {
         fs::rename(&place.making, &place.done).map_err(|e| StoreError::io(&place.done, "put it in place", e))?;
         self.directory.keep();
         // a renamed directory leaves its files as they are
-        manifest.files.iter().zip(seen).for_each(|(file, seen)| self.watch.add(place.done.join(&file.name), seen));
+        manifest.files.iter().zip(seen).for_each(|(file, seen)| self.watch.put(place.done.join(&file.name), seen));
         sync_dir(&place.parent)?;
         remove_dir(&place.damaged)?;
         remove_dir(&place.scratch)?;

@@ -85,7 +85,7 @@ impl Store {
 
     /// Watches over `path` too, a file from elsewhere that was `seen` when it was read.
     pub fn watch(&self, path: &Path, seen: &Seen) {
-        self.watch.add(path.to_path_buf(), seen.clone());
+        self.watch.put(path.to_path_buf(), seen.clone());
     }
 
     /// Lets go of all that was handed out: nothing of it is in use any more.
@@ -96,7 +96,7 @@ impl Store {
     fn look(&self, place: &Place, kind: &str, key: &Key, hash: Hash) -> Result<Found, StoreError> {
         Ok(match verify(place, kind, key, hash)? {
             Verified::Ready(artifact, seen) => {
-                seen.into_iter().for_each(|(path, seen)| self.watch.add(path, seen));
+                seen.into_iter().try_for_each(|(path, seen)| self.watch.add(path, seen))?;
                 Found::Ready(artifact)
             }
             Verified::Missing => Found::Missing,
@@ -111,7 +111,7 @@ impl Store {
     /// waited for, or was found damaged and must be made again.
     ///
     /// # Errors
-    /// When the system refuses, the wait is cancelled, or the store is [`offline`](Self::offline) and has it not.
+    /// When the system refuses, the wait is cancelled, the store is [`offline`](Self::offline) and has it not, or as [`check`](Self::check).
     pub fn claim(&self, kind: &str, key: &Key, note: &mut dyn FnMut(&str)) -> Result<Claim, StoreError> {
         let hash = key.hash(kind)?;
         let name = format!("{kind} {}", hash.short());
@@ -136,6 +136,8 @@ impl Store {
             Found::Damaged { reason } => note(&format!("{name}: {reason}; making it again")),
             Found::Missing => {}
         }
+        // work that could not be kept is not begun: one that was handed out and is damaged now may have been read as it is
+        self.check()?;
         Ok(Claim::Mine(Making::new(place, kind, key, hash, lock, self.watch.clone())?))
     }
 

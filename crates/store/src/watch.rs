@@ -15,8 +15,21 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Notes that `path` is being read, in place of what was noted of it before.
-    pub(crate) fn add(&self, path: PathBuf, seen: Seen) {
+    pub(crate) fn put(&self, path: PathBuf, seen: Seen) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path, seen);
+    }
+
+    /// Notes that `path` is being read, again perhaps: then it must be as it was the first time, since that may still be in use.
+    pub(crate) fn add(&self, path: PathBuf, seen: Seen) -> Result<(), StoreError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        match files.get_mut(&path).map(|known| known.changed(&path)).transpose()? {
+            Some(Some(how)) => Err(changed(&path, how)),
+            Some(None) => Ok(()),
+            None => {
+                files.insert(path, seen);
+                Ok(())
+            }
+        }
     }
 
     /// Forgets all files.

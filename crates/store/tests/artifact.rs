@@ -109,6 +109,8 @@ fn damage_of_every_sort_is_noticed_named_and_mended() {
         let error = Store::offline(root.path()).claim(KIND, &key(1), &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("--offline-artifacts"), "{name}: {error}");
 
+        // as the next run comes
+        store.forget();
         let mut notes = Vec::new();
         store.get_or_build(KIND, &key(1), make, &mut |note| notes.push(note.to_string())).unwrap();
         assert_eq!(notes.len(), 1, "{name}");

@@ -38,6 +38,7 @@ fn another_thing_in_place_of_a_file_is_damage_and_nothing_waits_for_it() {
         assert!(Command::new("mkfifo").arg(built.file(name)).status().unwrap().success());
         let Found::Damaged { reason } = store.find(KIND, &key(1)).unwrap() else { panic!("{name}") };
         assert!(reason.contains(name), "{reason}");
+        store.forget();
         build(&store, &key(1), make).unwrap();
         ready(&store, &key(1));
     }
@@ -94,6 +95,8 @@ fn nothing_is_finished_that_was_made_from_what_changed_meanwhile() {
             assert_eq!(trouble(error.as_ref()), Some(Trouble::Changed), "{name}: {error:#}");
             assert!(error.to_string().contains("weights.bin: was changed while it was in use"), "{error}");
             assert!(matches!(store.find(KIND, &key(2)).unwrap(), Found::Missing), "{name}");
+            let claimed = store.claim(KIND, &key(1), &mut |_| {}).unwrap_err();
+            assert_eq!(trouble(&claimed), Some(Trouble::Changed), "{name}: nor is it handed out again, as if nothing had been");
             // the same again, by another run or by this one once it has let go
             store.forget();
             build(&store, &key(1), make).unwrap();
