@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use results::Record;
 use store::{FileEntry, Key, Manifest};
 use tempfile::TempDir;
 
@@ -82,7 +81,7 @@ fn two_processes_do_not_write_into_one_directory() {
     let place = tempfile::tempdir().unwrap();
     copy(&smoke().artifacts, &place.path().join("artifacts"));
     let directory = place.path().join("results/smoke").join(smoke().directory.file_name().unwrap());
-    let (held, _) = store::Journal::open::<Record>(&directory.join("records.partial.jsonl")).unwrap();
+    let held = store::Journal::begin(&directory.join("records.partial.jsonl")).unwrap();
     let second = Ran::of(run_command(&smoke_file(), place.path(), 1).output().unwrap()).expect_code(75);
     assert!(second.stderr.contains("another process is writing it"), "{}", second.stderr);
     drop(held);

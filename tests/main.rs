@@ -22,6 +22,7 @@ mod hub;
 mod hub_server;
 mod imported;
 mod labels;
+mod lost;
 mod models;
 mod mould;
 mod open_models;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lm::hub::HubError;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use store::Trouble;
 
 pub use harness::exit::UsageError;
@@ -73,7 +73,7 @@ pub fn code(error: &anyhow::Error, signal: Option<u8>) -> u8 {
         return DEVIATES;
     }
     match store::trouble(error.as_ref()) {
-        Some(Trouble::Full | Trouble::InUse) => return RESUMABLE,
+        Some(Trouble::Full | Trouble::InUse | Trouble::Changed) => return RESUMABLE,
         Some(Trouble::Denied) => return USAGE,
         Some(Trouble::Cancelled) | None => {}
     }
@@ -106,7 +106,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches both signals: the first raises the flag, a second one ends the process at once.
+    /// Catches both signals: the first raises the flag, a second one ends the process at once. A write beyond the limit on file sizes
+    /// (`ulimit -f`) becomes an error of that write, as on a full disk, instead of a signal that ends the process.
     ///
     /// # Errors
     /// When the operating system refuses.
@@ -118,6 +119,7 @@ impl Signals {
             signal_hook::flag::register_usize(signal, Arc::clone(&signals.which), signal as usize)?;
             signal_hook::flag::register(signal, Arc::clone(&signals.cancelled))?;
         }
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }
 
@@ -155,6 +157,10 @@ mod tests {
             (PointsFailed { text: "two".into(), first: io(io::ErrorKind::PermissionDenied) }.into(), None, 2),
             (store::StoreError::Cancelled { path: "x".into() }.into(), Some(15), 143),
             (store::StoreError::InUse { path: "x".into() }.into(), None, 75),
+            (store::StoreError::Changed { path: "x".into(), how: "it is gone" }.into(), None, 75),
+            (store::StoreError::NotPlain { path: "x".into(), what: "a directory" }.into(), None, 2),
+            (store::StoreError::Unnamed { path: "x".into() }.into(), None, 2),
+            (io(io::ErrorKind::FileTooLarge).context("writing"), None, 75),
             (store::StoreError::NotMade { reason: "x: is not there".into() }.into(), None, 2),
             (ConfigErrors::whole("x.toml", "no such file", "").into(), None, 2),
             (UsageError("no".into()).into(), None, 2),

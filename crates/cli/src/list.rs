@@ -156,7 +156,8 @@ fn experiments(folder: &Path) -> Vec<Entry> {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.is_dir() {
+        // links are not followed: they may lead in a circle
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);

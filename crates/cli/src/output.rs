@@ -2,6 +2,8 @@
 
 use std::io::{self, BufWriter, Write};
 
+use store::{is_unshowable, plain};
+
 /// Results on standard output.
 pub struct Output {
     to: BufWriter<Box<dyn Write>>,
@@ -13,9 +15,10 @@ impl Output {
         Self { to: BufWriter::new(Box::new(io::stdout())) }
     }
 
-    /// Writes `text` and a line end, unless it ends with one.
+    /// Writes `text` and a line end, unless it ends with one. Whatever a terminal would obey, the words of models and files included, is
+    /// written out.
     pub fn line(&mut self, text: &str) -> anyhow::Result<()> {
-        self.to.write_all(text.as_bytes())?;
+        self.to.write_all(plain(text).as_bytes())?;
         if !text.ends_with('\n') {
             self.to.write_all(b"\n")?;
         }
@@ -24,7 +27,7 @@ impl Output {
 
     /// One JSON object on one line.
     pub fn json(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
-        self.line(&serde_json::to_string(value)?)
+        self.line(&without_controls(&serde_json::to_string(value)?))
     }
 
     /// Name and value in two columns.
@@ -36,6 +39,16 @@ impl Output {
     pub fn finish(mut self) -> anyhow::Result<()> {
         Ok(self.to.flush()?)
     }
+}
+
+/// JSON whose strings hold no control character: `serde_json` escapes those below the space and leaves the others, which stand in strings
+/// only, as they are.
+fn without_controls(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unshowable(c) { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
+    }
+    out
 }
 
 /// An error and its causes on one line; a cause that its error has already quoted is not said again.
@@ -54,5 +67,18 @@ pub fn in_one_line(error: &anyhow::Error) -> String {
 
 /// A message on standard error; when that is closed there is nobody to tell.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", plain(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_the_same_without_control_characters() {
+        let words = "a\u{1b}[31m\u{7f}\u{9b}2J\u{ffff}\u{e9}\n";
+        let json = without_controls(&serde_json::to_string(words).unwrap());
+        assert_eq!(json, "\"a\\u001b[31m\\u007f\\u009b2J\\uffff\u{e9}\\n\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), words);
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::output::Output;
+use crate::output::{Output, complain};
 
 /// A results directory.
 #[derive(Debug, Args)]
@@ -19,5 +19,8 @@ pub struct ReportArgs {
 /// Makes summary, figures and table again, and prints the table.
 pub fn report(args: &ReportArgs, out: &mut Output) -> anyhow::Result<()> {
     let outcome = harness::pipeline::report(&args.directory)?;
+    if let Some(words) = outcome.seal.words() {
+        complain(&format!("note: {words}"));
+    }
     super::run::print(&outcome, args.json, out)
 }

@@ -6,6 +6,7 @@
 mod exchange;
 mod file;
 mod grammar;
+mod plain_file;
 mod split;
 mod task;
 mod texts;

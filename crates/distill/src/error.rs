@@ -46,8 +46,9 @@ pub enum DistillError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
-    /// A file that could not be read or written; tells a full disk from a missing permission.
-    #[error(transparent)]
+    /// A file that could not be read or written, or was changed meanwhile; tells a full disk from a missing permission. It stays in the chain
+    /// of causes, since its kind decides an exit code.
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The oracle did not answer.
     #[error(transparent)]

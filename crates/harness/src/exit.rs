@@ -28,7 +28,10 @@ fn is_input(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.is::<corpus::ExchangeError>()
         || error.is::<corpus::SpecError>()
         || error.is::<oracle::ConfigError>()
-        || matches!(error.downcast_ref(), Some(store::StoreError::NotMade { .. }))
+        || matches!(
+            error.downcast_ref(),
+            Some(store::StoreError::NotMade { .. } | store::StoreError::NotPlain { .. } | store::StoreError::Unnamed { .. })
+        )
         || matches!(error.downcast_ref(), Some(marks::MarkError::Config(_) | marks::MarkError::Program(_)))
         || matches!(error.downcast_ref(), Some(oracle::OracleError::Processor(_)))
         || matches!(error.downcast_ref(), Some(lm::RunError::Input(_)))

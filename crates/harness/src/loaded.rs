@@ -76,9 +76,11 @@ pub(crate) struct Source {
 impl Source {
     /// Reads `file` with `sets` (`key=value`) applied.
     pub fn read(file: &Path, sets: &[String]) -> Result<Self, ConfigErrors> {
+        if let Some(why) = store::not_a_file(file) {
+            return Err(ConfigErrors::whole(file, why, "check the path"));
+        }
         let text = std::fs::read_to_string(file).map_err(|error| {
             let (what, remedy) = match error.kind() {
-                std::io::ErrorKind::NotFound => ("no such file".to_string(), "check the path".to_string()),
                 std::io::ErrorKind::InvalidData => ("not UTF-8 text".to_string(), "save it as UTF-8".to_string()),
                 _ => (format!("cannot be read: {error}"), String::new()),
             };

@@ -16,6 +16,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Progress {
     show: Show,
+    /// Whether not even warnings are shown.
+    silent: bool,
 }
 
 #[derive(Debug)]
@@ -26,26 +28,26 @@ enum Show {
 }
 
 impl Progress {
-    /// Bars when standard error is a terminal, plain lines when it is not, nothing when `quiet`.
+    /// Bars when standard error is a terminal, plain lines when it is not, only [`warn`](Self::warn)ings when `quiet`.
     pub fn new(quiet: bool) -> Self {
         let show = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Show::Nothing,
             (false, true) => Show::Bars(MultiProgress::new()),
             (false, false) => Show::Lines,
         };
-        Self { show }
+        Self { show, silent: false }
     }
 
-    /// Shows nothing.
+    /// Shows nothing at all.
     pub fn quiet() -> Self {
-        Self { show: Show::Nothing }
+        Self { show: Show::Nothing, silent: true }
     }
 
     /// Begins a stage of `total` units of work, named in the plural ("tokens"); 0 when the amount is not known.
     ///
     /// The stage ends with [`Bar::finish`], or, without a summary, when the bar is dropped.
     pub fn stage(&self, name: impl Into<String>, total: u64, unit: &'static str) -> Bar {
-        let name = name.into();
+        let name = store::plain(&name.into()).into_owned();
         let bar = match &self.show {
             Show::Bars(bars) => {
                 let bar = bars.add(ProgressBar::new(total));
@@ -81,6 +83,15 @@ impl Progress {
             Show::Bars(bars) => bars.suspend(|| line(text)),
             Show::Lines => line(text),
             Show::Nothing => {}
+        }
+    }
+
+    /// One line that is shown even when quiet: why nothing goes on, or what a reader of the results must know.
+    pub fn warn(&self, text: &str) {
+        match &self.show {
+            Show::Nothing if self.silent => {}
+            Show::Nothing => line(text),
+            _ => self.note(text),
         }
     }
 }
@@ -169,7 +180,7 @@ impl Drop for Bar {
 
 /// A line on standard error; a closed standard error is no reason to stop working.
 fn line(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", store::plain(text));
 }
 
 /// A count for people: three digits and a unit prefix.

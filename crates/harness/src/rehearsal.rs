@@ -1,6 +1,8 @@
 //! A short rehearsal of an experiment: every stage on a little of its work, in a directory that is thrown away, so that an
 //! estimate is about this machine and these models.
 
+mod place;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use crate::memory::peak_bytes;
 use crate::progress::Progress;
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
 use crate::stages::{Context, Imports, Rehearsed, Sources, Timings, Vocabulary, check_labels, rehearse};
+use place::Place;
 
 /// Steps of every training in a rehearsal: enough for what a training sets up once not to count.
 const STEPS: u64 = 120;
@@ -35,8 +38,8 @@ pub struct Rehearsal {
 /// As a run of it.
 pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> anyhow::Result<Rehearsal> {
     let scaled = scaled(resolved);
-    let place = tempfile::tempdir()?;
-    let store = Store::open(place.path())?.cancelled_by(cancelled.clone());
+    let place = Place::make()?;
+    let store = Store::open(place.artifacts())?.cancelled_by(cancelled.clone());
     let rt = Arc::new(Runtime::new(threads, ComputePath::Fused, cancelled.clone())?.with_device(scaled.device.clone()));
     let progress = Progress::quiet();
     let started = Instant::now();

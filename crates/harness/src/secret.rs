@@ -39,6 +39,10 @@ impl OwnerSecret {
         let shown = path.display();
         let unreadable =
             |error: std::io::Error| (format!("cannot read {shown}: {error}"), "name a file that holds the secret".into());
+        // before its mode is spoken of: nobody should change that of a directory for this
+        if let Some(why) = store::why_no_file(path) {
+            return Err((why, "name a file that holds the secret".into()));
+        }
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         #[cfg(unix)]
         {
@@ -47,9 +51,6 @@ impl OwnerSecret {
             if mode & 0o077 != 0 {
                 return Err((format!("others can read {shown} (mode {mode:o})"), format!("run: chmod 600 {shown}")));
             }
-        }
-        if !metadata.is_file() {
-            return Err((format!("{shown} is not a file"), "name a file that holds the secret".into()));
         }
         let mut bytes = std::fs::read(path).map_err(unreadable)?;
         while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -130,5 +131,13 @@ mod tests {
         assert_eq!(secret.commitment(), OwnerSecret::public("s3cret", None).commitment());
         std::fs::write(&path, "\n").unwrap();
         assert!(OwnerSecret::from_file(&path, None).unwrap_err().0.contains("is empty"));
+        // nobody is told to change the mode of what is no file
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::fs::set_permissions(&pipe, std::fs::Permissions::from_mode(0o666)).unwrap();
+        for (path, kind) in [(Path::new("/tmp"), "a directory"), (&pipe, "a named pipe"), (Path::new("/dev/null"), "a device")] {
+            let (what, remedy) = OwnerSecret::from_file(path, None).unwrap_err();
+            assert!(what.contains(kind) && remedy == "name a file that holds the secret", "{what}; {remedy}");
+        }
     }
 }

@@ -32,12 +32,17 @@ impl ModelCard {
         for tag in &self.tags {
             let _ = writeln!(out, "- {}", quoted(tag));
         }
-        let _ = write!(out, "---\n\n# {}\n", self.title);
+        let _ = write!(out, "---\n\n# {}\n", shown(&self.title).replace('\n', " "));
         if !self.body.is_empty() {
-            let _ = write!(out, "\n{}\n", self.body.trim_end());
+            let _ = write!(out, "\n{}\n", shown(self.body.trim_end()));
         }
         out
     }
+}
+
+/// `text` without the characters that a terminal would obey: names come from files, and cards are looked at with `cat`.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A JSON string is a YAML scalar, whatever it holds; plain words need no quotes.
@@ -66,5 +71,7 @@ mod tests {
         assert!(readme.starts_with("---\nbase_model: \"a: b\"\nlibrary_name: transformers\n"));
         assert!(readme.contains("\n- birthmark\n- \"no\"\n---\n"));
         assert!(readme.ends_with("---\n\n# A student\n\nTrained on answers.\n"));
+        let strange = ModelCard { title: "A\u{1b}[2J\nB".into(), body: "x\u{7}\n\ty".into(), ..card };
+        assert!(strange.readme().ends_with("# A\u{fffd}[2J B\n\nx\u{fffd}\n\ty\n"), "{}", strange.readme());
     }
 }

@@ -13,7 +13,7 @@ use safetensors::Dtype;
 use safetensors::tensor::View;
 
 use crate::arch::{Arch, Layout};
-use crate::directory::read_text;
+use crate::directory::{self, read_text};
 use crate::header::{Entry, Header, is_pickle};
 use crate::mapped::Mapped;
 use crate::read::LoadError;
@@ -34,6 +34,7 @@ pub(crate) fn check_directory(dir: &Path) -> Result<(), LoadError> {
     if metadata.is_dir() {
         return Ok(());
     }
+    directory::check_file(dir)?;
     let mut start = Vec::new();
     let file = File::open(dir).map_err(|source| LoadError::Io { path: dir.into(), source })?;
     let _ = file.take(9).read_to_end(&mut start);
@@ -83,12 +84,12 @@ pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Resu
     let mut weights = vec![0.0; layout.n_params()];
     for parameter in layout.parameters() {
         let Some((shard, entry)) = found.get(&parameter.name) else { continue };
-        shards[*shard].read(entry, &mut weights[parameter.range.clone()])?;
+        shards[*shard].read(&parameter.name, entry, &mut weights[parameter.range.clone()])?;
     }
     for (name, (shard, entry)) in &found {
         let Some(parameter) = arch.tied_to(name).and_then(|held_as| layout.get(held_as)) else { continue };
         let mut copy = vec![0.0; parameter.range.len()];
-        shards[*shard].read(entry, &mut copy)?;
+        shards[*shard].read(name, entry, &mut copy)?;
         let same = copy.iter().zip(&weights[parameter.range.clone()]).all(|(a, b)| a.to_bits() == b.to_bits());
         if !same {
             let why = format!("differs from `{}`, which config.json ties it to (tie_word_embeddings)", parameter.name);
@@ -191,8 +192,8 @@ impl<'a> Shard<'a> {
         Ok((Self { path, mapped, data_start: header.data_start }, header.tensors))
     }
 
-    /// Reads a tensor whose shape and type have been checked.
-    pub fn read(&self, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
+    /// Reads the tensor `name`, whose shape and type have been checked; every value of it must be a number.
+    pub fn read(&self, name: &str, entry: &Entry, into: &mut [f32]) -> Result<(), LoadError> {
         let [start, end] = entry.data_offsets.map(|offset| self.data_start + offset);
         let bytes = self.mapped.bytes(start..end)?;
         match entry.dtype.as_str() {
@@ -200,7 +201,18 @@ impl<'a> Shard<'a> {
             "BF16" => convert(bytes, into, |b: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
             _ => convert(bytes, into, |b: [u8; 2]| f16_to_f32(u16::from_le_bytes(b))),
         }
-        Ok(())
+        check_finite(self.path, name, into)
+    }
+}
+
+/// Refuses weights that are infinite or no numbers: whatever is computed with them is none either.
+pub(crate) fn check_finite(path: &Path, name: &str, values: &[f32]) -> Result<(), LoadError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => {
+            let why = format!("{} at {index} of its {} values", values[index], values.len());
+            Err(LoadError::NotFinite { path: path.into(), name: name.into(), why })
+        }
     }
 }
 

@@ -45,6 +45,7 @@ impl Header {
     pub fn open(path: &Path) -> Result<(File, Self), LoadError> {
         let io = |source| LoadError::Io { path: path.into(), source };
         let bad = |why: String| LoadError::NotSafetensors { path: path.into(), why };
+        crate::directory::check_file(path)?;
         let mut file = File::open(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => LoadError::Missing { path: path.into(), remedy: "fetch the whole checkpoint".into() },
             _ => io(source),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::arch::{Initialiser, Layout, ModelConfig};
 use crate::card::ModelCard;
 use crate::checkpoint;
-use crate::directory::{read_text, write};
+use crate::directory::{check_file, read_text, write};
 use crate::gguf;
 use crate::read::LoadError;
 use crate::tokenizer::Tokenizer;
@@ -169,6 +169,7 @@ impl Model {
 /// name the end of a turn only there. Ids that the model does not have are left out.
 fn with_all_ends(config: String, dir: &Path) -> Result<String, LoadError> {
     let path = dir.join("generation_config.json");
+    check_file(&path)?;
     if !path.exists() {
         return Ok(config);
     }

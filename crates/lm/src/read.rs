@@ -23,6 +23,25 @@ pub enum LoadError {
         /// What to do.
         remedy: String,
     },
+    /// Something else than a plain file where one should be.
+    #[error("{path}: {what}; put a file of the model in its place, or take it away")]
+    NotAFile {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// A link to a file that is none of the model's, whose content would be passed on with the model.
+    #[error(
+        "{path}: is a symbolic link to {target}, which is no file of this model: its content would be copied into models that are made from \
+         it; put a copy of the right file in its place, or remove the link"
+    )]
+    LinkedAway {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// The operating system refused.
     #[error("{path}: {source}")]
     Io {
@@ -95,6 +114,16 @@ pub enum LoadError {
         /// The tensor.
         name: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// A tensor with values that are no numbers.
+    #[error("{path}: tensor `{name}` is {why}; every weight must be a finite number: fetch or make the checkpoint again")]
+    NotFinite {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Which value where.
         why: String,
     },
     /// A whole model and an adapter in one directory.

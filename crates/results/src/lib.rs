@@ -24,6 +24,7 @@ mod report;
 mod retention;
 mod self_test;
 mod setting;
+mod sound;
 mod summary;
 mod table;
 mod words;

@@ -10,7 +10,7 @@ use crate::{Arm, Claim, Family, Kind, Measured, Setting, Verdict, View};
 pub const RECORD_SCHEMA: u32 = 2;
 
 /// Decoy keys whose scores a record keeps: some 600 bytes.
-const MOST_DECOY_Z: usize = 99;
+pub(crate) const MOST_DECOY_Z: usize = 99;
 
 /// One measurement: one JSON line, flat, with absent fields left out.
 ///

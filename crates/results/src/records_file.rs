@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use stats::NullLaw;
 use store::{canonical_json, write_atomic};
 
+use crate::sound::impossible;
 use crate::{RECORD_SCHEMA, Record};
 
 /// Sorts by a total key: suspects together, marks before metrics, and what is left by the whole record, so that the
@@ -59,9 +60,13 @@ pub fn write_records(path: &Path, records: &[Record]) -> anyhow::Result<()> {
 /// Reads JSON lines written by [`write_records`], in the order of the file. Lines of schema 1 become records of this schema.
 ///
 /// # Errors
-/// Naming file and line, when the file cannot be read, a line does not parse, or its schema is another.
+/// Naming file and line, when the file cannot be read or is empty, a line does not parse, its schema is another, or no run writes such a
+/// record.
 pub fn read_records(path: &Path) -> anyhow::Result<Vec<Record>> {
     let place = path.display();
+    if let Some(why) = store::not_a_file(path).filter(|_| path.symlink_metadata().is_ok()) {
+        bail!("{place}: {why}");
+    }
     let file =
         std::fs::File::open(path).with_context(|| format!("{place}: cannot open the records; is this a results directory?"))?;
     let mut records = Vec::new();
@@ -78,8 +83,12 @@ pub fn read_records(path: &Path) -> anyhow::Result<Vec<Record>> {
             "{place}:{n}: records of schema {schema}, but this program reads schemas 1 and {RECORD_SCHEMA}; run the experiment again"
         );
         let record: Record = serde_json::from_str(&line).with_context(|| format!("{place}:{n}: not a record of this program"))?;
+        if let Some(why) = impossible(&record) {
+            bail!("{place}:{n}: no run writes this record: {why}; run the experiment again");
+        }
         records.push(if schema == 1 { of_schema_1(record) } else { record });
     }
+    ensure!(!records.is_empty(), "{place}: holds no record; run the experiment again");
     Ok(records)
 }
 

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use store::StoreError;
 
 use crate::{
     Arm, Caption, Figure, Kind, LossSeries, Record, Width, effect_figure, loss_figure, survival_figure, write_records,
@@ -19,7 +20,8 @@ pub struct ReportFiles {
 
 /// Writes into `dir`, each file atomically: `records.jsonl`, `summary.csv`, and as SVG, PNG and PDF the figures `survival` (evidence and
 /// effect against queries, with the students' worth), `effect` (effect alone) and `loss` (if there are `curves`), each two columns wide
-/// and, as `NAME-column`, one. `records` must have been judged at `alpha`. Files that are there are replaced; nothing else is touched.
+/// and, as `NAME-column`, one. `records` must have been judged at `alpha`. Files that are there are replaced, figures that these records do
+/// not give are removed; nothing else is touched.
 ///
 /// # Errors
 /// When a file cannot be written, or no student was measured.
@@ -49,8 +51,26 @@ pub fn write_report(
     if !curves.is_empty() {
         drawings.push(("loss", &loss));
     }
+    remove_others(dir, &drawings)?;
     files.extend(draw_all(dir, &drawings)?);
     Ok(ReportFiles { files })
+}
+
+/// Every figure there may be.
+const FIGURES: [&str; 3] = ["survival", "effect", "loss"];
+
+/// Removes the figures of other records: beside these they would say what is not so.
+fn remove_others(dir: &Path, drawings: &[(&str, &Draw<'_>)]) -> anyhow::Result<()> {
+    for name in FIGURES.into_iter().filter(|name| drawings.iter().all(|(drawn, _)| drawn != name)) {
+        for (ending, kind) in ["", NARROW].into_iter().flat_map(|ending| ["svg", "png", "pdf"].map(|kind| (ending, kind))) {
+            let path = dir.join(format!("{name}{ending}.{kind}"));
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io(&path, "remove it", e).into()),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Draws a figure in a width.

@@ -146,7 +146,9 @@ pub fn summary_csv(records: &[Record], alpha: f64) -> anyhow::Result<String> {
         let place = axes.iter().map(|axis| cell(record.axes.get(*axis)));
         let joined = names.iter().map(|name| cell(value(name)));
         let filled = optional.iter().map(|(_, show)| show(record));
-        writer.write_record(COLUMNS.iter().map(|(_, show)| show(&row)).chain(filled).chain(place).chain(joined))?;
+        let cells = COLUMNS.iter().map(|(_, show)| show(&row)).chain(filled).chain(place).chain(joined);
+        // a CSV file is shown on terminals too
+        writer.write_record(cells.map(|cell| store::plain(&cell).into_owned()))?;
     }
     let bytes = writer.into_inner().map_err(|e| e.into_error()).context("writing CSV into memory")?;
     String::from_utf8(bytes).context("CSV of text fields")

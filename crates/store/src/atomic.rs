@@ -49,7 +49,9 @@ pub fn remove_temporaries(directory: &Path) -> Result<usize, StoreError> {
         let entry = entry.map_err(|e| StoreError::io(directory, "list the directory", e))?;
         let name = entry.file_name();
         let temporary = name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(TEMPORARY));
-        if temporary {
+        // a directory of such a name is none of ours
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if temporary && !is_dir {
             std::fs::remove_file(entry.path()).map_err(|e| StoreError::io(&entry.path(), "remove it", e))?;
             removed += 1;
         }
@@ -90,7 +92,9 @@ mod tests {
         for name in kept.into_iter().chain([".a1B2c3.tmp", ".x.tmp"]) {
             std::fs::write(dir.path().join(name), "x").unwrap();
         }
+        std::fs::create_dir(dir.path().join(".dir.tmp")).unwrap();
         assert_eq!(remove_temporaries(dir.path()).unwrap(), 2);
+        std::fs::remove_dir(dir.path().join(".dir.tmp")).unwrap();
         assert!(kept.iter().all(|name| dir.path().join(name).exists()));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), kept.len());
     }

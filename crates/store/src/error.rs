@@ -49,15 +49,27 @@ pub enum StoreError {
         /// The locked file.
         path: PathBuf,
     },
-    /// A journal line that is not the last one does not parse.
-    #[error("{}:{line}: not a valid record ({reason}); move the file away to start it afresh", path.display())]
-    BadLine {
-        /// The journal.
+    /// Something else than a plain file stands where one of ours should be.
+    #[error("{}: is {what}, and a plain file is wanted there; move it away, or name another directory", path.display())]
+    NotPlain {
+        /// The place.
         path: PathBuf,
-        /// Line number, from 1.
-        line: usize,
-        /// What the parser said.
-        reason: String,
+        /// What stands there, with its article.
+        what: &'static str,
+    },
+    /// A file in an artifact's directory that its manifest does not name.
+    #[error("{}: its artifact's manifest.json does not name it; move it away, or remove the whole directory and run again", path.display())]
+    Unnamed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something was changed after it was verified and while work was made from it, which is therefore not kept.
+    #[error("{}: was changed while it was in use ({how}); nothing that was made from it since is kept", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// In what way.
+        how: &'static str,
     },
     /// An artifact is not there as it was written, and nothing may be made.
     #[error("{reason}; run without --offline-artifacts to make it")]
@@ -74,6 +86,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// `path`, of which `metadata` says that it is no plain file.
+    pub(crate) fn not_plain(path: &Path, metadata: &std::fs::Metadata) -> Self {
+        Self::NotPlain { path: path.to_path_buf(), what: crate::kind_in_words(metadata) }
+    }
+
     /// Sorts an I/O failure on `path` into [`Full`](Self::Full), [`Denied`](Self::Denied) or [`Io`](Self::Io);
     /// `action` is a verb phrase ("write the manifest").
     pub fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
@@ -97,6 +114,8 @@ pub enum Trouble {
     InUse,
     /// Stopped from outside.
     Cancelled,
+    /// Something was changed while it was being used.
+    Changed,
 }
 
 /// Looks through the chain of causes of `error` for a failure that calls for its own exit code.
@@ -111,6 +130,7 @@ pub fn trouble(error: &(dyn Error + 'static)) -> Option<Trouble> {
             Some(StoreError::Denied { .. }) => Some(Trouble::Denied),
             Some(StoreError::InUse { .. }) => Some(Trouble::InUse),
             Some(StoreError::Cancelled { .. }) => Some(Trouble::Cancelled),
+            Some(StoreError::Changed { .. }) => Some(Trouble::Changed),
             _ => e.downcast_ref::<io::Error>().and_then(kind_of),
         };
         if found.is_some() {
@@ -144,6 +164,7 @@ mod tests {
             (StoreError::io(Path::new("a"), "write", full()).into(), Some(Trouble::Full)),
             (StoreError::io(Path::new("a"), "write", denied()).into(), Some(Trouble::Denied)),
             (StoreError::InUse { path: "a".into() }.into(), Some(Trouble::InUse)),
+            (StoreError::Changed { path: "a".into(), how: "it is gone" }.into(), Some(Trouble::Changed)),
             (io::Error::from(io::ErrorKind::FileTooLarge).into(), Some(Trouble::Full)),
             (io::Error::from(io::ErrorKind::NotFound).into(), None),
             (anyhow::anyhow!("something else"), None),

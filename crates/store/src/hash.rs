@@ -1,6 +1,6 @@
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -86,12 +86,16 @@ pub fn hash_json(value: &impl Serialize) -> Result<Hash, StoreError> {
 /// When the file cannot be read.
 pub fn sha256_file(path: &Path) -> Result<(Hash, u64), StoreError> {
     let wrong = |source| StoreError::io(path, "read it", source);
-    let mut file = File::open(path).map_err(wrong)?;
+    sha256_of(File::open(path).map_err(wrong)?).map_err(wrong)
+}
+
+/// SHA-256 and length in bytes of what `from` gives, read in pieces.
+pub(crate) fn sha256_of(mut from: impl Read) -> io::Result<(Hash, u64)> {
     let mut digest = Sha256::new();
     let mut bytes = 0;
     let mut piece = vec![0; 1 << 16];
     loop {
-        let n = file.read(&mut piece).map_err(wrong)?;
+        let n = from.read(&mut piece)?;
         if n == 0 {
             return Ok((Hash(digest.finalize().into()), bytes));
         }

@@ -1,17 +1,17 @@
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::atomic::sync_dir;
+use crate::own::open_own;
 use crate::{StoreError, canonical_json};
 
-/// An append-only file of JSON lines that survives a kill: each record is on the disk when [`append`](Self::append)
-/// returns, and a line torn by a crash is dropped when the journal is opened again.
+/// JSON lines of work under way, for whoever looks meanwhile: each record is on the disk when [`append`](Self::append) returns.
 ///
-/// One process at a time: the file is locked while open.
+/// One process at a time: the file is locked while open. What an earlier one left is thrown away unread, so that no line of it, torn or
+/// strange, stands in the way.
 #[derive(Debug)]
 pub struct Journal {
     file: File,
@@ -19,31 +19,33 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates the journal at `path` and returns the records already in it, oldest first.
-    ///
-    /// A last line without its newline, or one that does not parse, was never acknowledged: it is cut off.
+    /// Opens or creates the journal at `path`, and empties it.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has it open; [`StoreError::BadLine`] when an earlier line does not
-    /// parse, which no crash explains.
-    pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>), StoreError> {
+    /// [`StoreError::InUse`] when another process has it open; when something else than a plain file is there, a symbolic link included,
+    /// which is left as it is.
+    pub fn begin(path: &Path) -> Result<Self, StoreError> {
         let wrong = |action| move |source| StoreError::io(path, action, source);
-        if let Some(parent) = path.parent() {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent {
             std::fs::create_dir_all(parent).map_err(|e| StoreError::io(parent, "make the directory", e))?;
         }
-        let fresh = !path.exists();
-        let file = File::options().read(true).append(true).create(true).open(path).map_err(wrong("open it"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.to_path_buf() }),
-            Err(std::fs::TryLockError::Error(source)) => return Err(wrong("lock it")(source)),
-        }
-        if let (true, Some(parent)) = (fresh, path.parent().filter(|parent| !parent.as_os_str().is_empty())) {
-            sync_dir(parent)?;
-        }
-        let mut journal = Self { file, path: path.to_path_buf() };
-        let records = journal.replay()?;
-        Ok((journal, records))
+        let file = loop {
+            let file = open_own(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(std::fs::TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.to_path_buf() }),
+                Err(std::fs::TryLockError::Error(source)) => return Err(wrong("lock it")(source)),
+            }
+            if !has_other_names(&file.metadata().map_err(wrong("look at it"))?) {
+                break file;
+            }
+            // what else goes by that file keeps it: a backup made of hard links, say
+            std::fs::remove_file(path).map_err(wrong("remove it"))?;
+        };
+        file.set_len(0).and_then(|()| file.sync_data()).map_err(wrong("clear it"))?;
+        parent.map_or(Ok(()), sync_dir)?;
+        Ok(Self { file, path: path.to_path_buf() })
     }
 
     /// Adds one record and waits until it is on the disk.
@@ -63,119 +65,76 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes all records.
-    ///
-    /// # Errors
-    /// When the file cannot be changed.
-    pub fn clear(&mut self) -> Result<(), StoreError> {
-        self.file.set_len(0).and_then(|()| self.file.sync_data()).map_err(|e| StoreError::io(&self.path, "clear it", e))
-    }
-
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    fn replay<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, StoreError> {
-        let mut bytes = Vec::new();
-        self.file.read_to_end(&mut bytes).map_err(|e| StoreError::io(&self.path, "read it", e))?;
-        let mut records = Vec::new();
-        let mut kept = 0;
-        let mut lines = bytes.split_inclusive(|&b| b == b'\n').enumerate().peekable();
-        while let Some((i, line)) = lines.next() {
-            let parsed = serde_json::from_slice(line);
-            match parsed {
-                Ok(record) if line.ends_with(b"\n") => records.push(record),
-                _ if lines.peek().is_none() => break,
-                Ok(_) => break,
-                Err(e) => return Err(StoreError::BadLine { path: self.path.clone(), line: i + 1, reason: e.to_string() }),
-            }
-            kept += line.len();
-        }
-        if kept < bytes.len() {
-            self.file.set_len(kept as u64).map_err(|e| StoreError::io(&self.path, "cut off a torn line", e))?;
-            self.file.sync_data().map_err(|e| StoreError::io(&self.path, "flush it to the disk", e))?;
-        }
-        Ok(records)
-    }
+#[cfg(unix)]
+fn has_other_names(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(metadata) > 1
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &std::fs::Metadata) -> bool {
+    false
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    type Line = (u32, String);
-
-    fn written(path: &Path, n: u32) -> Vec<Line> {
-        let lines: Vec<Line> = (0..n).map(|i| (i, format!("record {i}\n"))).collect();
-        let (mut journal, old) = Journal::open::<Line>(path).unwrap();
-        assert!(old.is_empty());
-        lines.iter().for_each(|line| journal.append(line).unwrap());
-        lines
-    }
-
-    proptest! {
-        /// A crash can leave any prefix of the bytes: exactly the records whose whole line arrived come back, and the
-        /// next append starts on a line of its own.
-        #[test]
-        fn any_prefix_reopens_with_its_whole_lines(cut in 0usize..200) {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("j.jsonl");
-            let lines = written(&path, 8);
-            let bytes = std::fs::read(&path).unwrap();
-            let cut = cut.min(bytes.len());
-            std::fs::write(&path, &bytes[..cut]).unwrap();
-            let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count();
-
-            let (mut journal, old) = Journal::open::<Line>(&path).unwrap();
-            prop_assert_eq!(&old, &lines[..whole]);
-            journal.append(&(99, "new")).unwrap();
-            drop(journal);
-            let (_, again) = Journal::open::<Line>(&path).unwrap();
-            prop_assert_eq!(again.len(), whole + 1);
-            prop_assert_eq!(again.last().unwrap().0, 99);
+    #[test]
+    fn records_are_there_as_they_come_and_whatever_was_left_is_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/records.partial.jsonl");
+        for left in [&b""[..], b"{\"a\":1}\n", b"no JSON\n{\"a\":1}\n", b"\xff\xfe\n\0", b"{\"torn\":"] {
+            if !left.is_empty() {
+                std::fs::write(&path, left).unwrap();
+            }
+            let mut journal = Journal::begin(&path).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), b"");
+            journal.append(&(1, "a")).unwrap();
+            journal.append(&(2, "b\nc")).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "[1,\"a\"]\n[2,\"b\\nc\"]\n");
         }
     }
 
     #[test]
-    fn a_last_line_of_zeros_is_a_tear_and_a_bad_line_before_it_is_damage() {
+    fn a_record_that_cannot_be_written_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.jsonl");
-        let lines = written(&path, 3);
-        let good = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, format!("{good}\0\0\0\n")).unwrap();
-        assert_eq!(Journal::open::<Line>(&path).unwrap().1, lines);
-
-        std::fs::write(&path, format!("oops\n{good}")).unwrap();
-        let error = Journal::open::<Line>(&path).unwrap_err();
-        assert!(matches!(error, StoreError::BadLine { line: 1, .. }), "{error}");
+        let mut journal = Journal::begin(&dir.path().join("j")).unwrap();
+        journal.append(&1).unwrap();
+        assert!(journal.append(&f64::NAN).is_err());
+        assert_eq!(std::fs::read_to_string(journal.path()).unwrap(), "1\n");
     }
 
     #[test]
-    fn a_second_writer_is_refused_until_the_first_is_done() {
+    fn one_writer_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.jsonl");
-        let (journal, _) = Journal::open::<Line>(&path).unwrap();
-        assert!(matches!(Journal::open::<Line>(&path), Err(StoreError::InUse { .. })));
+        let path = dir.path().join("j");
+        let mut journal = Journal::begin(&path).unwrap();
+        journal.append(&1).unwrap();
+        assert!(matches!(Journal::begin(&path), Err(StoreError::InUse { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n", "and what the first wrote is left alone");
         drop(journal);
-        assert!(Journal::open::<Line>(&path).is_ok());
+        Journal::begin(&path).unwrap();
     }
 
+    #[cfg(unix)]
     #[test]
-    fn what_cannot_be_written_leaves_the_journal_as_it_was() {
+    fn a_link_in_its_place_keeps_its_target() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("j.jsonl");
-        let (mut journal, _) = Journal::open::<f64>(&path).unwrap();
-        journal.append(&1.5).unwrap();
-        assert!(matches!(journal.append(&f64::NAN), Err(StoreError::NotCanonical(_))));
-        drop(journal);
-        let (mut journal, old) = Journal::open::<f64>(&path).unwrap();
-        assert_eq!(old, [1.5]);
-        journal.clear().unwrap();
-        journal.append(&2.5).unwrap();
-        drop(journal);
-        assert_eq!(Journal::open::<f64>(&path).unwrap().1, [2.5]);
+        let (path, target) = (dir.path().join("j"), dir.path().join("target"));
+        std::fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let error = Journal::begin(&path).unwrap_err().to_string();
+        assert!(error.contains("a symbolic link"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::hard_link(&target, &path).unwrap();
+        Journal::begin(&path).unwrap().append(&1).unwrap();
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "mine");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
     }
 }

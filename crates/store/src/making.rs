@@ -6,6 +6,7 @@ use crate::atomic::sync_dir;
 use crate::key::Key;
 use crate::place::{Place, remove_dir};
 use crate::verify::seal;
+use crate::watch::Watch;
 use crate::{Hash, StoreError};
 
 /// What [`Store::claim`](crate::Store::claim) comes back with.
@@ -29,15 +30,16 @@ pub struct Making {
     kind: String,
     key: Key,
     hash: Hash,
+    watch: Watch,
     _lock: File,
 }
 
 impl Making {
     /// `lock` is the held lock of `place`.
-    pub(crate) fn new(place: Place, kind: &str, key: &Key, hash: Hash, lock: File) -> Result<Self, StoreError> {
+    pub(crate) fn new(place: Place, kind: &str, key: &Key, hash: Hash, lock: File, watch: Watch) -> Result<Self, StoreError> {
         place.clear_leftovers()?;
         let directory = Unfinished::new(&place.making)?;
-        Ok(Self { directory, place, kind: kind.to_string(), key: key.clone(), hash, _lock: lock })
+        Ok(Self { directory, place, kind: kind.to_string(), key: key.clone(), hash, watch, _lock: lock })
     }
 
     /// The directory to fill; empty at first.
@@ -61,18 +63,23 @@ impl Making {
         Ok(path.clone())
     }
 
-    /// Flushes every file to the disk, writes the manifest and renames the directory into place.
+    /// Flushes every file to the disk, writes the manifest and renames the directory into place, unless something that the store handed out
+    /// was changed meanwhile.
     ///
     /// # Errors
-    /// When the disk refuses, or something other than files and directories was made; nothing of it is kept then.
+    /// When the disk refuses, when nothing or something other than files and directories was made, and [`StoreError::Changed`]; nothing of it
+    /// is kept then.
     pub fn finish(self) -> Result<Artifact, StoreError> {
         let place = &self.place;
-        let manifest = seal(&place.making, &self.kind, &self.key)?;
+        self.watch.check()?;
+        let (manifest, seen) = seal(&place.making, &self.kind, &self.key)?;
         if place.done.exists() {
             fs::rename(&place.done, &place.damaged).map_err(|e| StoreError::io(&place.done, "move it aside", e))?;
         }
         fs::rename(&place.making, &place.done).map_err(|e| StoreError::io(&place.done, "put it in place", e))?;
         self.directory.keep();
+        // a renamed directory leaves its files as they are
+        manifest.files.iter().zip(seen).for_each(|(file, seen)| self.watch.put(place.done.join(&file.name), seen));
         sync_dir(&place.parent)?;
         remove_dir(&place.damaged)?;
         remove_dir(&place.scratch)?;

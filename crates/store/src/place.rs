@@ -1,6 +1,7 @@
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::own::open_own;
 use crate::{Hash, StoreError};
 
 /// Every path that belongs to one artifact.
@@ -38,8 +39,7 @@ impl Place {
         if !self.scratch.exists() {
             return Ok(());
         }
-        let lock = File::options().create(true).append(true).open(&self.lock);
-        let lock = lock.map_err(|e| StoreError::io(&self.lock, "lock it", e))?;
+        let lock = open_own(&self.lock)?;
         // held by another: it is clearing up
         if lock.try_lock().is_ok() { remove_dir(&self.scratch) } else { Ok(()) }
     }

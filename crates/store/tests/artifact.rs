@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers, which clippy.toml's exception for tests does not reach")]
 
+#[path = "artifact/changed.rs"]
+mod changed;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -84,7 +87,7 @@ fn any_difference_in_what_made_it_is_another_artifact() {
 #[test]
 fn damage_of_every_sort_is_noticed_named_and_mended() {
     type Harm = fn(&Path);
-    let cases: [(&str, Harm, &str); 9] = [
+    let cases: [(&str, Harm, &str); 10] = [
         ("flipped byte", |d| flip(&d.join("weights.bin")), "weights.bin: has changed"),
         ("truncated", |d| fs::write(d.join("weights.bin"), [7u8; 999]).unwrap(), "weights.bin: has 999 bytes instead of 1000"),
         ("missing file", |d| fs::remove_file(d.join("deep/curve.csv")).unwrap(), "curve.csv: is missing"),
@@ -93,6 +96,7 @@ fn damage_of_every_sort_is_noticed_named_and_mended() {
         ("other inputs", |d| edit(d, "abc", "abd"), "is not the manifest of"),
         ("torn manifest", |d| fs::write(d.join("manifest.json"), "{").unwrap(), "manifest.json: is not JSON"),
         ("unknown field", |d| edit(d, "\"format\"", "\"extra\":0,\"format\""), "is not a manifest"),
+        ("empty list", no_files, "manifest.json: names no file"),
         ("path outside", |d| edit(d, "weights.bin", "../../../../etc/passwd"), "outside its directory"),
     ];
     for (name, harm, expected) in cases {
@@ -105,6 +109,8 @@ fn damage_of_every_sort_is_noticed_named_and_mended() {
         let error = Store::offline(root.path()).claim(KIND, &key(1), &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("--offline-artifacts"), "{name}: {error}");
 
+        // as the next run comes
+        store.forget();
         let mut notes = Vec::new();
         store.get_or_build(KIND, &key(1), make, &mut |note| notes.push(note.to_string())).unwrap();
         assert_eq!(notes.len(), 1, "{name}");
@@ -112,6 +118,13 @@ fn damage_of_every_sort_is_noticed_named_and_mended() {
         ready(&store, &key(1));
         assert_eq!(hidden(&store), [] as [PathBuf; 0], "{name}");
     }
+}
+
+fn no_files(dir: &Path) {
+    let path = dir.join("manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["files"] = serde_json::json!([]);
+    fs::write(&path, store::canonical_json(&manifest).unwrap()).unwrap();
 }
 
 fn flip(path: &Path) {

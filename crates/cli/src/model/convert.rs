@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 use lm::ModelCard;
 
@@ -22,7 +23,7 @@ pub struct ConvertArgs {
 /// Writes the model as one safetensors file of `F32`, with a `config.json` that transformers 4 and 5 read.
 pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let place = args.out.display();
-    if args.out.exists() {
+    if args.out.symlink_metadata().is_ok() {
         return Err(UsageError(format!("--out: {place} exists already; name a directory that does not")).into());
     }
     let found = args.model.find(signals)?;
@@ -35,6 +36,9 @@ pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyho
     // a directory appears under its name when it is whole
     let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     let scratch = parent.join(format!(".{}.{}", args.out.file_name().unwrap_or_default().to_string_lossy(), std::process::id()));
+    // a new one: whatever stands there already may lead elsewhere
+    let made = std::fs::create_dir_all(parent).and_then(|()| std::fs::create_dir(&scratch));
+    made.with_context(|| format!("--out: {}: making the directory", scratch.display()))?;
     let written = model.save(&scratch, tokenizer.as_ref(), &card).and_then(|()| Ok(std::fs::rename(&scratch, &args.out)?));
     if written.is_err() {
         let _ = std::fs::remove_dir_all(&scratch);

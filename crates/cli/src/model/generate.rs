@@ -14,6 +14,9 @@ use crate::exit::{Signals, UsageError};
 use crate::output::Output;
 use harness::seeds::seed_for;
 
+/// Texts that are made at once, and held in memory.
+const MOST_SAMPLES: u64 = 1 << 20;
+
 /// Which model, what it continues, and how it draws.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
@@ -41,7 +44,7 @@ pub struct GenerateArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many texts.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SAMPLES))]
     samples: u64,
     #[command(flatten)]
     threads: ThreadArgs,

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::asked::{ModelArgs, runtime};
 use super::texts::TextArgs;
 use crate::args::{DeviceArgs, ThreadArgs};
-use crate::exit::Signals;
+use crate::exit::{Signals, UsageError};
 use crate::output::Output;
 
 /// Which model on which texts.
@@ -38,6 +38,14 @@ pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     let (model, tokenizer) = found.load_with_tokenizer()?;
     let score = lm::score_texts(&model, &tokenizer, &texts, args.max_ids, &rt)
         .with_context(|| format!("scoring with {}", args.model.typed()))?;
+    if score.tokens == 0 {
+        let remedy = "give longer texts, or a larger --max-ids";
+        return Err(UsageError(format!("{}: no token of these texts has another before it; {remedy}", args.model.typed())).into());
+    }
+    if !score.nats_per_token.is_finite() {
+        let what = format!("{}: the loss on these texts is {}", args.model.typed(), score.nats_per_token);
+        return Err(UsageError(format!("{what}; its weights are numbers, but what it computes with them in F32 is none")).into());
+    }
     if args.json {
         return out.json(&json!({
             "model": args.model.typed(),

@@ -74,13 +74,10 @@ impl TextArgs {
 
 fn utf8(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(UsageError(format!("{shown}: no such file; check the path")).into());
-        }
-        Err(error) => return Err(anyhow::Error::new(error).context(format!("{shown}: cannot be read"))),
-    };
+    if let Some(why) = store::not_a_file(path) {
+        return Err(UsageError(format!("{shown}: {why}; check the path")).into());
+    }
+    let bytes = std::fs::read(path).map_err(|error| anyhow::Error::new(error).context(format!("{shown}: cannot be read")))?;
     String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         UsageError(format!("{shown}: not UTF-8 text (byte {place}); convert it first")).into()

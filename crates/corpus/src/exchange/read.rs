@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::parse::{Flaw, READ, kind_of, row};
 use super::{ExchangeError, ExchangeRow, Place};
+use crate::plain_file;
 
 /// The rows of a file as they are read.
 pub struct Exchanges {
@@ -43,6 +44,7 @@ pub fn exchanges(path: &Path) -> Result<Exchanges, ExchangeError> {
     if !["jsonl", "parquet"].contains(&kind) {
         return Err(ExchangeError::file(path, "unknown kind of file", "name one that ends in .jsonl or .parquet"));
     }
+    plain_file::check(path).map_err(unreadable)?;
     let file = File::open(path).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.len() == 0 {
         return Err(ExchangeError::file(path, "the file is empty", "give one with exchanges"));

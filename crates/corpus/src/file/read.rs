@@ -1,6 +1,7 @@
 //! The three file formats, each read into the texts it holds.
 
 use super::FileError;
+use crate::plain_file;
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
@@ -38,6 +39,7 @@ pub(super) fn records(path: &Path, column: &str) -> Result<Records, FileError> {
 }
 
 fn text(path: &Path) -> Result<String, FileError> {
+    plain_file::check(path).map_err(|source| FileError::Io { path: path.to_path_buf(), source })?;
     let bytes = std::fs::read(path).map_err(|source| FileError::Io { path: path.to_path_buf(), source })?;
     if bytes.is_empty() {
         return Err(FileError::Empty { path: path.to_path_buf() });
@@ -109,6 +111,7 @@ fn kind_of(value: &serde_json::Value) -> &'static str {
 
 fn rows(path: &Path, column: &str) -> Result<Records, FileError> {
     let bad = |error: parquet::errors::ParquetError| FileError::BadParquet { path: path.to_path_buf(), said: error.to_string() };
+    plain_file::check(path).map_err(|source| FileError::Io { path: path.to_path_buf(), source })?;
     let file = std::fs::File::open(path).map_err(|source| FileError::Io { path: path.to_path_buf(), source })?;
     if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
         return Err(FileError::Empty { path: path.to_path_buf() });

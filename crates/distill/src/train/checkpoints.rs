@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use lm::{GradientEngine, Runtime};
+use store::StoreError;
 
 use super::steps::steps;
 use super::{BatchSource, CurvePoint, TrainPlan, TrainState, Trainable};
@@ -14,12 +15,13 @@ const SUFFIX: &str = ".safetensors";
 ///
 /// A batch is a pure function of its step and so are all random numbers, so a state is everything there is to keep. Each is
 /// written under a temporary name, flushed to the disk and renamed: a kill leaves the states before it as they were.
-#[derive(Debug)]
 pub struct Checkpoints {
     directory: PathBuf,
     identity: String,
     /// First part of the names of this training's files.
     prefix: String,
+    /// Whether what the training reads is still what it was.
+    sound: Box<dyn Fn() -> Result<(), StoreError>>,
 }
 
 impl Checkpoints {
@@ -31,7 +33,13 @@ impl Checkpoints {
     pub fn open(directory: &Path, identity: &str) -> Result<Self, DistillError> {
         store::remove_temporaries(directory)?;
         let prefix = format!("{}-", store::hash_bytes(identity.as_bytes()).short());
-        Ok(Self { directory: directory.to_path_buf(), identity: identity.to_string(), prefix })
+        Ok(Self { directory: directory.to_path_buf(), identity: identity.to_string(), prefix, sound: Box::new(|| Ok(())) })
+    }
+
+    /// The same, which save no state when `sound` refuses: one that was trained on what somebody changed meanwhile.
+    #[must_use]
+    pub fn while_sound(self, sound: impl Fn() -> Result<(), StoreError> + 'static) -> Self {
+        Self { sound: Box::new(sound), ..self }
     }
 
     /// The newest state of at most `until` steps, of a training of `trained`; `None` when there is none. A damaged one is
@@ -60,8 +68,9 @@ impl Checkpoints {
     /// Writes `state`, then removes all but the last two.
     ///
     /// # Errors
-    /// When the disk refuses; the states before are kept.
+    /// When the disk refuses, or [`while_sound`](Self::while_sound) does; the states before are kept.
     pub fn save(&self, state: &TrainState) -> Result<(), DistillError> {
+        (self.sound)()?;
         let path = self.directory.join(format!("{}{:012}{SUFFIX}", self.prefix, state.step));
         state.save(&path, &self.identity)?;
         let files = self.files()?;

@@ -5,10 +5,12 @@
 mod adapters;
 mod against;
 mod apart;
+mod counts;
 mod imported;
 mod marks;
 mod surfaces;
 mod tokenizers;
+mod words;
 
 use distill::loss::check_surface;
 use distill::{Choosing, Compute};
@@ -29,6 +31,8 @@ const MAX_DECOYS: usize = 99_999;
 pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
     let mut check = Check { loaded, problems: Vec::new() };
     let experiment = &loaded.value;
+    check.words();
+    check.counts(experiment);
     check.header(experiment);
     check.owner(experiment);
     check.data(experiment);

@@ -45,7 +45,9 @@ pub(super) fn write_plan(grid: &Grid, directory: &Path) -> anyhow::Result<()> {
 /// Adds the stages that were really run to `timings.jsonl`, and says whether there were any: a second run finds everything.
 pub(super) fn write_timings(timings: &Timings, directory: &Path) -> anyhow::Result<bool> {
     let path = directory.join("timings.jsonl");
-    let mut text = std::fs::read(&path).unwrap_or_default();
+    // what a link leads to is not copied here
+    let is_ours = path.symlink_metadata().is_ok_and(|there| there.is_file());
+    let mut text = if is_ours { std::fs::read(&path).unwrap_or_default() } else { Vec::new() };
     let timings = timings.take();
     for timing in &timings {
         text.extend(store::canonical_json(timing)?);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::seal::Seal;
 use crate::resolve::Grid;
 
 /// Records as they come, while a run is under way.
@@ -51,6 +52,8 @@ pub struct Outcome {
     pub lines: Vec<Value>,
     /// Points that failed, in the order of the grid.
     pub failures: Vec<Failure>,
+    /// Whether the records are what a run wrote.
+    pub seal: Seal,
 }
 
 /// A point that failed.

@@ -4,6 +4,7 @@ mod files;
 mod job;
 mod point;
 mod report;
+mod seal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +13,14 @@ use std::time::Instant;
 
 use crate::progress::Progress;
 use crate::resolve::Grid;
-use crate::stages::save_json;
 
 use files::make_directory;
 pub use job::{Failure, Job, Outcome, RunOptions};
 use point::Workshop;
 use report::Collected;
 pub use report::{in_words, report};
+pub use seal::Seal;
+use seal::{MANIFEST, save_manifest};
 
 /// The results directory of `grid`.
 ///
@@ -56,6 +58,9 @@ pub fn run(job: &Job<'_>, options: &RunOptions, progress: &Progress, cancelled: 
     let mut workshop = Workshop::open(&directory, grid.first().device.clone(), options, progress, cancelled)?;
     files::write_plan(grid, &directory)?;
     let mut collected = Collected::open(grid, &directory);
+    if let Some(why) = collected.left_out() {
+        progress.warn(why);
+    }
     let mut failures = Vec::new();
     for (place, &number) in job.chosen.iter().enumerate() {
         let point = &grid.points[number];
@@ -75,11 +80,11 @@ pub fn run(job: &Job<'_>, options: &RunOptions, progress: &Progress, cancelled: 
         }
     }
     // a run that found everything says nothing about who made it and how long that took
-    if workshop.worked || !directory.join("manifest.json").exists() {
-        save_json(&directory.join("manifest.json"), &files::manifest(grid, options, started))?;
+    if workshop.worked || !directory.join(MANIFEST).exists() {
+        save_manifest(&directory, files::manifest(grid, options, started))?;
     }
     let outcome = match collected.is_empty() {
-        true => Outcome { directory: directory.clone(), table: String::new(), lines: Vec::new(), failures },
+        true => Outcome { directory: directory.clone(), table: String::new(), lines: Vec::new(), failures, seal: Seal::Whole },
         false => Outcome { failures, ..collected.write()? },
     };
     workshop.close();

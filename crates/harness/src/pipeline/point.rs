@@ -50,8 +50,7 @@ impl<'a> Workshop<'a> {
         cancelled: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         // what an earlier run left there is found again by its artifacts
-        let (mut journal, _) = Journal::open::<serde_json::Value>(&directory.join(JOURNAL))?;
-        journal.clear()?;
+        let journal = Journal::begin(&directory.join(JOURNAL))?;
         store::remove_temporaries(directory)?;
         let store = open_store(options)?.cancelled_by(cancelled.clone());
         let mut rt = Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?.with_device(device);
@@ -84,9 +83,21 @@ impl<'a> Workshop<'a> {
     /// Runs every stage of `point` that is not done yet.
     ///
     /// # Errors
-    /// What stopped it; everything finished before is kept and found again.
+    /// What stopped it; everything finished before is kept and found again. That something was changed while it was in use comes before
+    /// whatever else that led to.
     pub fn run(&mut self, point: &Point) -> anyhow::Result<Found> {
+        let found = self.stages(point);
+        match self.store.check() {
+            Err(changed) if !self.is_cancelled() => Err(changed.into()),
+            _ => found,
+        }
+    }
+
+    fn stages(&mut self, point: &Point) -> anyhow::Result<Found> {
         let experiment = &point.resolved;
+        // nothing of an earlier point is in use any more, and one of them may have failed because something changed
+        self.store.forget();
+        experiment.world.files().into_iter().for_each(|(path, seen)| self.store.watch(path, seen));
         let sources = self.sources(&experiment.world)?;
         // imported prompts are none of the corpus'
         let asked = if experiment.world.transcript.is_some() { 0 } else { experiment.largest_budget() };

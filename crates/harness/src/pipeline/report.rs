@@ -10,6 +10,7 @@ use store::write_atomic;
 
 use super::job::Outcome;
 use super::point::Found;
+use super::seal::{RECORDS, Seal, seal};
 use crate::exit::UsageError;
 use crate::progress::count;
 use crate::resolve::{Grid, Point, Resolved};
@@ -22,7 +23,6 @@ const TABLE_WIDTH: u16 = 160;
 /// Points of a grid whose loss curves are drawn: more would hide each other.
 const MOST_DRAWN: usize = 12;
 
-const RECORDS: &str = "records.jsonl";
 const REPORT: &str = "report.json";
 
 /// What a report needs beside the records, kept in `report.json` of a results directory.
@@ -56,22 +56,36 @@ pub(super) struct Collected<'a> {
     grid: &'a Grid,
     directory: &'a Path,
     found: BTreeMap<String, Found>,
+    /// Why what an earlier run left is not taken over, where it is not.
+    left_out: Option<&'static str>,
 }
 
 impl<'a> Collected<'a> {
     /// With what an earlier run left in `directory`; of an experiment without a grid everything is found again anyway.
     pub fn open(grid: &'a Grid, directory: &'a Path) -> Self {
-        let mut collected = Self { grid, directory, found: BTreeMap::new() };
+        let mut collected = Self { grid, directory, found: BTreeMap::new(), left_out: None };
         if grid.is_grid() {
             collected.read();
         }
         collected
     }
 
+    /// Why what an earlier run found at other points is left out of the report, if it is.
+    pub fn left_out(&self) -> Option<&'static str> {
+        self.left_out
+    }
+
     /// Records that cannot be read are those of another version: their points are run again when somebody asks for them.
     fn read(&mut self) {
         let Ok(records) = results::read_records(&self.directory.join(RECORDS)) else { return };
         let Ok(inputs) = load_json::<ReportInputs>(&self.directory.join(REPORT)) else { return };
+        if Seal::of(self.directory) == Seal::Broken {
+            // nothing that was changed by hand gets a new seal
+            self.left_out = Some(
+                "records.jsonl is not what an earlier run wrote; its points are left out until they are run again, which finds their artifacts",
+            );
+            return;
+        }
         let known: HashSet<String> = self.grid.points.iter().map(|point| point.hash.hex()).collect();
         for point in inputs.points.into_iter().filter(|point| known.contains(&point.hash)) {
             self.found.insert(point.hash, Found { records: Vec::new(), curves: point.curves, samples: point.samples });
@@ -101,7 +115,7 @@ impl<'a> Collected<'a> {
 
     /// Judges everything together and writes the report.
     pub fn write(self) -> anyhow::Result<Outcome> {
-        let Self { grid, directory, mut found } = self;
+        let Self { grid, directory, mut found, .. } = self;
         let experiment = grid.first();
         let mut inputs = ReportInputs {
             alpha: experiment.alpha,
@@ -123,7 +137,9 @@ impl<'a> Collected<'a> {
         results::judge(&mut records, experiment.alpha)?;
         results::sort_records(&mut records);
         save_json(&directory.join(REPORT), &inputs)?;
-        write(directory, &records, &inputs)
+        let outcome = write(directory, &records, &inputs)?;
+        seal(directory)?;
+        Ok(outcome)
     }
 }
 
@@ -156,15 +172,33 @@ fn caption(grid: &Grid) -> Caption {
 /// When it is not a results directory, or cannot be written.
 pub fn report(directory: &Path) -> anyhow::Result<Outcome> {
     let path = directory.join(RECORDS);
-    if !path.is_file() {
-        let remedy = "name a directory that `birthmark run` printed, results/<experiment>/<hash>";
+    let remedy = "name a directory that `birthmark run` printed, results/<experiment>/<hash>";
+    if path.symlink_metadata().is_err() {
         return Err(UsageError(format!("{} has no records.jsonl; {remedy}", directory.display())).into());
+    }
+    if let Some(why) = store::why_no_file(&path) {
+        return Err(UsageError(format!("{why}; {remedy}")).into());
     }
     let unusable = |error: anyhow::Error| UsageError(format!("{error:#}"));
     let inputs: ReportInputs = load_json(&directory.join(REPORT)).map_err(unusable)?;
     let mut records = results::read_records(&path).map_err(unusable)?;
-    results::judge(&mut records, inputs.alpha)?;
-    write(directory, &records, &inputs)
+    let found = Seal::of(directory);
+    results::judge(&mut records, inputs.alpha).map_err(|error| unusable(error.into()))?;
+    let mut outcome = write(directory, &records, &inputs)?;
+    match found {
+        // this version may judge and write otherwise than the one that ran
+        Seal::Whole => seal(directory)?,
+        Seal::Broken => {
+            outcome.table = format!("CHANGED: {}\n\n{}", found.words().unwrap_or_default(), outcome.table);
+            write_table(directory, &outcome.table)?;
+        }
+        Seal::Absent => {}
+    }
+    Ok(Outcome { seal: found, ..outcome })
+}
+
+fn write_table(directory: &Path, table: &str) -> anyhow::Result<()> {
+    Ok(write_atomic(&directory.join("table.txt"), format!("{}\n", store::plain(table)).as_bytes())?)
 }
 
 /// Writes everything that follows from records.
@@ -175,9 +209,9 @@ fn write(directory: &Path, records: &[Record], inputs: &ReportInputs) -> anyhow:
     let mut table = said_by_the_teacher(inputs);
     table.push_str(&teacher_in_words(records, inputs));
     table.push_str(&results::survival_table(records, inputs.alpha, Some(TABLE_WIDTH)));
-    write_atomic(&directory.join("table.txt"), format!("{table}\n").as_bytes())?;
+    write_table(directory, &table)?;
     let lines = records.iter().map(serde_json::to_value).collect::<Result<_, _>>().context("records as JSON")?;
-    Ok(Outcome { directory: directory.to_path_buf(), table, lines, failures: Vec::new() })
+    Ok(Outcome { directory: directory.to_path_buf(), table, lines, failures: Vec::new(), seal: Seal::Whole })
 }
 
 /// What the served teacher says, at the first point of a grid.

@@ -31,7 +31,7 @@ pub fn resolve(loaded: &Loaded<Experiment>, models: &Models<'_>) -> anyhow::Resu
 #[derive(Default)]
 pub(super) struct Seen {
     specs: HashMap<PathBuf, GrammarSpec>,
-    files: HashMap<PathBuf, Hash>,
+    files: HashMap<PathBuf, store::Seen>,
     models: HashMap<(PathBuf, String), ModelDirectory>,
 }
 
@@ -127,9 +127,9 @@ impl Lookup<'_> {
                 if let Some(spec) = self.seen.specs.get(&path) {
                     return Ok(Some(CorpusSource::Grammar(spec.clone())));
                 }
-                if !path.is_file() {
+                if let Some(why) = store::why_no_file(&path) {
                     let remedy = "name a dataset spec; relative paths start beside the `experiments` folder";
-                    self.problem("corpus.grammar", format!("no file {}", path.display()), remedy);
+                    self.problem("corpus.grammar", why, remedy);
                     return Ok(None);
                 }
                 let spec: Loaded<GrammarSpec> = Loaded::read(&path, &[])?;
@@ -142,7 +142,10 @@ impl Lookup<'_> {
             }
             CorpusConfig::File(file) => {
                 let found = self.file("corpus.file.path", &file.path, "a .txt, .jsonl or .parquet file", "texts");
-                Ok(found.map(|(path, sha256)| CorpusSource::File { path, column: file.column.clone(), sha256 }))
+                let source = |(path, seen): (PathBuf, store::Seen)| {
+                    CorpusSource::File { path, column: file.column.clone(), sha256: seen.sha256, seen }
+                };
+                Ok(found.map(source))
             }
         }
     }
@@ -171,32 +174,38 @@ impl Lookup<'_> {
         }
     }
 
-    /// Where `kind` of file with `content` is, and what its bytes hash to; `None` when a problem was noted.
-    fn file(&mut self, key: &str, typed: &str, kind: &str, content: &str) -> Option<(PathBuf, Hash)> {
+    /// Where `kind` of file with `content` is, and the file as it was read; `None` when a problem was noted.
+    fn file(&mut self, key: &str, typed: &str, kind: &str, content: &str) -> Option<(PathBuf, store::Seen)> {
         let path = self.path(key, typed);
-        if let Some(&sha256) = self.seen.files.get(&path) {
-            return Some((path, sha256));
+        if let Some(seen) = self.seen.files.get(&path) {
+            return Some((path, seen.clone()));
         }
-        match store::sha256_file(&path) {
-            Ok((_, 0)) => self.problem(key, format!("{} is empty", path.display()), format!("name a file with {content}")),
-            Ok((sha256, _)) => {
-                self.seen.files.insert(path.clone(), sha256);
-                return Some((path, sha256));
+        if let Some(why) = store::why_no_file(&path) {
+            let remedy = format!("name {kind}; relative paths start beside the `experiments` folder");
+            self.problem(key, why, remedy);
+            return None;
+        }
+        match store::Seen::read(&path) {
+            Ok(seen) if seen.bytes == 0 => {
+                self.problem(key, format!("{} is empty", path.display()), format!("name a file with {content}"));
+                None
             }
-            Err(error) if path.is_file() => self.problem(key, error.to_string(), ""),
-            Err(_) => {
-                let remedy = format!("name {kind}; relative paths start beside the `experiments` folder");
-                self.problem(key, format!("no file {}", path.display()), remedy);
+            Ok(seen) => {
+                self.seen.files.insert(path.clone(), seen.clone());
+                Some((path, seen))
+            }
+            Err(error) => {
+                self.problem(key, error.to_string(), "");
+                None
             }
         }
-        None
     }
 
     /// `None` when a problem was noted.
     fn transcript(&mut self, transcript: &TranscriptConfig) -> Option<TranscriptSource> {
         let mut file = |key, typed: &str| {
             let found = self.file(key, typed, "a .jsonl or .parquet file of exchanges", "exchanges");
-            found.map(|(path, sha256)| TranscriptFile { path, sha256 })
+            found.map(|(path, seen)| TranscriptFile { path, sha256: seen.sha256, seen })
         };
         let import = file("transcript.import", &transcript.import)?;
         let control = match &transcript.control {

@@ -29,9 +29,12 @@ fn identify_with(found: FoundModel, tokenizer: bool) -> Result<ModelDirectory, (
         None => files_of_directory(path, found.base.is_some(), tokenizer)?,
     };
     let hash = |path: PathBuf| {
-        let (sha256, bytes) = store::sha256_file(&path).map_err(|error| (error.to_string(), String::new()))?;
+        if let Some(why) = store::why_no_file(&path) {
+            return Err((why, "put the model's file there, or take it away".into()));
+        }
+        let seen = store::Seen::read(&path).map_err(|error| (error.to_string(), String::new()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(ModelFile { name, bytes, sha256 })
+        Ok(ModelFile { name, bytes: seen.bytes, sha256: seen.sha256, path, seen })
     };
     let files = paths.into_iter().map(hash).collect::<Result<Vec<_>, (String, String)>>()?;
     let below = tokenizer && !files.iter().any(|file| file.name == TOKENIZER[0]);

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use corpus::GrammarSpec;
 use distill::{AttackConfig, DefenceConfig};
 use oracle::Sampling;
 use serde::Serialize;
-use store::Hash;
+use store::{Hash, Seen};
 
 use crate::experiment::{
     AuditConfig, ColdStart, ContinuedTraining, MarksConfig, MeasureConfig, Optimizer, PlantingConfig, Pretraining, StudentConfig,
@@ -77,6 +77,9 @@ pub enum CorpusSource {
         column: String,
         /// SHA-256 of the file.
         sha256: Hash,
+        /// The file as it was when that was computed.
+        #[serde(skip)]
+        seen: Seen,
     },
 }
 
@@ -98,6 +101,9 @@ pub struct TranscriptFile {
     pub path: PathBuf,
     /// SHA-256 of the file.
     pub sha256: Hash,
+    /// The file as it was when that was computed.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 /// A local model directory, identified by the content of its files.
@@ -147,6 +153,11 @@ impl ModelDirectory {
         self.base.as_deref().map_or(self, Self::root)
     }
 
+    /// Its files and those of its bases.
+    fn all_files(&self) -> Vec<&ModelFile> {
+        self.files.iter().chain(self.base.iter().flat_map(|base| base.all_files())).collect()
+    }
+
     /// Where it and its bases came from, as far as that was a hub.
     fn origins(&self) -> Vec<&Origin> {
         self.origin.iter().chain(self.base.iter().flat_map(|base| base.origins())).collect()
@@ -162,6 +173,12 @@ pub struct ModelFile {
     pub bytes: u64,
     /// SHA-256 of its content.
     pub sha256: Hash,
+    /// Where it is on this machine.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// The file as it was when its content was hashed.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 /// The model that is served.
@@ -203,6 +220,19 @@ pub enum BaseSource {
 }
 
 impl World {
+    /// Every file from outside that it names, as it was when it was hashed: texts, imported answers, models.
+    pub fn files(&self) -> Vec<(&Path, &Seen)> {
+        let mut files: Vec<(&Path, &Seen)> = Vec::new();
+        if let CorpusSource::File { path, seen, .. } = &self.corpus {
+            files.push((path, seen));
+        }
+        let transcripts = self.transcript.iter().flat_map(|source| [Some(&source.import), source.control.as_ref()]).flatten();
+        files.extend(transcripts.map(|file| (&*file.path, &file.seen)));
+        let open = self.open_models().into_iter().map(|(_, model)| model).chain(self.models.values());
+        files.extend(open.flat_map(ModelDirectory::all_files).map(|file| (&*file.path, &file.seen)));
+        files
+    }
+
     /// What every mark needs.
     pub fn needs(&self) -> impl Iterator<Item = (&String, marks::Needs)> {
         self.marks.iter().filter_map(|(name, entry)| Some((name, entry.config().ok()?.needs())))
@@ -252,6 +282,20 @@ impl World {
 
     /// The models that came from the hub, with the keys that named them; an adapter's base under the adapter's key and `.base`.
     pub fn origins(&self) -> Vec<(String, &Origin)> {
+        let keyed = self.open_models().into_iter().map(|(key, model)| (key.to_string(), model));
+        let named = self.models.iter().map(|(name, model)| (format!("models.{name}"), model));
+        let mut origins = Vec::new();
+        for (mut key, model) in keyed.chain(named) {
+            for origin in model.origins() {
+                origins.push((key.clone(), origin));
+                key.push_str(".base");
+            }
+        }
+        origins
+    }
+
+    /// The open models in the parts of the experiment, with the keys that name them.
+    fn open_models(&self) -> Vec<(&'static str, &ModelDirectory)> {
         let teacher = match &self.teacher {
             TeacherSource::Open { model, .. } => Some(model),
             TeacherSource::Train(_) => None,
@@ -265,15 +309,7 @@ impl World {
             BaseSource::Train(_) | BaseSource::Cold(_) => None,
         };
         let keyed = [("teacher.model", teacher), ("stranger.model", stranger), ("base.model", base)];
-        let named = self.models.iter().map(|(name, model)| (format!("models.{name}"), Some(model)));
-        let mut origins = Vec::new();
-        for (mut key, model) in keyed.into_iter().map(|(key, model)| (key.to_string(), model)).chain(named) {
-            for origin in model.into_iter().flat_map(ModelDirectory::origins) {
-                origins.push((key.clone(), origin));
-                key.push_str(".base");
-            }
-        }
-        origins
+        keyed.into_iter().filter_map(|(key, model)| Some((key, model?))).collect()
     }
 }
 

@@ -132,7 +132,7 @@ impl Context<'_> {
     /// As [`artifact`](Self::artifact).
     pub fn resumable(&self, kind: &str, key: &Key, make: impl FnOnce(&Making) -> anyhow::Result<()>) -> anyhow::Result<Artifact> {
         self.rt.check_cancelled()?;
-        self.store.get_or_build(kind, &self.on_device(key), make, &mut |text| self.progress.note(text))
+        self.store.get_or_build(kind, &self.on_device(key), make, &mut |text| self.progress.warn(text))
     }
 
     /// Gives the caller the task of making the artifact of `key`, unless it is there: for work that overlaps with the next.
@@ -141,7 +141,7 @@ impl Context<'_> {
     /// What the disk refuses, and cancellation.
     pub fn claim(&self, kind: &str, key: &Key) -> anyhow::Result<Claim> {
         self.rt.check_cancelled()?;
-        Ok(self.store.claim(kind, &self.on_device(key), &mut |text| self.progress.note(text))?)
+        Ok(self.store.claim(kind, &self.on_device(key), &mut |text| self.progress.warn(text))?)
     }
 
     /// `key`, with the kind of the device where that is not the CPU: artifacts of two kinds never meet.

@@ -149,7 +149,7 @@ impl Reading<'_> {
             "asking": self.asking,
         });
         let key = Key::new(REVISION, &inputs)?;
-        let artifact = store.get_or_build(KIND, &key, |making| self.write(making), &mut |text| self.progress.note(text))?;
+        let artifact = store.get_or_build(KIND, &key, |making| self.write(making), &mut |text| self.progress.warn(text))?;
         let (holds, counts): (Holds, Vec<Counts>) = load_json(&artifact.file(HOLDS))?;
         let shard_len = self.asking.shard_queries;
         let files = |name: fn(usize) -> String| {

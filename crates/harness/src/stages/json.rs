@@ -16,6 +16,6 @@ pub fn save_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
 /// When the file is not there or not of this form.
 pub fn load_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     use anyhow::Context as _;
-    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let bytes = store::read_plain(path).with_context(|| format!("reading {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} is not what this version writes", path.display()))
 }

@@ -38,7 +38,8 @@ impl Training<'_> {
         start: impl FnOnce() -> anyhow::Result<TrainState>,
         until: u64,
     ) -> anyhow::Result<TrainState> {
-        let checkpoints = Checkpoints::open(self.scratch, self.identity)?;
+        let store = ctx.store.clone();
+        let checkpoints = Checkpoints::open(self.scratch, self.identity)?.while_sound(move || store.check());
         let note = &mut |text: &str| ctx.progress.note(&format!("{}: {text}", self.what));
         let found = checkpoints.latest(self.trained, until, note)?;
         let resumed = found.as_ref().map(|state| state.step);

@@ -100,7 +100,7 @@ impl Vocabulary {
             bar.finish("");
             Ok(())
         };
-        let artifact = store.get_or_build("tokenizer", &key, train, &mut |text| progress.note(text))?;
+        let artifact = store.get_or_build("tokenizer", &key, train, &mut |text| progress.warn(text))?;
         let tokenizer = Arc::new(Tokenizer::load(artifact.path())?);
         Ok(Self { tokenizer, hash: artifact.hash(), ends: true })
     }

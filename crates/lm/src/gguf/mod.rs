@@ -83,6 +83,7 @@ impl Gguf {
     /// When it cannot be read, is damaged, or of a kind that is not read.
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let io = |source| LoadError::Io { path: path.into(), source };
+        crate::directory::check_file(path)?;
         let file = File::open(path).map_err(io)?;
         let len = file.metadata().map_err(io)?.len();
         let header = Header::read(BufReader::new(&file), len).map_err(|error| match error {
@@ -105,6 +106,7 @@ impl Gguf {
                 let mut factors = vec![0.0; info.shape.iter().product::<u64>().min(most) as usize];
                 if factors.len() as u64 == info.shape.iter().product::<u64>() {
                     tensors::read(&mut self.file, &self.header, info, &mut factors, &self.path)?;
+                    crate::checkpoint::check_finite(&self.path, rope::FACTORS, &factors)?;
                 }
                 Some(factors)
             }

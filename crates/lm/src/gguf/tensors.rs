@@ -10,6 +10,7 @@ use super::header::{Header, TensorInfo};
 use super::rope::FACTORS;
 use super::source::shown;
 use crate::arch::{ModelConfig, Parameter};
+use crate::checkpoint::check_finite;
 use crate::read::LoadError;
 
 /// Parts of a layer: our name, llama.cpp's.
@@ -57,6 +58,7 @@ pub(super) fn weights<R: Read + Seek>(
         let Some(info) = info else { continue };
         let into = &mut weights[parameter.range.clone()];
         read(file, header, info, into, path)?;
+        check_finite(path, &name_in_gguf(&parameter.name).unwrap_or_default(), into)?;
         if let Some(heads) = interleaved_heads(config, &parameter.name) {
             separate_halves(into, heads, parameter.shape[1..].iter().product());
         }

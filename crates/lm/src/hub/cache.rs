@@ -77,7 +77,8 @@ impl Folder {
             format_version: u64,
             files: BTreeMap<String, IgnoredAny>,
         }
-        let text = fs::read(self.root.join("trees").join(format!("{commit}.json"))).ok()?;
+        let path = self.root.join("trees").join(format!("{commit}.json"));
+        let text = path.is_file().then(|| fs::read(&path).ok()).flatten()?;
         // of another version, or damaged: no more than a note is lost
         let tree: Tree = serde_json::from_slice(&text).ok()?;
         (tree.format_version == 1).then(|| tree.files.into_keys().collect())
@@ -88,7 +89,8 @@ impl Folder {
         if self.name.is_pinned() {
             return Some(self.name.revision().to_string());
         }
-        let text = fs::read_to_string(self.reference()).ok()?;
+        let path = self.reference();
+        let text = path.is_file().then(|| fs::read_to_string(&path).ok()).flatten()?;
         Some(text.trim().to_string()).filter(|commit| is_commit(commit))
     }
 

@@ -102,10 +102,6 @@ impl Downloads<'_> {
             let why = match self.server.content(self.commit, file, here) {
                 Ok(None) => return Ok(Attempt::OtherLength(format!("it ends before byte {here} of {}", meta.bytes))),
                 Ok(Some(stream)) => {
-                    if stream.from != here {
-                        (checksum, here) = (Checksum::of(&meta.etag, meta.bytes), 0);
-                        remove(part)?;
-                    }
                     let before = here;
                     let broke = self.append(stream, meta, part, &mut checksum, &mut here)?;
                     if here > meta.bytes {
@@ -132,7 +128,8 @@ impl Downloads<'_> {
         Ok(Attempt::Whole(checksum))
     }
 
-    /// Appends what a connection brings; returns why it ended.
+    /// Appends what a connection brings beyond `here`; returns why it ended. A server that cannot begin in the middle brings the beginning
+    /// again: that is passed over, so that what is here never shrinks and only new bytes count as progress.
     fn append(
         &mut self,
         mut stream: Stream,
@@ -144,6 +141,7 @@ impl Downloads<'_> {
         let write = "write to it";
         let mut to = File::options().create(true).append(true).open(part).map_err(HubError::io(part, write))?;
         let mut buffer = vec![0; BUFFER];
+        let mut known = here.saturating_sub(stream.from);
         while *here <= meta.bytes {
             self.go_on()?;
             let n = match stream.body.read(&mut buffer) {
@@ -151,10 +149,13 @@ impl Downloads<'_> {
                 Ok(n) => n,
                 Err(error) => return Ok(error.to_string()),
             };
-            to.write_all(&buffer[..n]).map_err(HubError::io(part, write))?;
-            checksum.update(&buffer[..n]);
-            *here += n as u64;
-            (self.progress)(HubEvent::Received(n as u64));
+            let passed = known.min(n as u64);
+            known -= passed;
+            let new = &buffer[passed as usize..n];
+            to.write_all(new).map_err(HubError::io(part, write))?;
+            checksum.update(new);
+            *here += new.len() as u64;
+            (self.progress)(HubEvent::Received(new.len() as u64));
         }
         Ok(String::new())
     }
@@ -173,6 +174,10 @@ impl Downloads<'_> {
 /// The checksum so far and the length of what an earlier process left.
 fn taken_up(part: &Path, meta: &FileMeta) -> Result<(Checksum, u64), HubError> {
     let mut checksum = Checksum::of(&meta.etag, meta.bytes);
+    // something else than a file of ours would be appended to where it leads
+    if fs::symlink_metadata(part).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        remove(part)?;
+    }
     let mut from = match File::open(part) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((checksum, 0)),

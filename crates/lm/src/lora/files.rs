@@ -106,12 +106,12 @@ impl Adapter {
             return Err(wanted.wrong(&format!("{PREFIX}{name}"), &format!("of shape {shape:?} is missing")));
         }
         let (mut values, mut replaced) = (vec![0.0; shape.n_params()], Vec::new());
-        for (place, entry) in goes.values() {
+        for (name, (place, entry)) in &goes {
             match place {
-                Goes::Pair(range) => shard.read(entry, &mut values[range.clone()])?,
+                Goes::Pair(range) => shard.read(name, entry, &mut values[range.clone()])?,
                 Goes::Instead(range) => {
                     let mut whole = vec![0.0; range.len()];
-                    shard.read(entry, &mut whole)?;
+                    shard.read(name, entry, &mut whole)?;
                     replaced.push((range.clone(), whole));
                 }
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Tokenizer;
-use crate::directory::{CHAT_JINJA, CHAT_JSON, CONFIG, GENERATION, SETTINGS, SPECIALS, TOKENIZER, read_text};
+use crate::directory::{CHAT_JINJA, CHAT_JSON, CONFIG, GENERATION, SETTINGS, SPECIALS, TOKENIZER, check_file, has_own, read_text};
 use crate::gguf::{self, Gguf};
 use crate::read::LoadError;
 
@@ -39,7 +39,10 @@ impl Tokenizer {
                 let is_there = gguf.has_tokenizer() || file.with_file_name(TOKENIZER).exists();
                 is_there.then(|| Self::of_gguf(&gguf, &file)).transpose()
             }
-            None => path.join(TOKENIZER).exists().then(|| Self::of_directory(path)).transpose(),
+            None => {
+                check_file(&path.join(TOKENIZER))?;
+                path.join(TOKENIZER).exists().then(|| Self::of_directory(path)).transpose()
+            }
         }
     }
 
@@ -78,6 +81,7 @@ impl Tokenizer {
 
     fn of_gguf(gguf: &Gguf, file: &Path) -> Result<Self, LoadError> {
         let beside = file.with_file_name(TOKENIZER);
+        check_file(&beside)?;
         let mut found = Found::default();
         if beside.exists() {
             found.files.insert(TOKENIZER, read_text(&beside, "")?);
@@ -137,7 +141,7 @@ impl Found {
     fn take(&mut self, dir: &Path, names: &[&'static str]) -> Result<(), LoadError> {
         for name in names {
             let path = dir.join(name);
-            if path.exists() {
+            if has_own(&path)? {
                 self.insert(&path, name, read_text(&path, "")?)?;
             }
         }
@@ -161,6 +165,7 @@ impl Found {
     /// Takes what a file of the model says, if it is there.
     fn take_settings(&mut self, dir: &Path, name: &str) -> Result<(), LoadError> {
         let path = dir.join(name);
+        check_file(&path)?;
         if path.exists() {
             self.settings.push(parse(&path, &read_text(&path, "")?)?);
         }

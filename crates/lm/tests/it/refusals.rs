@@ -108,6 +108,55 @@ fn missing_files_are_named() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_refused_by_tensor() {
+    let (model, dir) = saved();
+    let parameter = &model.layout().parameters()[3];
+    for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
+        let mut weights = model.weights().to_vec();
+        weights[parameter.range.start + 2] = value;
+        model.with_weights(weights).save(dir.path(), None, &ModelCard::default()).unwrap();
+        let (error, n) = (load_error(dir.path()), parameter.range.len());
+        let expected = format!("model.safetensors: tensor `{}` is {shown} at 2 of its {n} values", parameter.name);
+        assert!(error.contains(&expected) && error.lines().count() == 1, "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_stands_in_place_of_a_file_is_named_and_not_waited_for() {
+    for name in ["config.json", "generation_config.json", "model.safetensors"] {
+        let (_, dir) = saved();
+        let path = dir.path().join(name);
+        let remove = || std::fs::remove_file(&path).unwrap();
+        remove();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = load_error(dir.path());
+        assert!(error.contains(&format!("{name}: is a pipe")), "{error}");
+        remove();
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        let error = load_error(dir.path());
+        assert!(error.contains(&format!("{name}: is a symbolic link to nothing")), "{error}");
+        remove();
+        std::os::unix::fs::symlink(name, &path).unwrap();
+        let error = load_error(dir.path());
+        assert!(error.contains(&format!("{name}: is a symbolic link that cannot be followed")), "{error}");
+        remove();
+        std::fs::create_dir(&path).unwrap();
+        let error = load_error(dir.path());
+        assert!(error.contains(&format!("{name}: is a directory")), "{error}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["model", "model.gguf"] {
+        let pipe = dir.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for place in [&*pipe, dir.path()] {
+            let error = load_error(place);
+            assert!(error.contains("is a pipe") || error.contains("config.json: not found"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn pickles_are_refused_by_name() {
     let (_, dir) = saved();
     let weights = dir.path().join("model.safetensors");

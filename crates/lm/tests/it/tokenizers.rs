@@ -213,3 +213,35 @@ proptest! {
         });
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn what_a_link_leads_to_is_not_passed_on_with_a_model() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let (model, secret) = (dir.path().join("model"), dir.path().join("id_ed25519"));
+    std::fs::write(&secret, "{\"private\": \"key\"}").unwrap();
+    let own = Tokenizer::train_bpe(["some text"].into_iter().map(String::from), 300).unwrap();
+    for name in ["chat_template.jinja", "chat_template.json", "tokenizer_config.json", "special_tokens_map.json"] {
+        own.save(&model).unwrap();
+        let path = model.join(name);
+        let link = |to: &std::path::Path| {
+            let _ = std::fs::remove_file(&path);
+            symlink(to, &path).unwrap();
+            Tokenizer::load(&model)
+        };
+        let error = link(&secret).err().unwrap().to_string();
+        assert!(error.contains(name) && error.contains("id_ed25519, which is no file of this model"), "{error}");
+        let error = link("nowhere".as_ref()).err().unwrap().to_string();
+        assert!(error.contains(name) && error.contains("a symbolic link to nothing"), "{error}");
+        // of the same name in another model's directory, as people link them to save room
+        let other = dir.path().join("other");
+        std::fs::create_dir_all(&other).unwrap();
+        std::fs::write(other.join(name), "{}").unwrap();
+        let copy = dir.path().join(format!("copy of {name}"));
+        link(&other.join(name)).unwrap().save(&copy).unwrap();
+        assert_eq!(std::fs::read_to_string(copy.join(name)).unwrap(), "{}");
+        assert!(!std::fs::symlink_metadata(copy.join(name)).unwrap().is_symlink());
+        std::fs::remove_dir_all(&model).unwrap();
+    }
+}

@@ -4,6 +4,7 @@ use plotters::element::{Circle, DashedPathElement, PathElement, Polygon, Text};
 use plotters::prelude::{DrawingArea, IntoDrawingArea, RGBColor, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, FontTransform, IntoTextStyle, ShapeStyle};
+use store::plain;
 
 use super::font;
 
@@ -72,7 +73,8 @@ pub(crate) fn drawing(size: Point, title: &str, paint: impl FnOnce(&Canvas<'_>) 
     let (width, height) = fine;
     let from = format!("width=\"{width}\" height=\"{height}\" viewBox");
     let to = format!("width=\"{}\" height=\"{}\" viewBox", size.0, size.1);
-    let escaped = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    // of records that were edited by hand, any character may come
+    let escaped = plain(title).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let svg = svg.replacen(&from, &to, 1);
     let end_of_root = svg.find(">\n").ok_or_else(|| anyhow!("plotters wrote no SVG"))? + 2;
     let (head, body) = svg.split_at(end_of_root);
@@ -105,7 +107,7 @@ impl Canvas<'_> {
         let transform = if style.vertical { FontTransform::Rotate270 } else { FontTransform::None };
         let style = description(size, style.bold).transform(transform).color(&style.color).pos(Pos::new(style.h, style.v));
         let style = style.into_text_style(&self.area);
-        self.area.draw(&Text::new(text.to_string(), fine(at), style)).map_err(wrong)
+        self.area.draw(&Text::new(plain(text).into_owned(), fine(at), style)).map_err(wrong)
     }
 
     /// `size` is the radius; `filled` markers are solid, others white inside.
@@ -150,7 +152,7 @@ pub(crate) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
     }
     // measured large and scaled down, for plotters rounds to whole units; it takes a size as the font's line height
     let large = 1000.0;
-    let width = description(large, bold).box_size(text).map_or(0, |(width, _)| width);
+    let width = description(large, bold).box_size(&plain(text)).map_or(0, |(width, _)| width);
     f64::from(width) / large * size * font::LINE_HEIGHT
 }
 
@@ -170,6 +172,17 @@ fn wrong(error: impl std::fmt::Display) -> anyhow::Error {
 mod tests {
     use super::*;
     use crate::figure::palette;
+
+    #[test]
+    fn what_xml_cannot_hold_is_written_out() {
+        let words = "a\u{1b}[2J\u{0}<b>\u{fffe}&";
+        let style = palette::text(20.0);
+        let svg = drawing((500.0, 40.0), words, |canvas| canvas.text((10.0, 20.0), words, style)).unwrap();
+        assert!(!svg.contains(store::is_unshowable), "{svg}");
+        assert_eq!(svg.matches("a\\u{1b}[2J\\u{0}&lt;b&gt;\\u{fffe}&amp;").count(), 2, "title and text: {svg}");
+        let outlined = crate::Figure { svg }.outlined().unwrap();
+        assert!(!outlined.contains(store::is_unshowable));
+    }
 
     #[test]
     fn measured_widths_are_those_of_the_rendered_text() {

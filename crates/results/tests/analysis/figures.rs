@@ -302,6 +302,24 @@ fn loss_curves_are_named_at_their_ends_and_say_what_they_measure() {
 }
 
 #[test]
+fn figures_of_other_records_do_not_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = judged(quickstart(1));
+    let listed = |stem: &str| {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(stem)).count()
+    };
+    std::fs::write(dir.path().join("loss-of-mine.svg"), "mine").unwrap();
+    write_report(dir.path(), &records, &curves(), &caption(), ALPHA).unwrap();
+    assert_eq!((listed("survival"), listed("effect"), listed("loss")), (6, 6, 7));
+    write_report(dir.path(), &records, &[], &caption(), ALPHA).unwrap();
+    assert_eq!((listed("survival"), listed("loss")), (6, 1));
+    let metrics: Vec<Record> = records.into_iter().filter(|record| record.kind == results::Kind::Metric).collect();
+    write_report(dir.path(), &metrics, &[], &caption(), ALPHA).unwrap();
+    assert_eq!((listed("survival"), listed("effect"), listed("loss")), (0, 0, 1));
+}
+
+#[test]
 fn a_report_writes_all_files_and_writes_them_equally_twice() {
     let records = judged(quickstart(1));
     let write = |dir: &Path| {

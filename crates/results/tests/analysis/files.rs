@@ -122,6 +122,7 @@ fn mistakes_are_told_by_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("records.jsonl");
     let good = serde_json::to_string(&judged()[0]).unwrap();
+    let strange = serde_json::to_string(&Record { log10_p: Some(4.0), ..judged()[0].clone() }).unwrap();
     let cases = [
         (format!("{good}\n{{\"schema\":"), "records.jsonl:2: not a JSON record"),
         (format!("{good}\n\n"), "records.jsonl:2: not a JSON record"),
@@ -132,6 +133,8 @@ fn mistakes_are_told_by_file_and_line() {
         ),
         (good.replacen("\"seed\"", "\"sead\"", 1), "unknown field `sead`"),
         (good.replacen("\"arm\":\"teacher\"", "\"arm\":\"pupil\"", 1), "unknown variant `pupil`"),
+        (format!("{good}\n{strange}"), "records.jsonl:2: no run writes this record: `log10_p` is 4"),
+        (String::new(), "records.jsonl: holds no record; run the experiment again"),
     ];
     for (text, expected) in cases {
         fs::write(&path, &text).unwrap();

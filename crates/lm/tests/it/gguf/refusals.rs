@@ -120,6 +120,11 @@ fn tensors_that_do_not_fit_are_refused_by_name() {
         ),
         (change("blk.1.attn_q.weight", |t| t.shape = vec![32, 63]), "has shape [63, 32]"),
         (
+            // all bits set: of whatever type, scales and values are no numbers
+            change("blk.1.attn_norm.weight", |t| t.data.fill(0xff)),
+            "tensor `blk.1.attn_norm.weight` is NaN at 0 of its 32 values",
+        ),
+        (
             change("blk.1.attn_q.weight", |t| t.shape = vec![0, 32]),
             "tensor `blk.1.attn_q.weight` has the shape [32, 0], which holds nothing",
         ),

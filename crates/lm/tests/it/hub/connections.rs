@@ -52,6 +52,29 @@ fn a_server_that_cannot_resume_sends_everything() {
 }
 
 #[test]
+fn a_server_that_cannot_resume_and_always_breaks_off_is_given_up() {
+    let (server, _dir, settings) = hub();
+    server.change(|repository| (repository.cut_after, repository.cuts, repository.no_ranges) = (1000, 100, true));
+    let error = refused(&settings, &name("main"), &["model.safetensors broke off at 1000 of"]);
+    assert!(matches!(error, HubError::Interrupted { here: 1000, .. }) && !error.is_input());
+    let asked = |requests: &[String]| requests.iter().filter(|said| said.ends_with(" from 1000")).count();
+    // each goes to the endpoint first, which sends it on
+    assert_eq!(asked(&server.requests()), 2 * 3, "as often as a connection may bring nothing new");
+    // once it gets further, what came is kept and passed over
+    server.change(|repository| (repository.cut_after, repository.cuts) = (1500, 1));
+    let mut received = 0;
+    let mut look = |event: HubEvent<'_>| {
+        if let HubEvent::Received(bytes) = event {
+            received += bytes;
+        }
+    };
+    let snapshot = fetch(&settings, &name("main"), &mut look, &AtomicBool::new(false)).unwrap();
+    let weights = server.repository.lock().unwrap().files["model.safetensors"].clone();
+    assert_eq!(fs::read(snapshot.directory.join("model.safetensors")).unwrap(), weights);
+    assert_eq!(received, weights.len() as u64 - 1000, "each new byte counts once");
+}
+
+#[test]
 fn a_damaged_file_is_fetched_again_and_then_refused() {
     let (server, _dir, settings) = hub();
     let weights = server.repository.lock().unwrap().files["model.safetensors"].clone();
