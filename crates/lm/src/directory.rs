@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::pointer;
 use crate::read::LoadError;
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
@@ -18,11 +19,13 @@ pub(crate) const GENERATION: &str = "generation_config.json";
 
 /// Reads a text file of a model directory.
 pub(crate) fn read_text(path: &Path, remedy: &str) -> Result<String, LoadError> {
-    std::fs::read_to_string(path).map_err(|source| match source.kind() {
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => LoadError::Missing { path: path.into(), remedy: remedy.into() },
         std::io::ErrorKind::InvalidData => LoadError::Json { path: path.into(), why: "it is not UTF-8 text".into() },
         _ => LoadError::Io { path: path.into(), source },
-    })
+    })?;
+    pointer::refuse(path, text.as_bytes())?;
+    Ok(text)
 }
 
 /// Writes one file of a model directory.

@@ -29,6 +29,7 @@ fn identify_with(found: FoundModel, tokenizer: bool) -> Result<ModelDirectory, (
         None => files_of_directory(path, found.base.is_some(), tokenizer)?,
     };
     let hash = |path: PathBuf| {
+        lm::refuse_pointer(&path).map_err(|error| (error.to_string(), String::new()))?;
         let (sha256, bytes) = store::sha256_file(&path).map_err(|error| (error.to_string(), String::new()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(ModelFile { name, bytes, sha256 })
