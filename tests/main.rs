@@ -29,6 +29,7 @@ mod open_models;
 mod primary;
 mod process;
 mod protocols;
+mod published;
 mod readme;
 mod real_models;
 mod reference;

@@ -63,6 +63,9 @@ struct Checked<'a> {
     /// What imported transcripts hold, where a rehearsal read them: by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     imported: BTreeMap<&'static str, Holds>,
+    /// What the files of its models say and the reader should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<&'a str>,
 }
 
 /// Validates an experiment, expands its grid and estimates its cost.
@@ -72,6 +75,9 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     let bill = Bill::of(&grid, &chosen, args, signals)?;
     let experiment = grid.first();
     let origins: BTreeMap<String, &Origin> = grid.points.iter().flat_map(|point| point.resolved.world.origins()).collect();
+    let mut notes: Vec<&str> = grid.points.iter().flat_map(|point| point.shapes.notes.iter().map(String::as_str)).collect();
+    notes.sort_unstable();
+    notes.dedup();
     if args.json {
         return out.json(&Checked {
             name: &experiment.name,
@@ -86,6 +92,7 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
             estimate: &bill.estimate,
             audit: bill.audit,
             imported: bill.imported,
+            notes,
         });
     }
     out.line(&format!("{} is valid", args.file.file.display()))?;
@@ -104,6 +111,9 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
                 format!("{name} at {revision}, in the cache commit {commit}; only a commit pins results: write {name}@{commit}")
             },
         )?;
+    }
+    for note in notes {
+        out.pair("note", note)?;
     }
     if grid.is_grid() {
         plan::points(&grid, &chosen, out)?;

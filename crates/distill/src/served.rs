@@ -77,6 +77,11 @@ impl Served {
         Self { opened, ..self }
     }
 
+    /// The most tokens that a law can show: ids that stand for none are never among them.
+    pub(crate) fn tokens(&self) -> usize {
+        self.model.vocab_size() - self.model.config().arch().absent().len()
+    }
+
     /// The model behind the surface: the owner's view.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
@@ -178,7 +183,7 @@ impl Served {
         sink: &(dyn Fn(usize, usize, &[f32]) + Sync),
     ) -> Result<(), OracleError> {
         let processing = Processing { processors, companions: &self.companions };
-        let chain = Chain::new(processing, self.model.vocab_size())?;
+        let chain = Chain::new(processing, self.model.vocab_size())?.without(self.model.config().arch().absent());
         let companions: Vec<&Model> = chain.companions().collect();
         let joined: Vec<Vec<TokenId>> = given.iter().map(|(query, answer)| [&query.prompt[..], *answer].concat()).collect();
         let rows: Vec<Row<'_>> =
@@ -245,7 +250,7 @@ impl Oracle for Served {
 
     fn laws(&self, given: &[&Exchange], sink: &LawSink<'_>) -> Result<(), OracleError> {
         let law = self.surface.shown_law().ok_or_else(|| self.not_shown("law of the next token"))?;
-        let k = self.surface.reported_tokens().map(|k| k.min(self.vocab_size()));
+        let k = self.surface.reported_tokens().map(|k| k.min(self.tokens()));
         if let Some(choice) = self.choice()?
             && let Some(other) = given.iter().find(|exchange| !choice.allows(&exchange.answer))
         {

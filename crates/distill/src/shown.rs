@@ -38,7 +38,7 @@ impl TopLaws {
     pub const KEPT_BYTES: usize = 192 << 20;
 
     fn new(served: Arc<Served>, k: usize) -> Self {
-        let k = k.min(served.vocab_size());
+        let k = k.min(served.tokens());
         Self { served, k, kept: Mutex::default() }
     }
 

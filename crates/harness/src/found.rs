@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use lm::lora::Adapter;
-use lm::{LoadError, Model, ModelConfig, Tokenizer};
+use lm::lora::{Adapter, AdapterShape};
+use lm::{LoadError, Model, ModelConfig, Tokenizer, lora, tokenizer_file};
 use serde::Serialize;
 
 /// Where a model came from when it was named and not given as a directory.
@@ -35,6 +35,16 @@ pub struct FoundModel {
     pub base: Option<Box<FoundModel>>,
 }
 
+/// What configurations and tokenizer say of a model, no weight read: all that can be known before it is loaded.
+pub struct Said {
+    /// The configuration of the whole model, all rows of its tables counted.
+    pub config: ModelConfig,
+    /// Its tokenizer, for its rows; `None` where it has come without one.
+    pub tokenizer: Option<Tokenizer>,
+    /// What its user should know, a sentence each.
+    pub notes: Vec<String>,
+}
+
 impl FoundModel {
     /// The whole model below all adapters.
     pub fn root(&self) -> &Self {
@@ -49,7 +59,27 @@ impl FoundModel {
         ModelConfig::load(&self.root().directory)
     }
 
-    /// The model, every adapter merged.
+    /// What its files say, refused wherever loading it would be refused for that.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn said(&self) -> Result<Said, LoadError> {
+        let config = self.config()?;
+        let tokenizer = self.tokenizer_for(&config)?;
+        let mut notes = config.notes().to_vec();
+        notes.extend(tokenizer.iter().flat_map(|tokenizer| tokenizer.notes().to_vec()));
+        let mut at = self;
+        while let Some(base) = &at.base {
+            let said = lora::read_config(&at.directory)?;
+            let path = at.directory.join(lora::CONFIG);
+            notes.extend(said.notes());
+            AdapterShape::new(&said, &config).map_err(|error| LoadError::Config { path, error })?;
+            at = base;
+        }
+        Ok(Said { config, tokenizer, notes })
+    }
+
+    /// The model, every adapter merged, with all rows of its tables.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -67,19 +97,36 @@ impl FoundModel {
         }
     }
 
-    /// Its tokenizer, if it has one.
+    /// Its tokenizer for the rows of its tables, if it has one.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or does not belong to the model.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>, LoadError> {
-        let place = self.tokenizer_place();
-        match place == self.root().directory {
-            true => Tokenizer::find(place),
-            false => Tokenizer::load_for(place, &self.root().directory).map(Some),
+        self.tokenizer_for(&self.config()?)
+    }
+
+    /// As [`tokenizer`](Self::tokenizer), which must be there.
+    ///
+    /// # Errors
+    /// As [`tokenizer`](Self::tokenizer), and when there is none.
+    pub fn needed_tokenizer(&self) -> Result<Tokenizer, LoadError> {
+        match self.tokenizer()? {
+            Some(tokenizer) => Ok(tokenizer),
+            // says what is missing
+            None => Tokenizer::load(self.tokenizer_place()),
         }
     }
 
-    /// The model with its tokenizer, which must fit it.
+    fn tokenizer_for(&self, config: &ModelConfig) -> Result<Option<Tokenizer>, LoadError> {
+        let (place, root) = (self.tokenizer_place(), &self.root().directory);
+        let found = match place == root {
+            true => Tokenizer::find(place)?,
+            false => Some(Tokenizer::load_for(place, root)?),
+        };
+        found.map(|tokenizer| tokenizer.for_rows(config.vocab_size(), &tokenizer_file(place)?)).transpose()
+    }
+
+    /// The model with its tokenizer, each as the other leaves it: rows that stand for no token are left out.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -89,7 +136,7 @@ impl FoundModel {
         }
         let (model, place) = (self.load()?, self.tokenizer_place());
         let tokenizer = Tokenizer::load_for(place, &self.root().directory)?;
-        tokenizer.check_fits(model.vocab_size(), place)?;
-        Ok((model, tokenizer))
+        let tokenizer = tokenizer.for_rows(model.vocab_size(), &tokenizer_file(place)?)?;
+        Ok((model.for_tokens(&tokenizer), tokenizer))
     }
 }

@@ -11,7 +11,7 @@ use lm::hub::{self, HubError, HubEvent, HubSettings, ModelName, Snapshot};
 use lm::lora;
 
 use crate::exit::UsageError;
-pub use crate::found::{FoundModel, Origin};
+pub use crate::found::{FoundModel, Origin, Said};
 use crate::progress::{Bar, Progress, count};
 
 /// Most adapters on one another.

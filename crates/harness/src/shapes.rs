@@ -1,9 +1,12 @@
 //! The shapes of the models an experiment uses, from configurations alone: no weights are loaded.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use distill::SavedAs;
-use lm::ModelConfig;
+use lm::{LoadError, ModelConfig, Tokenizer};
 use oracle::Access;
 
 use crate::experiment::{Channel, TokenizerConfig};
@@ -18,6 +21,49 @@ pub struct Shapes {
     pub stranger: ModelConfig,
     /// The student.
     pub student: ModelConfig,
+    /// What the files of open models say and the reader should know, with the key that names the model.
+    pub notes: Vec<String>,
+}
+
+/// What was read of open models, so that points of a grid read none again.
+#[derive(Default)]
+pub struct ModelsRead {
+    configs: HashMap<Vec<PathBuf>, Read>,
+}
+
+/// An open model without its weights.
+#[derive(Clone)]
+struct Read {
+    config: ModelConfig,
+    tokenizer: Option<Arc<Tokenizer>>,
+    notes: Vec<String>,
+}
+
+impl Read {
+    /// Its configuration with the rows of its tables that its tokenizer has tokens for, `shared` of them at most.
+    fn used(&self, shared: usize) -> ModelConfig {
+        let config = self.config.clone();
+        match &self.tokenizer {
+            Some(tokenizer) if tokenizer.size() > shared => config.for_tokens(&Tokenizer::clone(tokenizer).within(shared)),
+            Some(tokenizer) => config.for_tokens(tokenizer),
+            None => config,
+        }
+    }
+}
+
+impl ModelsRead {
+    fn read(&mut self, model: &ModelDirectory, key: &str) -> Result<Read, ShapeError> {
+        let places: Vec<PathBuf> =
+            std::iter::successors(Some(model), |at| at.base.as_deref()).map(|at| at.path.clone()).collect();
+        if let Some(known) = self.configs.get(&places) {
+            return Ok(known.clone());
+        }
+        let wrong = |error: LoadError| ShapeError { key: key.to_string().into(), what: error.to_string(), remedy: String::new() };
+        let said = model.found().said().map_err(wrong)?;
+        let read = Read { config: said.config, tokenizer: said.tokenizer.map(Arc::new), notes: said.notes };
+        self.configs.insert(places, read.clone());
+        Ok(read)
+    }
 }
 
 /// A shape that cannot be used.
@@ -32,11 +78,19 @@ pub struct ShapeError {
 }
 
 impl Shapes {
-    /// The shapes that `world` asks for. Begin and end tokens of models still to be trained are left open.
+    /// The shapes that `world` asks for. Begin and end tokens of models still to be trained are left open; tables of open models have
+    /// the rows that their tokenizers have tokens for.
     ///
     /// # Errors
-    /// A `config.json` that cannot be used, or a shape that does not hold together, with the key that named it.
-    pub fn of(world: &World, channels: &[Channel]) -> Result<Self, ShapeError> {
+    /// A `config.json` or a tokenizer that cannot be used, or a shape that does not hold together, with the key that named it.
+    pub fn of(world: &World, channels: &[Channel], models: &mut ModelsRead) -> Result<Self, ShapeError> {
+        let shared = shared_rows(world, models)?;
+        let mut notes = Vec::new();
+        let mut read = |model: &ModelDirectory, key: &str| -> Result<ModelConfig, ShapeError> {
+            let read = models.read(model, key)?;
+            notes.extend(read.notes.iter().map(|note| format!("{key}: {note}")));
+            Ok(read.used(shared))
+        };
         let teacher_vocab = match (&world.tokenizer, &world.teacher) {
             (TokenizerConfig::Bpe(bpe), _) => bpe.vocab_size,
             (TokenizerConfig::OfTeacher, TeacherSource::Open { model, .. }) => read(model, "teacher.model")?.vocab_size(),
@@ -67,8 +121,19 @@ impl Shapes {
             BaseSource::Cold(cold) => sized(&cold.architecture, student_vocab, "base.cold.architecture")?,
             BaseSource::Open(model) => read(model, "base.model")?,
         };
-        let shapes = Self { teacher, stranger, student };
+        for (name, model) in &world.models {
+            let key = format!("models.{name}");
+            let config = read(model, &key)?;
+            // how many ids a tokenizer gets that is trained here is known when it is
+            if matches!(world.teacher, TeacherSource::Open { .. }) {
+                check_ids(&key, config.vocab_size(), teacher.vocab_size())?;
+            }
+        }
+        notes.sort();
+        notes.dedup();
+        let shapes = Self { teacher, stranger, student, notes };
         shapes.fit(world, channels)?;
+        shapes.adapter_fits(world, models)?;
         Ok(shapes)
     }
 
@@ -94,7 +159,6 @@ impl Shapes {
             }
         }
         self.marks_fit(world)?;
-        self.adapter_fits(world)?;
         let rows = [
             match &world.teacher {
                 TeacherSource::Train(plan) => Some(("teacher.train.row_tokens", plan.row_tokens, &self.teacher)),
@@ -118,14 +182,7 @@ impl Shapes {
             }
         }
         let vocab = self.teacher.vocab_size();
-        let stranger = self.stranger.vocab_size();
-        if stranger != vocab {
-            return Err(ShapeError {
-                key: "stranger.model".into(),
-                what: format!("it has {stranger} token ids, the teacher {vocab}"),
-                remedy: "name a model with the teacher's tokenizer".into(),
-            });
-        }
+        check_ids("stranger.model", self.stranger.vocab_size(), vocab)?;
         // text passes between any two vocabularies, laws between equal ones
         let student = self.student.vocab_size();
         let needs_laws = channels.iter().map(|channel| channel.loss.build()).find(|loss| loss.needs() > Access::Text);
@@ -143,7 +200,7 @@ impl Shapes {
     }
 
     /// Refuses an adapter that the student cannot take.
-    fn adapter_fits(&self, world: &World) -> Result<(), ShapeError> {
+    fn adapter_fits(&self, world: &World, models: &mut ModelsRead) -> Result<(), ShapeError> {
         if world.student.lora.as_ref().is_some_and(|lora| lora.save == SavedAs::Adapter)
             && let BaseSource::Open(model) = &world.base
             && let Some(what) = not_a_base_of_peft(model)
@@ -155,7 +212,29 @@ impl Shapes {
                 remedy,
             });
         }
-        let Some(Err(error)) = world.student.lora.as_ref().map(|lora| lora.shape(&self.student)) else { return Ok(()) };
+        let Some(lora) = &world.student.lora else { return Ok(()) };
+        let error = match lora.shape(&self.student) {
+            Ok(shape) => {
+                let head = self.student.arch().decoder().head.name;
+                let is_table = |pair: &lm::lora::Pair| pair.table || head.strip_suffix(".weight") == Some(&*pair.module);
+                if let BaseSource::Open(model) = &world.base
+                    && let rows = models.read(model, "base.model")?.config.vocab_size()
+                    && rows != self.student.vocab_size()
+                    && lora.save == SavedAs::Adapter
+                    && shape.pairs().iter().any(is_table)
+                {
+                    let ids = self.student.vocab_size();
+                    let what = format!(
+                        "the base's tables have {rows} rows for {ids} token ids, and an adapter on them would have {ids}"
+                    );
+                    let remedy =
+                        "write save = \"merged\", or leave the table and the last product out of student.lora.targets".into();
+                    return Err(ShapeError { key: "student.lora.save".into(), what, remedy });
+                }
+                return Ok(());
+            }
+            Err(error) => error,
+        };
         let key = if error.key == "rank" { "student.lora.rank" } else { "student.lora.targets" };
         Err(ShapeError { key: key.into(), what: format!("{} does not fit the student", error.value), remedy: error.remedy })
     }
@@ -182,6 +261,26 @@ fn not_a_base_of_peft(model: &ModelDirectory) -> Option<&'static str> {
     model.files.iter().any(|file| file.name.ends_with(".gguf")).then_some("a GGUF file")
 }
 
-fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {
-    model.found().config().map_err(|error| ShapeError { key: key.into(), what: error.to_string(), remedy: String::new() })
+/// Rows that the tables of all models have whose token ids must mean what those of an open teacher mean.
+fn shared_rows(world: &World, models: &mut ModelsRead) -> Result<usize, ShapeError> {
+    let TeacherSource::Open { model, .. } = &world.teacher else { return Ok(usize::MAX) };
+    let mut all = vec![("teacher.model".to_string(), model)];
+    if let ModelSource::Open(model) = &world.stranger {
+        all.push(("stranger.model".into(), model));
+    }
+    all.extend(world.models.iter().map(|(name, model)| (format!("models.{name}"), model)));
+    let mut least = usize::MAX;
+    for (key, model) in all {
+        least = least.min(models.read(model, &key)?.config.vocab_size());
+    }
+    Ok(least)
+}
+
+/// Refuses a model whose token ids are not as many as the teacher's.
+fn check_ids(key: &str, ids: usize, teacher: usize) -> Result<(), ShapeError> {
+    if ids == teacher {
+        return Ok(());
+    }
+    let what = format!("it has {ids} token ids, the teacher {teacher}");
+    Err(ShapeError { key: key.to_string().into(), what, remedy: "name a model with the teacher's tokenizer".into() })
 }

@@ -16,7 +16,9 @@ use crate::arch::{Arch, Layout};
 use crate::directory::{self, read_text};
 use crate::header::{Entry, Header, is_pickle};
 use crate::mapped::Mapped;
+use crate::pointer::refuse_pointer;
 use crate::read::LoadError;
+use crate::wrapped::{some_of, unwrapped};
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -35,6 +37,7 @@ pub(crate) fn check_directory(dir: &Path) -> Result<(), LoadError> {
         return Ok(());
     }
     directory::check_file(dir)?;
+    refuse_pointer(dir)?;
     let mut start = Vec::new();
     let file = File::open(dir).map_err(|source| LoadError::Io { path: dir.into(), source })?;
     let _ = file.take(9).read_to_end(&mut start);
@@ -64,11 +67,15 @@ pub(crate) fn has_pickle_ending(path: &Path) -> bool {
     path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| PICKLE_ENDINGS.contains(&ending))
 }
 
-/// All weights of a directory in layout order. Names, shapes and types are checked before memory is taken for them.
-pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Result<Vec<f32>, LoadError> {
+/// Tensors of a checkpoint by name: the shard and the entry there.
+type Tensors = BTreeMap<String, (usize, Entry)>;
+
+/// All weights of a directory in layout order, and what was left out or read under another name, a sentence each. Names, shapes and
+/// types are checked before memory is taken for them.
+pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Result<(Vec<f32>, Vec<String>), LoadError> {
     let paths = shards(dir)?;
     let mut shards = Vec::with_capacity(paths.len());
-    let mut found: BTreeMap<String, (usize, Entry)> = BTreeMap::new();
+    let mut found = Tensors::new();
     for (i, path) in paths.iter().enumerate() {
         let (shard, tensors) = Shard::open(path)?;
         for (name, entry) in tensors {
@@ -78,8 +85,9 @@ pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Resu
         }
         shards.push(shard);
     }
-    let found = our_names(found, arch, layout);
-    check_names(&paths[0], &found, arch, layout)?;
+    let mut notes = Vec::new();
+    let found = our_names(&paths[0], found, arch, layout, &mut notes)?;
+    let found = check_names(&paths[0], found, arch, layout, &mut notes)?;
 
     let mut weights = vec![0.0; layout.n_params()];
     for parameter in layout.parameters() {
@@ -96,21 +104,70 @@ pub(crate) fn load_weights(dir: &Path, arch: &dyn Arch, layout: &Layout) -> Resu
             return Err(LoadError::Tensor { path: shards[*shard].path.into(), name: name.clone(), why });
         }
     }
-    Ok(weights)
+    Ok((weights, notes))
 }
 
-/// Names as we have them: a checkpoint of the model without its output product leaves out their beginning.
-fn our_names(found: BTreeMap<String, (usize, Entry)>, arch: &dyn Arch, layout: &Layout) -> BTreeMap<String, (usize, Entry)> {
+/// What peft puts before the names of a model's own tensors.
+pub(crate) const PEFT_PREFIX: &str = "base_model.model.";
+
+/// Names as we have them: a checkpoint of the model without its output product leaves out their beginning, one of a wrapped model has more
+/// in them, and of a tied pair a file may hold the output product alone.
+fn our_names(
+    path: &Path,
+    found: Tensors,
+    arch: &dyn Arch,
+    layout: &Layout,
+    notes: &mut Vec<String>,
+) -> Result<Tensors, LoadError> {
     let decoder = arch.decoder();
     let known = |name: &str| layout.get(name).is_some() || arch.is_buffer(name) || name == decoder.head.name;
-    let whole = |name: String| {
-        if let Some(ours) = arch.renamed(&name).filter(|ours| !found.contains_key(*ours)) {
-            return ours.to_string();
+    let ours = |name: &str| {
+        if let Some(ours) = arch.renamed(name).filter(|ours| !found.contains_key(*ours)) {
+            return Some(ours.to_string());
         }
         let longer = format!("{}{name}", arch.base_prefix());
-        if !known(&name) && known(&longer) && !found.contains_key(&longer) { longer } else { name }
+        if known(name) { Some(name.to_string()) } else { (known(&longer) && !found.contains_key(&longer)).then_some(longer) }
     };
-    found.clone().into_iter().map(|(name, tensor)| (whole(name), tensor)).collect()
+    let mut named = Tensors::new();
+    let mut wrapped: Vec<(&str, &str)> = Vec::new();
+    for (name, tensor) in &found {
+        let inside = || {
+            let (bare, wrapper) = unwrapped(name).unwrap_or((name.clone(), PEFT_PREFIX));
+            let bare = bare.strip_prefix(PEFT_PREFIX).unwrap_or(&bare).to_string();
+            ours(&bare).filter(|ours| !found.contains_key(ours)).map(|ours| (ours, wrapper))
+        };
+        let ours = match ours(name) {
+            Some(ours) => ours,
+            None => match inside() {
+                Some((ours, wrapper)) => {
+                    wrapped.push((wrapper, name));
+                    ours
+                }
+                None => name.clone(),
+            },
+        };
+        if named.insert(ours, tensor.clone()).is_some() {
+            return Err(LoadError::Tensor { path: path.into(), name: name.clone(), why: "is there under two names".into() });
+        }
+    }
+    if let Some((wrapper, _)) = wrapped.first() {
+        notes.push(format!(
+            "{}: {} tensor(s) carry the name `{}` of a wrapped module, under which transformers finds none of them; they are read without \
+             it: {}",
+            path.display(),
+            wrapped.len(),
+            wrapper.trim_end_matches('.'),
+            some_of(wrapped.iter().map(|(_, name)| *name))
+        ));
+    }
+    let table = decoder.embedding.tokens;
+    if decoder.head.tied
+        && !named.contains_key(table)
+        && let Some(head) = named.remove(decoder.head.name)
+    {
+        named.insert(table.into(), head);
+    }
+    Ok(named)
 }
 
 /// The files that hold the weights; at least one.
@@ -145,7 +202,14 @@ pub(crate) fn shards(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
     Ok(names.into_iter().map(|name| dir.join(name)).collect())
 }
 
-fn check_names(path: &Path, found: &BTreeMap<String, (usize, Entry)>, arch: &dyn Arch, layout: &Layout) -> Result<(), LoadError> {
+/// The tensors that the model has, all of them and as it has them; others that cannot be part of it are left out.
+fn check_names(
+    path: &Path,
+    found: Tensors,
+    arch: &dyn Arch,
+    layout: &Layout,
+    notes: &mut Vec<String>,
+) -> Result<Tensors, LoadError> {
     let error = |name: &str, why: String| Err(LoadError::Tensor { path: path.into(), name: name.into(), why });
     let mut expected = HashMap::with_capacity(layout.parameters().len());
     for parameter in layout.parameters() {
@@ -154,22 +218,44 @@ fn check_names(path: &Path, found: &BTreeMap<String, (usize, Entry)>, arch: &dyn
             return error(&parameter.name, format!("of shape {:?} is missing", parameter.shape));
         }
     }
-    for (name, (_, entry)) in found {
-        let parameter = expected.get(name.as_str()).copied().or_else(|| arch.tied_to(name).and_then(|name| layout.get(name)));
+    let head = arch.decoder().head.name.rsplit_once('.').map_or("", |(module, _)| module);
+    // what has the name of a part of the model would change what it computes
+    let inside = |name: &str| {
+        let beginning = format!("{}{}.", arch.base_prefix(), name.split('.').next().unwrap_or_default());
+        let shortened = layout.parameters().iter().any(|parameter| parameter.name.starts_with(&beginning));
+        name.starts_with(arch.base_prefix()) || name.starts_with(head) || shortened || name.contains("lora_")
+    };
+    let mut kept = Tensors::new();
+    let mut left_out = Vec::new();
+    for (name, (shard, entry)) in found {
+        let parameter = expected.get(name.as_str()).copied().or_else(|| arch.tied_to(&name).and_then(|name| layout.get(name)));
         let Some(parameter) = parameter else {
-            if arch.is_buffer(name) {
+            if arch.is_buffer(&name) {
                 continue;
             }
-            return error(name, format!("of shape {:?} is not part of the model that config.json describes", entry.shape));
+            if inside(&name) {
+                return error(&name, format!("of shape {:?} is not part of the model that config.json describes", entry.shape));
+            }
+            left_out.push(name);
+            continue;
         };
         if !entry.shape.iter().copied().eq(parameter.shape.iter().map(|n| *n as u64)) {
-            return error(name, format!("has shape {:?}, but config.json asks for {:?}", entry.shape, parameter.shape));
+            return error(&name, format!("has shape {:?}, but config.json asks for {:?}", entry.shape, parameter.shape));
         }
         if !is_read(&entry.dtype) {
-            return error(name, format!("has type {}; only F32, F16 and BF16 are read", entry.dtype));
+            return error(&name, format!("has type {}; only F32, F16 and BF16 are read", entry.dtype));
         }
+        kept.insert(name, (shard, entry));
     }
-    Ok(())
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "{}: {} tensor(s) belong to no part of the language model and are left out: {}",
+            path.display(),
+            left_out.len(),
+            some_of(left_out.iter().map(String::as_str))
+        ));
+    }
+    Ok(kept)
 }
 
 /// Whether tensors of this type are read.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::pointer;
 use crate::read::LoadError;
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
@@ -57,11 +58,13 @@ fn cache_blobs(snapshot: &Path) -> Option<PathBuf> {
 /// Reads a text file of a model directory.
 pub(crate) fn read_text(path: &Path, remedy: &str) -> Result<String, LoadError> {
     check_file(path)?;
-    std::fs::read_to_string(path).map_err(|source| match source.kind() {
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
         ErrorKind::NotFound => LoadError::Missing { path: path.into(), remedy: remedy.into() },
         ErrorKind::InvalidData => LoadError::Json { path: path.into(), why: "it is not UTF-8 text".into() },
         _ => LoadError::Io { path: path.into(), source },
-    })
+    })?;
+    pointer::refuse(path, text.as_bytes())?;
+    Ok(text)
 }
 
 /// Writes one file of a model directory.

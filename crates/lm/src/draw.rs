@@ -12,9 +12,11 @@ use crate::unit_interval::unit_interval;
 /// but the most probable. Equal logits are kept in the order of their ids. `companions`: raw logits of [`Chain::companions`]
 /// after the same tokens. `sampling` may be another than the query's: laws are shown of greedy queries too.
 pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, step: &Step<'_>, companions: &[&[f32]]) {
+    chain.hide(logits);
     for link in &chain.before {
         link.process(step, logits, companions);
     }
+    chain.hide(logits);
     if sampling.temperature == 0.0 {
         keep(logits, 1, 1.0);
     } else {
@@ -33,6 +35,7 @@ pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, st
     for link in &chain.after {
         link.process(step, logits, companions);
     }
+    chain.hide(logits);
 }
 
 /// Cuts off all but the `count` largest, and of these all beyond the first whose mass together reaches `mass`.
@@ -110,6 +113,7 @@ impl Drawer {
         let sampling = &step.query.sampling;
         let cut = sampling.top_p < 1.0 || (1..logits.len()).contains(&sampling.top_k);
         let greedy = sampling.temperature == 0.0;
+        chain.hide(logits);
         if !chain.after.is_empty() || (cut && !greedy) {
             // Cutting down to the most probable tokens would hide a NaN.
             if sample::max_or_nan(logits).is_nan() {
@@ -127,6 +131,7 @@ impl Drawer {
                 Proposed::NoLaw => None,
                 Proposed::GivenUp => {
                     only.process(step, logits, companions);
+                    chain.hide(logits);
                     self.at_random(logits, sampling.temperature, rng)
                 }
             };
@@ -134,6 +139,7 @@ impl Drawer {
         for link in &chain.before {
             link.process(step, logits, companions);
         }
+        chain.hide(logits);
         if greedy { sample::first_max(logits).map(|id| id as TokenId) } else { self.at_random(logits, sampling.temperature, rng) }
     }
 

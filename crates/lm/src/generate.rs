@@ -31,7 +31,7 @@ pub fn generate(
     rt: &Runtime,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Exchange>, RunError> {
-    let chain = Chain::drawing(processing, model.vocab_size())?;
+    let chain = Chain::drawing(processing, model.vocab_size())?.without(model.config().arch().absent());
     for query in queries {
         check(model, &chain, query)?;
     }

@@ -12,6 +12,7 @@ use oracle::TokenId;
 
 use crate::arch::{Layout, ModelConfig};
 use crate::device::Device;
+use crate::processing::hide;
 use crate::runtime::{RunError, Runtime};
 
 /// A batch of equally long rows.
@@ -56,9 +57,56 @@ pub trait GradientAt: Sync {
 /// The engine for this configuration on this compute path and device.
 pub fn gradient_engine(config: &ModelConfig, rt: &Runtime) -> Box<dyn GradientEngine> {
     let layout = config.layout();
-    match rt.fused(config.arch()) {
+    let engine: Box<dyn GradientEngine> = match rt.fused(config.arch()) {
         Some(shape) => Box::new(Fused { shape, config: config.clone(), workspaces: Mutex::default(), weights: Mutex::default() }),
         None => Box::new(Generic { config: config.clone(), layout, device: rt.device.clone(), rooms: summed::Rooms::default() }),
+    };
+    match config.arch().absent() {
+        [] => engine,
+        absent => Box::new(Hiding { engine, absent: absent.to_vec() }),
+    }
+}
+
+/// An engine for a model of which some ids stand for no token: they have no part in any loss.
+struct Hiding {
+    engine: Box<dyn GradientEngine>,
+    absent: Vec<TokenId>,
+}
+
+impl GradientEngine for Hiding {
+    fn at<'a>(&'a self, params: Cow<'a, [f32]>) -> Result<Box<dyn GradientAt + 'a>, RunError> {
+        Ok(Box::new(HidingAt { engine: self.engine.at(params)?, absent: &self.absent }))
+    }
+}
+
+struct HidingAt<'a> {
+    engine: Box<dyn GradientAt + 'a>,
+    absent: &'a [TokenId],
+}
+
+impl GradientAt for HidingAt<'_> {
+    fn loss_and_gradient(&self, batch: &Batch, loss: &dyn RowLoss, grad: &mut [f32]) -> Result<f64, RunError> {
+        self.engine.loss_and_gradient(batch, &Hidden { loss, absent: self.absent }, grad)
+    }
+}
+
+struct Hidden<'a> {
+    loss: &'a dyn RowLoss,
+    absent: &'a [TokenId],
+}
+
+impl RowLoss for Hidden<'_> {
+    fn scored(&self, position: usize) -> bool {
+        self.loss.scored(position)
+    }
+
+    fn loss_and_gradient(&self, position: usize, logits: &mut [f32]) -> f64 {
+        hide(self.absent, logits);
+        let loss = self.loss.loss_and_gradient(position, logits);
+        for id in self.absent {
+            logits[*id as usize] = 0.0;
+        }
+        loss
     }
 }
 

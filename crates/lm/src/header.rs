@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use crate::pointer::refuse_pointer;
 use crate::read::LoadError;
 
 /// Headers beyond this are refused, as the safetensors format says.
@@ -62,6 +63,9 @@ impl Header {
         // A valid header length can begin with the bytes of a pickle, so a plausible header is believed first.
         if !plausible && is_pickle(&start) {
             return Err(LoadError::Pickle { path: path.into() });
+        }
+        if !plausible {
+            refuse_pointer(path)?;
         }
         let Some(promised) = promised else {
             return Err(bad(format!("it has {len} bytes, less than the 8 that hold the header's length")));

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::arch::{Arch, Weights};
 use crate::model::Model;
+use crate::processing::hide;
 use crate::runtime::{RunError, Runtime};
 
 /// A row of tokens and which laws of it are wanted.
@@ -73,7 +74,7 @@ pub fn for_each_law_beside(
     let by_length = by_length(&models, rows)?;
     let own = Engine::new(model, rt)?;
     let beside: Vec<Engine<'_>> = companions.iter().map(|companion| Engine::new(companion, rt)).collect::<Result<_, _>>()?;
-    let tokens = if matches!(own, Engine::Fused(..)) && beside.is_empty() { FUSED_TOKENS } else { GENERIC_TOKENS };
+    let tokens = if matches!(own.kind, Kind::Fused(..)) && beside.is_empty() { FUSED_TOKENS } else { GENERIC_TOKENS };
     let blocks = blocks(rows, &by_length, tokens);
     let vocab = model.vocab_size();
     let work = |workspaces: &mut Vec<Workspace>, block: &Block<'_>| {
@@ -84,7 +85,11 @@ pub fn for_each_law_beside(
         let mut laws = Vec::with_capacity(beside.len());
         for (engine, workspace) in beside.iter().zip(others) {
             let mut all = Vec::new();
-            engine.laws(block, workspace, &mut |_, logits| all.extend_from_slice(logits))?;
+            let absent = engine.absent;
+            engine.laws(block, workspace, &mut |_, logits| {
+                hide(absent, logits);
+                all.extend_from_slice(logits);
+            })?;
             laws.push(all);
         }
         // All engines go through the wanted positions in ascending order.
@@ -92,6 +97,7 @@ pub fn for_each_law_beside(
         own.laws(block, workspace, &mut |position, logits| {
             let companions: Vec<&[f32]> = laws.iter().map(|all| &all[nth * vocab..][..vocab]).collect();
             nth += 1;
+            hide(own.absent, logits);
             sink(block.members[position / block.time], position % block.time + 1, logits, &companions);
         })
     };
@@ -99,7 +105,13 @@ pub fn for_each_law_beside(
 }
 
 /// A model in the form that its path computes with.
-enum Engine<'a> {
+struct Engine<'a> {
+    kind: Kind<'a>,
+    /// Ids that stand for no token.
+    absent: &'a [TokenId],
+}
+
+enum Kind<'a> {
     Fused(PackedWeights),
     Generic(&'a dyn Arch, Weights),
 }
@@ -107,10 +119,11 @@ enum Engine<'a> {
 impl<'a> Engine<'a> {
     fn new(model: &'a Model, rt: &Runtime) -> Result<Self, RunError> {
         let arch = model.config().arch();
-        Ok(match rt.fused(arch) {
-            Some(shape) => Self::Fused(PackedWeights::new(&shape, model.weights())),
-            None => Self::Generic(arch, Weights::constant(model.layout(), model.weights(), &rt.device)?),
-        })
+        let kind = match rt.fused(arch) {
+            Some(shape) => Kind::Fused(PackedWeights::new(&shape, model.weights())),
+            None => Kind::Generic(arch, Weights::constant(model.layout(), model.weights(), &rt.device)?),
+        };
+        Ok(Self { kind, absent: arch.absent() })
     }
 
     /// Calls `sink(position, logits)` for every wanted position of a block, in ascending order.
@@ -120,14 +133,14 @@ impl<'a> Engine<'a> {
         workspace: &mut Workspace,
         sink: &mut dyn FnMut(usize, &mut [f32]),
     ) -> Result<(), RunError> {
-        match self {
-            Self::Fused(weights) => {
+        match &self.kind {
+            Kind::Fused(weights) => {
                 let count = block.members.len();
                 let wanted = |position| block.wanted(position);
                 llama::for_each_logits(weights, &block.ids(count), count, block.time, &wanted, sink, workspace);
                 Ok(())
             }
-            Self::Generic(arch, weights) => generic(*arch, weights, block, sink),
+            Kind::Generic(arch, weights) => generic(*arch, weights, block, sink),
         }
     }
 }

@@ -7,14 +7,12 @@ use anyhow::Context;
 use oracle::TokenId;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::arch::{Initialiser, Layout, ModelConfig};
 use crate::card::ModelCard;
 use crate::checkpoint;
-use crate::directory::{check_file, read_text, write};
-use crate::gguf;
-use crate::read::LoadError;
+use crate::directory::write;
 use crate::tokenizer::Tokenizer;
 use crate::unit_interval::unit_interval;
 
@@ -24,6 +22,7 @@ pub struct Model {
     config: ModelConfig,
     layout: Arc<Layout>,
     weights: Arc<Vec<f32>>,
+    notes: Arc<Vec<String>>,
 }
 
 impl Model {
@@ -44,42 +43,17 @@ impl Model {
                 }
             }
         }
-        Self { config: config.clone(), layout: Arc::new(layout), weights: Arc::new(weights) }
+        Self { config: config.clone(), layout: Arc::new(layout), weights: Arc::new(weights), notes: Arc::default() }
     }
 
-    /// Loads a GGUF file (see [`crate::gguf::find`]) or a Hugging Face directory: `config.json` and `model.safetensors` (or the shards that
-    /// `model.safetensors.index.json` names). `f16` and `bf16` weights become `f32`. Answers also end with the tokens that
-    /// `generation_config.json` calls ends.
+    /// The model of this configuration whose weights are `weights`, with what was met in reading them.
     ///
-    /// # Errors
-    /// See [`LoadError`]; nothing is loaded in part.
-    pub fn load(dir: &Path) -> Result<Self, LoadError> {
-        if let Some(file) = gguf::find(dir)? {
-            let mut gguf = gguf::Gguf::open(&file)?;
-            let config = gguf.config()?;
-            let weights = gguf.weights(&config)?;
-            return Ok(Self { layout: Arc::new(config.layout()), config, weights: Arc::new(weights) });
-        }
-        checkpoint::check_directory(dir)?;
-        checkpoint::refuse_pickles(dir)?;
-        let path = dir.join("config.json");
-        let json = read_text(&path, "a model directory holds config.json, model.safetensors and tokenizer.json")?;
-        let config = ModelConfig::parse(&with_all_ends(json, dir)?, &path)?;
+    /// # Panics
+    /// When the weights are not as many as the configuration's layout has.
+    pub(crate) fn of(config: ModelConfig, weights: Vec<f32>, notes: Vec<String>) -> Self {
         let layout = config.layout();
-        let weights = checkpoint::load_weights(dir, config.arch(), &layout)?;
-        Ok(Self { config, layout: Arc::new(layout), weights: Arc::new(weights) })
-    }
-
-    /// Loads a model with its tokenizer, and checks that the two fit.
-    ///
-    /// # Errors
-    /// See [`LoadError`]; also when the tokenizer has ids that the model does not know.
-    pub fn load_with_tokenizer(dir: &Path) -> Result<(Self, Tokenizer), LoadError> {
-        let model = Self::load(dir)?;
-        let tokenizer = Tokenizer::load(dir)?;
-        let named = gguf::find(dir)?.unwrap_or_else(|| dir.join("tokenizer.json"));
-        tokenizer.check_fits(model.vocab_size(), &named)?;
-        Ok((model, tokenizer))
+        assert_eq!(weights.len(), layout.n_params(), "as many weights as the layout has");
+        Self { config, layout: Arc::new(layout), weights: Arc::new(weights), notes: Arc::new(notes) }
     }
 
     /// Writes a directory that transformers loads: `config.json`, `generation_config.json`, `model.safetensors`, the
@@ -111,7 +85,43 @@ impl Model {
     /// When the length is not [`Self::n_params`].
     pub fn with_weights(&self, weights: Vec<f32>) -> Self {
         assert_eq!(weights.len(), self.n_params(), "as many weights as the layout has");
-        Self { config: self.config.clone(), layout: self.layout.clone(), weights: Arc::new(weights) }
+        Self { weights: Arc::new(weights), ..self.clone() }
+    }
+
+    /// The same with more to be said of how it was read.
+    #[must_use]
+    pub fn with_notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        Arc::make_mut(&mut self.notes).extend(notes);
+        self
+    }
+
+    /// What its user should know of how it was read, a sentence each: what its files say and cannot be, what was left out.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The same without the rows of its tables from `rows` on, and without any probability for the ids `absent`, which stand for
+    /// no token.
+    ///
+    /// # Panics
+    /// When its tables have fewer rows.
+    #[must_use]
+    pub fn cut(self, rows: usize, absent: &[TokenId]) -> Self {
+        if rows == self.vocab_size() && absent == self.config.arch().absent() {
+            return self;
+        }
+        assert!(rows <= self.vocab_size(), "rows can only be left out");
+        let mut config = self.config.clone();
+        config.tokens_mut().cut(rows, absent);
+        let layout = config.layout();
+        let mut weights = Arc::unwrap_or_clone(self.weights);
+        // only tables of tokens get shorter, at their ends, so that what stays moves forward
+        for (kept, whole) in layout.parameters().iter().zip(self.layout.parameters()) {
+            let start = whole.range.start;
+            weights.copy_within(start..start + kept.range.len(), kept.range.start);
+        }
+        weights.truncate(layout.n_params());
+        Self { config, layout: Arc::new(layout), weights: Arc::new(weights), notes: self.notes }
     }
 
     /// All weights in layout order.
@@ -163,32 +173,6 @@ impl Model {
     pub fn flops_per_token_train(&self) -> f64 {
         self.config.flops_per_token_train()
     }
-}
-
-/// `config` (the content of `config.json`) with the ends that `generation_config.json` adds: models tuned on conversations
-/// name the end of a turn only there. Ids that the model does not have are left out.
-fn with_all_ends(config: String, dir: &Path) -> Result<String, LoadError> {
-    let path = dir.join("generation_config.json");
-    check_file(&path)?;
-    if !path.exists() {
-        return Ok(config);
-    }
-    let broken = |error: serde_json::Error| LoadError::Json { path: path.clone(), why: error.to_string() };
-    let generation: Value = serde_json::from_str(&read_text(&path, "")?).map_err(broken)?;
-    // what is wrong with config.json is said where it is parsed
-    let Ok(mut parsed) = serde_json::from_str::<Value>(&config) else { return Ok(config) };
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-    let mut ends: Vec<Value> = list(&parsed["eos_token_id"]).into_iter().filter(|end| !end.is_null()).collect();
-    let vocab_size = parsed["vocab_size"].as_u64().unwrap_or(0);
-    let known = |end: &Value| end.as_u64().is_some_and(|id| id < vocab_size);
-    let more: Vec<Value> =
-        list(&generation["eos_token_id"]).into_iter().filter(|end| known(end) && !ends.contains(end)).collect();
-    if more.is_empty() {
-        return Ok(config);
-    }
-    ends.extend(more);
-    parsed["eos_token_id"] = ends.into();
-    Ok(parsed.to_string())
 }
 
 /// Normals by Box and Muller (1958), two at a time.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oracle::{CompanionId, LogitsProcessor, Raised, Row, Stage, Step};
+use oracle::{CompanionId, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
 
 use crate::model::Model;
 use crate::runtime::RunError;
@@ -34,6 +34,8 @@ pub struct Chain<'a> {
     pub(crate) after: Vec<Link<'a>>,
     shown: Vec<Link<'a>>,
     companions: Vec<(CompanionId, &'a Model)>,
+    /// Ids that stand for no token.
+    absent: Vec<TokenId>,
 }
 
 impl<'a> Chain<'a> {
@@ -52,7 +54,7 @@ impl<'a> Chain<'a> {
 
     fn with(processing: Processing<'a>, vocab_size: usize, keep_shown: bool) -> Result<Self, RunError> {
         check(processing, vocab_size)?;
-        let mut chain = Self { before: Vec::new(), after: Vec::new(), shown: Vec::new(), companions: Vec::new() };
+        let mut chain = Self { before: Vec::new(), after: Vec::new(), shown: Vec::new(), companions: Vec::new(), absent: Vec::new() };
         for processor in processing.processors {
             let stage = processor.stage();
             if stage == Stage::Shown && !keep_shown {
@@ -67,6 +69,17 @@ impl<'a> Chain<'a> {
             }
         }
         Ok(chain)
+    }
+
+    /// The same for a model of which the ids `absent` stand for no token.
+    #[must_use]
+    pub fn without(self, absent: &[TokenId]) -> Self {
+        Self { absent: absent.to_vec(), ..self }
+    }
+
+    /// Takes all probability from ids that stand for no token, whatever a processor gave them.
+    pub(crate) fn hide(&self, logits: &mut [f32]) {
+        hide(&self.absent, logits);
     }
 
     /// Where the rows of companion `id` stand among those of all that are read.
@@ -95,6 +108,14 @@ impl<'a> Chain<'a> {
         for link in &self.shown {
             link.process(step, log_probs, companions);
         }
+        self.hide(log_probs);
+    }
+}
+
+/// Takes all probability from the ids `absent` in raw `logits` (vocab).
+pub(crate) fn hide(absent: &[TokenId], logits: &mut [f32]) {
+    for id in absent {
+        logits[*id as usize] = f32::NEG_INFINITY;
     }
 }
 

@@ -50,6 +50,17 @@ pub enum LoadError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A pointer of Git LFS or Xet in the place of the file.
+    #[error(
+        "{path}: is a Git LFS pointer, not the file{of} that it stands for; fetch that with `git lfs pull` in the repository, or download the \
+         file again"
+    )]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+        /// ` of N bytes`, where the pointer says so.
+        of: String,
+    },
     /// A pickle file; unpickling runs code, so none is ever opened further than its first bytes.
     #[error("{path}: is a pickle checkpoint, which can run code when read and is refused; convert it to safetensors first")]
     Pickle {

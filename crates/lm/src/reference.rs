@@ -51,10 +51,13 @@ impl Reference {
 
     pub fn floats(&self, name: &str) -> Result<Tensor<f32>, LoadError> {
         let (entry, bytes) = self.entry(name)?;
-        if entry.dtype != "F32" {
-            return Err(self.bad(name, &format!("has type {}; reference values are compared in F32", entry.dtype)));
-        }
-        let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let narrow = |b: &[u8]| f32::from_le_bytes(std::array::from_fn(|i| b[i]));
+        let wide = |b: &[u8]| f64::from_le_bytes(std::array::from_fn(|i| b[i])) as f32;
+        let values = match entry.dtype.as_str() {
+            "F32" => bytes.chunks_exact(4).map(narrow).collect(),
+            "F64" => bytes.chunks_exact(8).map(wide).collect(),
+            other => return Err(self.bad(name, &format!("has type {other}; reference values are F32 or F64"))),
+        };
         Ok(Tensor { shape: shape(entry), values })
     }
 

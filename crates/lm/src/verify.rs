@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use kernels::RowLoss;
 use oracle::Query;
 
-use crate::arch::{Arch, Parameter};
+use crate::arch::{Arch, ModelConfig, Parameter};
 use crate::generate::generate;
 use crate::gradient::{Batch, gradient_engine};
 use crate::laws::{Row, for_each_law};
@@ -20,7 +20,7 @@ use crate::score::log_probability;
 /// Largest deviations that are rounding: other implementations add up the same products in another order, in `f32`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerances {
-    /// Of a logit, absolute.
+    /// Of a logit, over the largest magnitude of any in the reference.
     pub logits: f64,
     /// Of the mean loss, absolute, in nats.
     pub loss: f64,
@@ -28,9 +28,22 @@ pub struct Tolerances {
     pub gradient: f64,
 }
 
-impl Default for Tolerances {
-    fn default() -> Self {
-        Self { logits: 1e-4, loss: 1e-5, gradient: 1e-3 }
+/// Half a unit in the last place of an `f32` of 1: what one operation loses.
+const LOST: f64 = 1.0 / (1 << 24) as f64;
+/// How many times what is lost once in every layer, were the losses independent, two implementations may lie apart.
+const APART: f64 = 48.0;
+
+impl Tolerances {
+    /// Of the mean loss.
+    pub const LOSS: f64 = 1e-5;
+    /// Of gradients.
+    pub const GRADIENT: f64 = 1e-3;
+
+    /// The usual ones for a model: its logits may differ by what `f32` loses in as many layers as it has, which adds up like the steps
+    /// of a random walk. (SmolLM2-135M, 30 layers, logits up to 40: PyTorch's `f32` lies 9e-5 from `f64`, of 6e-4 that are allowed.)
+    pub fn of(config: &ModelConfig) -> Self {
+        let layers = config.arch().decoder().blocks.len();
+        Self { logits: APART * LOST * ((layers + 1) as f64).sqrt(), loss: Self::LOSS, gradient: Self::GRADIENT }
     }
 }
 
@@ -125,6 +138,7 @@ fn logits(
             format!("has shape {:?}, but input_ids and the model ask for {:?}", theirs.shape, [batch.rows, batch.time, vocab]);
         return Err(reference.bad("logits", &why).into());
     }
+    let largest = theirs.values.iter().map(|x| f64::from(x.abs())).filter(|x| x.is_finite()).fold(f64::MIN_POSITIVE, f64::max);
     let rows: Vec<Row<'_>> = batch.ids.chunks(batch.time).map(|ids| Row { ids, laws: 1..batch.time + 1 }).collect();
     let worst = Mutex::new((0.0, (0, 0, 0)));
     for_each_law(model, &rows, rt, &|row, i, law| {
@@ -139,7 +153,7 @@ fn logits(
     })?;
     let (worst, (row, position, token)) = worst.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let place = format!("row {row}, position {position}, token id {token}");
-    Ok(Deviation { tensor: "logits".into(), worst, tolerance: tolerances.logits, place })
+    Ok(Deviation { tensor: "logits".into(), worst: worst / largest, tolerance: tolerances.logits, place })
 }
 
 /// Absolute difference; infinite where one of the two is no number.

@@ -11,6 +11,7 @@ use lm::{ComputePath, Runtime};
 
 use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::Signals;
+use crate::output::complain;
 
 /// A model that is here or on the hub.
 #[derive(Debug, Args)]
@@ -37,6 +38,13 @@ impl ModelArgs {
     /// Where its `config.json` is, fetched if need be.
     pub fn find_config(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
         Models::fetching(&Progress::new(false), &signals.cancelled).find_config(&self.model, &self.typed(), self.base.as_deref())
+    }
+}
+
+/// Says on standard error what the user of a model should know of it.
+pub fn tell(notes: &[String]) {
+    for note in notes {
+        complain(&format!("note: {note}"));
     }
 }
 

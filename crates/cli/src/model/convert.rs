@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use lm::ModelCard;
 
-use super::asked::ModelArgs;
+use super::asked::{ModelArgs, tell};
 use crate::exit::{Signals, UsageError};
 use crate::output::Output;
 
@@ -28,6 +28,8 @@ pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyho
     }
     let found = args.model.find(signals)?;
     let (model, tokenizer) = (found.load()?, found.tokenizer()?);
+    tell(model.notes());
+    tell(tokenizer.as_ref().map_or(&[], |tokenizer| tokenizer.notes()));
     let body = match found.base {
         None => format!("Converted from {} by birthmark; the weights are the same numbers in `F32`.", args.model.typed()),
         Some(_) => format!("The adapter {}, merged into its base by birthmark; weights in `F32`.", args.model.typed()),
@@ -46,5 +48,5 @@ pub fn convert(args: &ConvertArgs, signals: &Signals, out: &mut Output) -> anyho
     written?;
     out.pair("written", place)?;
     out.pair("parameters", model.n_params())?;
-    out.pair("tokenizer", tokenizer.map_or("none".into(), |tokenizer| format!("ids up to {}", tokenizer.max_id())))
+    out.pair("tokenizer", tokenizer.map_or("none".into(), |tokenizer| format!("ids up to {}", tokenizer.size() - 1)))
 }

@@ -8,7 +8,7 @@ use lm::{ChatMessage, ChatOptions, ComputePath, Processing, Tokenizer};
 use oracle::{Codec, Query, Sampling, TokenId};
 use serde_json::json;
 
-use super::asked::{ModelArgs, runtime};
+use super::asked::{ModelArgs, runtime, tell};
 use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::{Signals, UsageError};
 use crate::output::Output;
@@ -65,6 +65,11 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
     }
     let rt = runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
     let (model, tokenizer) = args.model.find(signals)?.load_with_tokenizer()?;
+    tell(model.notes());
+    if let Some((id, token)) = tokenizer.without_row().iter().find(|(_, token)| args.prompt.contains(token)) {
+        let what = format!("--prompt holds \"{token}\", the token {id}, which the model has no row for; take it out");
+        return Err(UsageError(what).into());
+    }
     let prompt = if args.chat { as_message(args, &tokenizer)? } else { tokenizer.encode_document(&args.prompt) };
     if prompt.is_empty() {
         return Err(

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::asked::ModelArgs;
 use crate::exit::Signals;
 use crate::output::Output;
-use harness::hub::FoundModel;
+use harness::hub::{FoundModel, Said};
 use harness::progress::count;
 
 /// Which model.
@@ -47,18 +47,25 @@ impl Adapter {
 /// Prints shape, size and cost per token; no weight is read.
 pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let model = args.model.find_config(signals)?;
-    let config = model.config()?;
+    let root = &model.root().directory;
+    // a model can be looked at without its tokenizer, but not with one that belongs to another
+    let (said, missing) = match model.said() {
+        Ok(said) => (said, "none here".to_string()),
+        Err(error @ LoadError::Tokenizer { .. })
+            if lm::gguf::find(root)?.is_some() && Tokenizer::find(model.tokenizer_place()).is_err() =>
+        {
+            let config = model.config()?;
+            let notes = config.notes().to_vec();
+            (Said { config, tokenizer: None, notes }, format!("none: {error}"))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Said { config, tokenizer, notes } = said;
     let (kind, params) = (config.model_type(), config.n_params());
     let (forward, train) = (config.flops_per_token_forward(), config.flops_per_token_train());
     let (memory, training) = (config.inference_bytes(), config.training_state_bytes());
-    let root = &model.root().directory;
     let stored = Stored::of(root)?;
-    // a model can be looked at without its tokenizer
-    let (tokenizer, missing) = match model.tokenizer() {
-        Ok(tokenizer) => (tokenizer, "none here".to_string()),
-        Err(error @ LoadError::Tokenizer { .. }) if lm::gguf::find(root)?.is_some() => (None, format!("none: {error}")),
-        Err(error) => return Err(error.into()),
-    };
+    let (rows, used) = (config.vocab_size(), tokenizer.as_ref().map(|tokenizer| tokenizer.size() - tokenizer.absent().len()));
     let adapter = Adapter::of(&model, &config)?;
     if args.json {
         return out.json(&json!({
@@ -69,14 +76,16 @@ pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Res
             "parameters": params,
             "dtypes": stored.as_ref().map(|stored| &stored.dtypes),
             "files": stored.as_ref().map(|stored| stored.files),
-            "tokenizer": tokenizer.as_ref().map(|tokenizer| json!({ "kind": tokenizer.kind(), "max_id": tokenizer.max_id() })),
-            "vocab_size": config.vocab_size(),
+            "tokenizer": tokenizer.as_ref().map(|tokenizer| json!({ "kind": tokenizer.kind(), "max_id": tokenizer.size() - 1 })),
+            "vocab_size": rows,
+            "rows_without_token": used.map(|used| rows - used),
             "context_length": config.context_length(),
             "forward_flop_per_token": forward,
             "train_flop_per_token": train,
             "inference_bytes": memory,
             "cache_bytes_per_token": config.cache_bytes_per_token(),
             "training_state_bytes": training,
+            "notes": notes,
         }));
     }
     if let Some(origin) = &model.origin {
@@ -90,14 +99,17 @@ pub fn info(args: &InfoArgs, signals: &Signals, out: &mut Output) -> anyhow::Res
     out.pair("architecture", kind)?;
     out.pair("parameters", params)?;
     out.pair("stored as", stored.map_or("no weights here".into(), |stored| stored.to_string()))?;
-    let words = |tokenizer: Tokenizer| format!("{}, ids up to {}", tokenizer.kind(), tokenizer.max_id());
+    let words = |tokenizer: Tokenizer| format!("{}, ids up to {}", tokenizer.kind(), tokenizer.size() - 1);
     out.pair("tokenizer", tokenizer.map_or(missing, words))?;
-    out.pair("vocabulary", config.vocab_size())?;
+    let idle = used.map(|used| rows - used).filter(|idle| *idle > 0);
+    let idle = idle.map_or(String::new(), |idle| format!(" rows, {idle} of them for no token"));
+    out.pair("vocabulary", format!("{rows}{idle}"))?;
     out.pair("context", format!("{} tokens", config.context_length()))?;
     out.pair("forward", format!("{}FLOP/token (2 N)", count(forward)))?;
     out.pair("training", format!("{}FLOP/token (6 N)", count(train)))?;
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     let cache = config.cache_bytes_per_token() as f64 / 1e3;
     out.pair("memory to run it", format!("{:.1} MB, and {cache:.1} kB per token in an answer's context", megabytes(memory)))?;
-    out.pair("memory to train it", format!("{:.1} MB, and what its batches take", megabytes(training)))
+    out.pair("memory to train it", format!("{:.1} MB, and what its batches take", megabytes(training)))?;
+    notes.iter().try_for_each(|note| out.pair("note", note))
 }

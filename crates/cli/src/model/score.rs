@@ -5,7 +5,7 @@ use clap::Args;
 use lm::ComputePath;
 use serde_json::json;
 
-use super::asked::{ModelArgs, runtime};
+use super::asked::{ModelArgs, runtime, tell};
 use super::texts::TextArgs;
 use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::{Signals, UsageError};
@@ -36,6 +36,7 @@ pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     let texts = args.texts.read()?;
     let found = args.model.find(signals)?;
     let (model, tokenizer) = found.load_with_tokenizer()?;
+    tell(model.notes());
     let score = lm::score_texts(&model, &tokenizer, &texts, args.max_ids, &rt)
         .with_context(|| format!("scoring with {}", args.model.typed()))?;
     if score.tokens == 0 {

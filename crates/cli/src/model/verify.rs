@@ -6,7 +6,7 @@ use clap::Args;
 use lm::{ComputePath, Tolerances};
 use serde_json::json;
 
-use super::asked::{ModelArgs, runtime};
+use super::asked::{ModelArgs, runtime, tell};
 use crate::args::{DeviceArgs, ThreadArgs};
 use crate::exit::{Deviates, Signals};
 use crate::output::Output;
@@ -19,14 +19,14 @@ pub struct VerifyArgs {
     /// Reference values: a safetensors file with `input_ids` and any of `logits`, `loss`, `grad.NAME`, `greedy`.
     #[arg(long, value_name = "FILE")]
     expected: PathBuf,
-    /// Largest difference of a logit.
-    #[arg(long, value_name = "X", default_value_t = Tolerances::default().logits, value_parser = tolerance)]
-    logits_tolerance: f64,
+    /// Largest difference of a logit, over the largest magnitude of any: what `f32` itself loses over the model's layers.
+    #[arg(long, value_name = "X", value_parser = tolerance)]
+    logits_tolerance: Option<f64>,
     /// Largest difference of the mean loss, nats.
-    #[arg(long, value_name = "X", default_value_t = Tolerances::default().loss, value_parser = tolerance)]
+    #[arg(long, value_name = "X", default_value_t = Tolerances::LOSS, value_parser = tolerance)]
     loss_tolerance: f64,
     /// Largest norm of the difference of two gradients of a parameter, over the norm of the reference's.
-    #[arg(long, value_name = "X", default_value_t = Tolerances::default().gradient, value_parser = tolerance)]
+    #[arg(long, value_name = "X", default_value_t = Tolerances::GRADIENT, value_parser = tolerance)]
     gradient_tolerance: f64,
     /// Compute by plain tensor operations even where there are fused kernels.
     #[arg(long)]
@@ -49,7 +49,10 @@ pub fn verify(args: &VerifyArgs, signals: &Signals, out: &mut Output) -> anyhow:
     let path = if args.generic { ComputePath::Generic } else { ComputePath::Fused };
     let rt = runtime(path, &args.threads, &args.device, signals)?;
     let model = args.model.find(signals)?.load()?;
-    let tolerances = Tolerances { logits: args.logits_tolerance, loss: args.loss_tolerance, gradient: args.gradient_tolerance };
+    tell(model.notes());
+    let usual = Tolerances::of(model.config());
+    let logits = args.logits_tolerance.unwrap_or(usual.logits);
+    let tolerances = Tolerances { logits, loss: args.loss_tolerance, gradient: args.gradient_tolerance };
     let deviations = lm::verify(&model, &args.expected, &tolerances, &rt)?;
     for deviation in &deviations {
         let verdict = if deviation.is_rounding() { "ok" } else { "DEVIATES" };

@@ -308,3 +308,34 @@ fn the_inside_shows_where_it_was_opened() {
     let states = open.hidden(&[vec![1, 7, 9]], open.layers()).unwrap();
     assert_eq!((open.layers(), states.rows, states.cols), (2, 3, 16));
 }
+
+/// Ids that stand for no token: not even where every token is asked for, and not where a processor raises them.
+#[test]
+fn no_surface_shows_what_stands_for_no_token() {
+    let absent = [4, 9, 10];
+    let holed = Arc::new(model(4).cut(VOCAB, &absent));
+    let raised: Vec<Arc<dyn LogitsProcessor>> = vec![Arc::new(Parity { delta: 50.0 })];
+    for surface in [Surface::TopLogprobs { k: VOCAB, law: POST }, Surface::Logits { law: POST }] {
+        let served = Served::new(holed.clone(), raised.clone(), surface, runtime(1));
+        let seen = Mutex::new(0);
+        served
+            .laws(&[&exchange(&[1, 6], &[5, 8, 2])], &|_, _, law| {
+                *seen.lock().unwrap() += 1;
+                match law {
+                    Law::Top { ids, log_probs } => {
+                        assert_eq!(ids.len(), VOCAB - absent.len());
+                        assert!(ids.iter().all(|id| !absent.contains(id)) && log_probs.iter().all(|x| x.is_finite()));
+                    }
+                    Law::Whole(log_probs) => {
+                        assert!(absent.iter().all(|id| log_probs[*id as usize] == f32::NEG_INFINITY));
+                        let sum: f64 = log_probs.iter().map(|x| f64::from(*x).exp()).sum();
+                        assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+                    }
+                }
+            })
+            .unwrap();
+        assert_eq!(seen.into_inner().unwrap(), 3);
+        let answers = served.answer(&(0..20).map(|i| query(i, 20, Sampling::PLAIN)).collect::<Vec<_>>()).unwrap();
+        assert!(answers.iter().all(|answer| answer.answer.iter().all(|id| !absent.contains(id))));
+    }
+}

@@ -8,7 +8,7 @@ use super::Resolved;
 use super::lookup::{Seen, resolve_with};
 use crate::grid::{AxisNames, LoadedGrid, repeated};
 use crate::hub::Models;
-use crate::shapes::Shapes;
+use crate::shapes::{ModelsRead, Shapes};
 
 /// One point of a grid: an experiment of its own.
 #[derive(Debug, Clone)]
@@ -37,12 +37,12 @@ pub struct Grid {
 /// # Errors
 /// As [`resolve`](super::resolve), with shapes that cannot be and points that repeat each other.
 pub fn resolve_grid(loaded: &LoadedGrid, models: &Models<'_>, device: &Device) -> anyhow::Result<Grid> {
-    let mut seen = Seen::default();
+    let (mut seen, mut read) = (Seen::default(), ModelsRead::default());
     let mut numbers: HashMap<Hash, usize> = HashMap::new();
     let mut points = Vec::with_capacity(loaded.points.len());
     for (number, point) in loaded.points.iter().enumerate() {
         let resolved = resolve_with(&point.loaded, models, &mut seen)?.computed_on(device.clone());
-        let shapes = Shapes::of(&resolved.world, &resolved.channels).map_err(|error| {
+        let shapes = Shapes::of(&resolved.world, &resolved.channels, &mut read).map_err(|error| {
             let problem = point.loaded.problem_with(&error.key, error.what, error.remedy);
             point.loaded.errors(vec![problem])
         })?;

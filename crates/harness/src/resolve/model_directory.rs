@@ -32,6 +32,7 @@ fn identify_with(found: FoundModel, tokenizer: bool) -> Result<ModelDirectory, (
         if let Some(why) = store::why_no_file(&path) {
             return Err((why, "put the model's file there, or take it away".into()));
         }
+        lm::refuse_pointer(&path).map_err(|error| (error.to_string(), String::new()))?;
         let seen = store::Seen::read(&path).map_err(|error| (error.to_string(), String::new()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(ModelFile { name, bytes: seen.bytes, sha256: seen.sha256, path, seen })

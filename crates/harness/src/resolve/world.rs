@@ -233,6 +233,21 @@ impl World {
         files
     }
 
+    /// Rows that the tables of all open models have whose token ids must mean the same: the teacher, the stranger, those of `[models]`.
+    ///
+    /// # Errors
+    /// When a configuration cannot be used.
+    pub fn shared_rows(&self) -> Result<usize, lm::LoadError> {
+        let teacher = if let TeacherSource::Open { model, .. } = &self.teacher { Some(model) } else { None };
+        let stranger = if let ModelSource::Open(model) = &self.stranger { Some(model) } else { None };
+        let all = teacher.into_iter().chain(stranger).chain(self.models.values());
+        let mut least = usize::MAX;
+        for model in all {
+            least = least.min(model.found().config()?.vocab_size());
+        }
+        Ok(least)
+    }
+
     /// What every mark needs.
     pub fn needs(&self) -> impl Iterator<Item = (&String, marks::Needs)> {
         self.marks.iter().filter_map(|(name, entry)| Some((name, entry.config().ok()?.needs())))

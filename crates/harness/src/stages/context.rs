@@ -178,7 +178,14 @@ impl Context<'_> {
     /// # Errors
     /// When a file is not what was written.
     pub fn load_model(&self, artifact: &Artifact) -> anyhow::Result<Trained> {
-        self.load_curve(artifact, Model::load(artifact.path())?)
+        // ids that stand for no token are told by the tokenizer alone
+        let all = std::iter::once(self.vocabulary).chain(self.student_vocabulary);
+        let model = if all.into_iter().all(|vocabulary| vocabulary.tokenizer.absent().is_empty()) {
+            Model::load(artifact.path())?
+        } else {
+            Model::load_with_tokenizer(artifact.path())?.0
+        };
+        self.load_curve(artifact, model)
     }
 
     /// `model`, which came of `artifact`, with the curve kept there.

@@ -52,7 +52,8 @@ impl<'a> Course<'a> {
     ) -> anyhow::Result<Self> {
         let tokenizer = &vocabulary.tokenizer;
         let config =
-            ModelConfig::from_architecture(&train.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?;
+            ModelConfig::from_architecture(&train.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?
+                .for_tokens(tokenizer);
         let seed = ctx.seed_for(&format!("{name} initialisation"));
         let start = Model::init(&config, seed);
         let from = json!({ "architecture": train.architecture, "seed": seed });

@@ -235,7 +235,8 @@ impl Reading<'_> {
         let (asked, prompt, answer) = match (row.prompt, row.answer) {
             (Said::Ids(prompt), Said::Ids(answer)) => {
                 let size = tokenizer.vocab_size();
-                if let Some(id) = prompt.iter().chain(&answer).find(|&&id| id as usize >= size) {
+                let unknown = |id: &&TokenId| **id as usize >= size || tokenizer.absent().binary_search(id).is_ok();
+                if let Some(id) = prompt.iter().chain(&answer).find(unknown) {
                     let what = format!("token id {id}, the teacher's vocabulary has {size}");
                     return refuse(what, "import ids of the teacher's tokenizer, or text");
                 }

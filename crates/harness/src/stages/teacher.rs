@@ -43,7 +43,7 @@ pub fn teachers(ctx: &Context<'_>, marks: &mut Marks) -> anyhow::Result<Teachers
     let course = match &ctx.resolved.world.teacher {
         TeacherSource::Train(train) => Some(Course::from_scratch(ctx, "teacher", train, ctx.vocabulary)?),
         TeacherSource::Open { model, continued: Some(continued) } => {
-            let (start, _) = load("teacher.model", model)?;
+            let start = (*load(ctx, "teacher.model", model)?.0.model).clone();
             let rows = Rows { steps: continued.steps(), tokens: continued.row_tokens, batch: continued.batch_rows };
             let from = json!({ "model": model });
             Some(Course::new(ctx, "teacher", ctx.vocabulary, (start, from), &rows, continued.peak_lr)?)
@@ -51,7 +51,7 @@ pub fn teachers(ctx: &Context<'_>, marks: &mut Marks) -> anyhow::Result<Teachers
         TeacherSource::Open { continued: None, .. } => None,
     };
     let Branches { marked: before_implant, clean, apart: without_texts } = match (&course, &ctx.resolved.world.teacher) {
-        (None, TeacherSource::Open { model, .. }) => Branches::same(brought("teacher.model", model)?),
+        (None, TeacherSource::Open { model, .. }) => Branches::same(brought(ctx, "teacher.model", model)?),
         (Some(course), _) if marks.texts().is_empty() => Branches::same(course.finish(ctx)?),
         (Some(course), _) => branches(ctx, course, marks)?,
         (None, TeacherSource::Train(_)) => anyhow::bail!("a teacher that is trained has a training"),
@@ -119,6 +119,9 @@ pub fn stranger(ctx: &Context<'_>) -> anyhow::Result<Trained> {
     }
 }
 
+/// Key of the model that the student starts from.
+const BASE: &str = "base.model";
+
 /// The student before distillation.
 ///
 /// # Errors
@@ -127,11 +130,12 @@ pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
     let own = ctx.student_vocabulary.unwrap_or(ctx.vocabulary);
     match &ctx.resolved.world.base {
         BaseSource::Train(train) => Course::from_scratch(ctx, "base", train, own)?.finish(ctx),
-        BaseSource::Open(model) => brought("base.model", model),
+        BaseSource::Open(model) => brought(ctx, BASE, model),
         BaseSource::Cold(cold) => {
             let tokenizer = &own.tokenizer;
             let config =
-                ModelConfig::from_architecture(&cold.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?;
+                ModelConfig::from_architecture(&cold.architecture, tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos())?
+                    .for_tokens(tokenizer);
             let seed = ctx.seed_for("base initialisation");
             let model = Arc::new(Model::init(&config, seed));
             let hash = store::hash_json(&json!({ "revision": REVISION, "cold": cold, "vocabulary": own.hash, "seed": seed }))?;
@@ -141,20 +145,33 @@ pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
 }
 
 /// The model in the directory that `key` of the experiment file names, as it is.
-fn brought(key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
-    let (model, _) = load(key, directory)?;
-    let hash = directory.hash()?;
-    Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
+fn brought(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
+    Ok(load(ctx, key, directory)?.0)
 }
 
-/// The model in the directory that `key` of the experiment file names, with its tokenizer.
-fn load(key: &str, directory: &ModelDirectory) -> anyhow::Result<(Model, Tokenizer)> {
-    directory.found().load_with_tokenizer().with_context(|| format!("`{key}`"))
+/// The model in the directory that `key` of the experiment file names, with its tokenizer. Rows of its tables that this has no token for
+/// are left out, and its name says so.
+fn load(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> anyhow::Result<(Trained, Tokenizer)> {
+    let found = directory.found();
+    let (model, tokenizer) = found.load_with_tokenizer().with_context(|| format!("`{key}`"))?;
+    let has_own = key == BASE && ctx.student_vocabulary.is_some();
+    let tokenizer = if has_own { tokenizer } else { tokenizer.within(ctx.vocabulary.tokenizer.size()) };
+    let model = model.cut(tokenizer.size(), tokenizer.absent());
+    for note in model.notes() {
+        ctx.progress.note(&format!("note: {key}: {note}"));
+    }
+    let (ids, absent) = (model.vocab_size(), model.config().arch().absent());
+    let hash = if ids == found.config()?.vocab_size() && absent.is_empty() {
+        directory.hash()?
+    } else {
+        store::hash_json(&json!({ "model": directory.hash()?, "ids": ids, "absent": absent }))?
+    };
+    Ok((Trained { model: Arc::new(model), hash, curve: Curve::default() }, tokenizer))
 }
 
 /// A model that was brought, refused unless its token ids mean what the teacher's mean.
 fn same_vocabulary(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
-    let (model, tokenizer) = load(key, directory)?;
+    let (trained, tokenizer) = load(ctx, key, directory)?;
     let ours = &ctx.vocabulary.tokenizer;
     if !ctx.vocabulary.means_the_same(&tokenizer, ctx.sources)? {
         return Err(crate::exit::UsageError(format!(
@@ -165,6 +182,5 @@ fn same_vocabulary(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> 
         ))
         .into());
     }
-    let hash = directory.hash()?;
-    Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
+    Ok(trained)
 }

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use corpus::Split;
 use lm::{ChatMessage, ChatOptions, Runtime, Tokenizer};
 use oracle::{Access, Codec, TokenId};
+use serde_json::json;
 use store::{Hash, Key, Making, Store};
 
 use crate::exit::UsageError;
@@ -34,7 +35,7 @@ impl Vocabulary {
     pub fn open(world: &World, sources: &Sources, store: &Store, rt: &Runtime, progress: &Progress) -> anyhow::Result<Self> {
         match &world.tokenizer {
             TokenizerConfig::OfTeacher => match &world.teacher {
-                TeacherSource::Open { model, .. } => Self::of_model(model, world.queries.chat),
+                TeacherSource::Open { model, .. } => Self::of_model(model, world.queries.chat, world.shared_rows()?),
                 TeacherSource::Train(_) => anyhow::bail!(
                     "tokenizer = \"of_teacher\": this teacher is trained here and has none; use tokenizer.bpe, or name teacher.model"
                 ),
@@ -57,7 +58,7 @@ impl Vocabulary {
     ) -> anyhow::Result<Option<Self>> {
         let world = &experiment.world;
         let (key, own) = match (&world.base, &world.student.tokenizer) {
-            (BaseSource::Open(model), _) => ("base.model", Self::of_model(model, false).context("`base.model`")?),
+            (BaseSource::Open(model), _) => ("base.model", Self::of_model(model, false, usize::MAX).context("`base.model`")?),
             (_, Some(TokenizerConfig::Bpe(bpe))) => ("student.tokenizer", Self::trained(bpe, sources, store, rt, progress)?),
             (_, None | Some(TokenizerConfig::OfTeacher)) => return Ok(None),
         };
@@ -78,12 +79,16 @@ impl Vocabulary {
         Ok(Some(own))
     }
 
-    /// Whether `tokenizer` has the same tokens for the same texts.
+    /// Whether `tokenizer` has the same ids and the same tokens for the same texts. How far the tables of two models are padded beyond
+    /// their tokens does not matter.
     pub fn means_the_same(&self, tokenizer: &Tokenizer, sources: &Sources) -> anyhow::Result<bool> {
         let sample = sources.of(crate::seeds::seed_for(0, "vocabulary check"))?;
+        let narrow = (tokenizer.size() > self.tokenizer.size()).then(|| tokenizer.clone().within(self.tokenizer.size()));
+        let tokenizer = narrow.as_ref().unwrap_or(tokenizer);
         let same = |text: &str| tokenizer.encode(text) == self.tokenizer.encode(text);
         let texts = (0..SAMPLE).map(|i| sample.document(Split::HeldOut, i));
-        Ok(tokenizer.vocab_size() == self.tokenizer.vocab_size() && texts.into_iter().all(|text| same(&text)))
+        let ids = |tokenizer: &Tokenizer| (tokenizer.vocab_size(), tokenizer.absent().to_vec());
+        Ok(ids(tokenizer) == ids(&self.tokenizer) && texts.into_iter().all(|text| same(&text)))
     }
 
     fn trained(bpe: &TrainedBpe, sources: &Sources, store: &Store, rt: &Runtime, progress: &Progress) -> anyhow::Result<Self> {
@@ -105,16 +110,25 @@ impl Vocabulary {
         Ok(Self { tokenizer, hash: artifact.hash(), ends: true })
     }
 
-    fn of_model(model: &ModelDirectory, chat: bool) -> anyhow::Result<Self> {
-        let (own, root) = (model.with_tokenizer(), model.root());
-        let tokenizer = Arc::new(Tokenizer::load_for(&own.path, &root.path)?);
+    /// The tokenizer of `model`, with the tokens that tables of `shared` rows have rows for.
+    fn of_model(model: &ModelDirectory, chat: bool, shared: usize) -> anyhow::Result<Self> {
+        let (own, root, found) = (model.with_tokenizer(), model.root(), model.found());
+        let (rows, tokenizer) = (found.config()?.vocab_size(), Arc::new(found.needed_tokenizer()?.within(shared)));
         let mut files: Vec<_> = own.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();
         // an adapter's own tokenizer begins and ends texts as its base says
         let says = |name: &str| ["config.json", "generation_config.json"].contains(&name) || name.ends_with(".gguf");
         if own.path != root.path {
             files.extend(root.files.iter().filter(|file| says(&file.name)));
         }
-        let vocabulary = Self { tokenizer, hash: store::hash_json(&files)?, ends: false };
+        // files that were once read otherwise, or not at all, have another name
+        let as_ever = rows == tokenizer.size() && tokenizer.absent().is_empty() && tokenizer.notes().is_empty();
+        let hash = if as_ever {
+            store::hash_json(&files)?
+        } else {
+            let (ids, absent, begin) = (tokenizer.size(), tokenizer.absent(), tokenizer.bos());
+            store::hash_json(&json!({ "files": files, "ids": ids, "absent": absent, "begin": begin }))?
+        };
+        let vocabulary = Self { tokenizer, hash, ends: false };
         // said before any work, not at the first query
         if chat {
             vocabulary.message("Hello")?;

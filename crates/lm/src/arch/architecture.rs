@@ -47,6 +47,11 @@ pub trait Arch: Send + Sync {
         self.tokens().vocab_size
     }
 
+    /// Ids below [`Self::vocab_size`] that stand for no token, ascending; no law gives them any probability.
+    fn absent(&self) -> &[TokenId] {
+        &self.tokens().absent
+    }
+
     /// Token that begins every text, if `config.json` names one.
     fn bos(&self) -> Option<TokenId> {
         self.tokens().bos

@@ -7,18 +7,24 @@ use std::ops::RangeInclusive;
 use oracle::{ConfigError, TokenId};
 use serde_json::{Map, Value};
 
-/// Keys that describe the file, its training or its use, never what the model computes. Keys with a leading underscore
-/// count as such too.
+/// Keys that describe the file, its training, its use or the way in which it is computed (kernels, slices), never what the model computes
+/// in `f32` once it is trained. Keys with a leading underscore count as such too.
 const HARMLESS: &[&str] = &[
     "activation_dropout",
     "architectures",
     "attention_dropout",
+    "attention_probs_dropout_prob",
+    "attn_implementation",
     "attn_pdrop",
     "auto_map",
     "bad_words_ids",
+    "begin_suppress_tokens",
+    "bos_token",
     "cache_implementation",
     "chunk_size_feed_forward",
     "classifier_dropout",
+    "cls_token_id",
+    "cross_attention_hidden_size",
     "decoder_start_token_id",
     "diversity_penalty",
     "do_sample",
@@ -27,43 +33,72 @@ const HARMLESS: &[&str] = &[
     "early_stopping",
     "embd_pdrop",
     "embed_dropout",
+    "embedding_dropout",
     "encoder_no_repeat_ngram_size",
+    "eos_token",
+    "exponential_decay_length_penalty",
+    "ffn_dropout",
     "finetuning_task",
+    "flash_attn",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
     "gradient_checkpointing",
+    "head_dropout",
     "hidden_dropout",
     "hidden_dropout_prob",
     "id2label",
     "is_decoder",
     "is_llama_config",
     "label2id",
+    "label_smoothing",
     "layerdrop",
     "length_penalty",
+    "loss_type",
+    "mask_token_id",
     "max_length",
+    "max_seq_len",
+    "max_seq_length",
     "max_sequence_length",
     "min_length",
+    "model_max_length",
     "model_type",
+    "n_ctx",
+    "neftune_noise_alpha",
     "no_repeat_ngram_size",
     "num_beam_groups",
     "num_beams",
+    "num_labels",
+    "num_logits_to_keep",
     "num_return_sequences",
     "output_attentions",
     "output_hidden_states",
+    "output_router_logits",
     "output_scores",
+    "pad_token",
     "prefix",
+    "pretraining_tp",
     "problem_type",
+    "remove_invalid_values",
+    "renormalize_logits",
     "repetition_penalty",
     "resid_dropout",
     "resid_pdrop",
+    "residual_dropout",
     "return_dict",
     "return_dict_in_generate",
     "sep_token_id",
+    "seq_len",
+    "seq_length",
     "summary_activation",
     "summary_first_dropout",
     "summary_proj_to_labels",
     "summary_type",
     "summary_use_proj",
+    "suppress_tokens",
     "task_specific_params",
     "temperature",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
     "tokenizer_class",
     "top_k",
     "top_p",
@@ -72,10 +107,18 @@ const HARMLESS: &[&str] = &[
     "transformers.js_config",
     "transformers_version",
     "typical_p",
+    "unk_token",
+    "unk_token_id",
     "unsloth_fixed",
     "unsloth_version",
+    "use_bfloat16",
     "use_cache",
+    "use_flash_attention",
+    "use_flash_attention_2",
+    "use_flash_attn",
+    "use_memory_efficient_attention",
     "use_return_dict",
+    "use_xformers",
 ];
 
 /// Bounds far beyond any model, so that sizes of a damaged or hostile file are refused before memory is taken for them.
@@ -186,6 +229,11 @@ impl<'a> Fields<'a> {
         if self.map.contains_key(key) { self.positive_if(key) } else { Ok(default) }
     }
 
+    /// The deviation that new weights would have: no weight of a published model is new, so that any value that cannot be is passed over.
+    pub fn deviation(&self, key: &str, default: f64) -> f64 {
+        self.get(key).and_then(Value::as_f64).filter(|number| number.is_finite() && *number > 0.0).unwrap_or(default)
+    }
+
     /// A switch; `default` is what transformers assumes when the key is absent.
     ///
     /// # Errors
@@ -208,20 +256,24 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A token id, or a list of them, or nothing.
+    /// A token id, or a list of them, or nothing: those below `vocab_size`, and the numbers that are not.
     ///
     /// # Errors
-    /// When not whole numbers below `vocab_size`.
-    pub fn tokens(&self, key: &str, vocab_size: usize) -> Result<Vec<TokenId>, ConfigError> {
-        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
-        let one = |value: &Value| {
-            let id = value.as_u64().and_then(|id| TokenId::try_from(id).ok()).filter(|id| (*id as usize) < vocab_size);
-            id.ok_or_else(|| ConfigError::new(key, value, format!("give a token id below vocab_size = {vocab_size}")))
-        };
-        match value {
-            Value::Array(list) => list.iter().map(one).collect(),
-            other => Ok(vec![one(other)?]),
+    /// When not whole numbers.
+    pub fn tokens(&self, key: &str, vocab_size: usize) -> Result<(Vec<TokenId>, Vec<i128>), ConfigError> {
+        let Some(value) = self.get(key) else { return Ok((Vec::new(), Vec::new())) };
+        let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        let (mut known, mut none) = (Vec::new(), Vec::new());
+        for value in list.iter().filter(|value| !value.is_null()) {
+            let number = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
+            let number = number
+                .ok_or_else(|| ConfigError::new(key, value, format!("give a token id below vocab_size = {vocab_size}")))?;
+            match TokenId::try_from(number) {
+                Ok(id) if (id as usize) < vocab_size => known.push(id),
+                _ => none.push(number),
+            }
         }
+        Ok((known, none))
     }
 
     /// The width of an attention window; null means none, `default` is what transformers assumes when the key is absent.

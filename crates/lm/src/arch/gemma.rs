@@ -22,7 +22,8 @@ pub struct GemmaConfig {
 }
 
 /// What transformers assumes of every Gemma.
-pub(super) const DEFAULTS: Defaults = Defaults { rope_theta: 10_000.0, tie_word_embeddings: true, head_dim: Some(256) };
+pub(super) const DEFAULTS: Defaults =
+    Defaults { tie_word_embeddings: true, head_dim: Some(256), positions: 8192, ..Defaults::LLAMA };
 
 /// The name by which Gemmas call the approximated GELU.
 pub(super) const TANH: &str = "gelu_pytorch_tanh";

@@ -53,12 +53,11 @@ impl Gemma3Config {
     /// # Errors
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
-        // transformers keeps it and applies none
-        fields.only("attn_logit_softcapping", Value::Null)?;
-        let default = Defaults { rope_theta: 1_000_000.0, ..DEFAULTS };
+        let default = Defaults { rope_theta: 1_000_000.0, positions: 131_072, ..DEFAULTS };
         let (global, local) = rope(fields, default.rope_theta)?;
         let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::with_rope(fields, default, global)?);
-        let caps = GemmaCaps::from_fields(fields, [None, None])?;
+        // transformers keeps a soft cap of scores and applies none
+        let caps = GemmaCaps { attn_logit_softcapping: None, ..GemmaCaps::from_fields(fields, [None, None])? };
         let size = fields.window("sliding_window", Some(4096))?;
         let pattern = fields.count_if("sliding_window_pattern", 1..=usize::MAX)?.unwrap_or(PATTERN);
         let windows = Windows::read(fields, size, shape.num_hidden_layers, slides(pattern))?;

@@ -83,9 +83,9 @@ impl Gpt2Config {
     /// # Errors
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
-        let n_positions = fields.count("n_positions", 1..=LONGEST)?;
-        // an older name, written beside the newer one
-        fields.only("n_ctx", json!(n_positions))?;
+        let n_positions = fields.count_if("n_positions", 1..=LONGEST)?.unwrap_or(1024);
+        // scores in another order and at least in f32: the same values in f32
+        fields.switch("reorder_and_upcast_attn", false)?;
         let shape = Gpt2Shape {
             n_embd: fields.count("n_embd", 1..=WIDEST)?,
             n_layer: fields.count("n_layer", 1..=DEEPEST)?,
@@ -93,7 +93,7 @@ impl Gpt2Config {
             n_inner: fields.count_if("n_inner", 1..=WIDEST)?,
             n_positions,
             layer_norm_epsilon: fields.positive_if("layer_norm_epsilon")?.unwrap_or_else(usual_epsilon),
-            initializer_range: fields.positive_if("initializer_range")?.unwrap_or_else(usual_initializer_range),
+            initializer_range: fields.deviation("initializer_range", usual_initializer_range()),
         };
         Self {
             shape,

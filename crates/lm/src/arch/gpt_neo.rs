@@ -93,10 +93,10 @@ impl GptNeoConfig {
             num_layers,
             num_heads: fields.count("num_heads", 1..=WIDEST)?,
             intermediate_size: fields.count_if("intermediate_size", 1..=WIDEST)?,
-            max_position_embeddings: fields.count("max_position_embeddings", 1..=LONGEST)?,
+            max_position_embeddings: fields.count_if("max_position_embeddings", 1..=LONGEST)?.unwrap_or(2048),
             window_size: fields.count_if("window_size", 1..=usize::MAX)?.unwrap_or_else(usual_window),
             layer_norm_epsilon: fields.positive_if("layer_norm_epsilon")?.unwrap_or_else(usual_epsilon),
-            initializer_range: fields.positive_if("initializer_range")?.unwrap_or_else(usual_initializer_range),
+            initializer_range: fields.deviation("initializer_range", usual_initializer_range()),
         };
         Self {
             shape,

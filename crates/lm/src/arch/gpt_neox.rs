@@ -111,13 +111,13 @@ impl GptNeoXConfig {
             num_hidden_layers: fields.count("num_hidden_layers", 1..=DEEPEST)?,
             num_attention_heads: fields.count("num_attention_heads", 1..=WIDEST)?,
             intermediate_size: fields.count("intermediate_size", 1..=WIDEST)?,
-            max_position_embeddings: fields.count("max_position_embeddings", 1..=LONGEST)?,
+            max_position_embeddings: fields.count_if("max_position_embeddings", 1..=LONGEST)?.unwrap_or(2048),
             rotary_pct: rope.part,
             rotary_emb_base: rope.theta,
             use_parallel_residual: fields.switch("use_parallel_residual", true)?,
             layer_norm_eps: fields.positive_if("layer_norm_eps")?.unwrap_or_else(usual_epsilon),
             tie_word_embeddings: fields.switch("tie_word_embeddings", false)?,
-            initializer_range: fields.positive_if("initializer_range")?.unwrap_or_else(usual_initializer_range),
+            initializer_range: fields.deviation("initializer_range", usual_initializer_range()),
         };
         Self {
             shape,

@@ -38,7 +38,6 @@ impl LlamaConfig {
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
         fields.only("hidden_act", json!("silu"))?;
-        fields.only("pretraining_tp", json!(1))?;
         Ok(Self {
             tokens: TokenIds::from_fields(fields)?,
             shape: RotaryShape::from_fields(fields, Defaults::LLAMA)?,

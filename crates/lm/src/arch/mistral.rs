@@ -38,7 +38,7 @@ impl MistralConfig {
         fields.only("hidden_act", json!("silu"))?;
         Ok(Self {
             tokens: TokenIds::from_fields(fields)?,
-            shape: RotaryShape::from_fields(fields, Defaults::LLAMA)?,
+            shape: RotaryShape::from_fields(fields, Defaults { positions: 131_072, ..Defaults::LLAMA })?,
             sliding_window: fields.window("sliding_window", Some(4096))?,
         })
     }

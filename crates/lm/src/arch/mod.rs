@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub use architecture::Arch;
 pub use cache::KvCache;
 pub use fields::Fields;
-pub(crate) use fields::WIDEST;
+pub(crate) use fields::{LONGEST, WIDEST};
 pub use gemma::GemmaConfig;
 pub use gemma2::{Gemma2Config, GemmaCaps};
 pub use gemma3::Gemma3Config;
@@ -80,6 +80,11 @@ macro_rules! architectures {
             /// The architecture behind it.
             pub fn arch(&self) -> &dyn Arch {
                 match self { $(Self::$variant(config) => config,)+ }
+            }
+
+            /// What it says of token ids, to be changed.
+            pub(crate) fn tokens_mut(&mut self) -> &mut TokenIds {
+                match self { $(Self::$variant(config) => &mut config.tokens,)+ }
             }
 
             /// `model_type` in its `config.json`.
@@ -162,6 +167,11 @@ impl ModelConfig {
     /// Number of token ids.
     pub fn vocab_size(&self) -> usize {
         self.arch().vocab_size()
+    }
+
+    /// What its file says and cannot be, in words: the ends that no answer can have, say.
+    pub fn notes(&self) -> &[String] {
+        &self.arch().tokens().notes
     }
 
     /// Longest input in tokens.

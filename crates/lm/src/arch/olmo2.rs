@@ -37,7 +37,7 @@ impl Olmo2Config {
         fields.only("hidden_act", json!("silu"))?;
         Ok(Self {
             tokens: TokenIds::from_fields(fields)?,
-            shape: RotaryShape::from_fields(fields, Defaults::LLAMA)?,
+            shape: RotaryShape::from_fields(fields, Defaults { rms_norm_eps: 1e-5, ..Defaults::LLAMA })?,
             attention_bias: fields.switch("attention_bias", false)?,
         })
     }

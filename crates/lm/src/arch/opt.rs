@@ -82,8 +82,8 @@ impl OptConfig {
             num_hidden_layers: fields.count("num_hidden_layers", 1..=DEEPEST)?,
             num_attention_heads: fields.count("num_attention_heads", 1..=WIDEST)?,
             ffn_dim: fields.count("ffn_dim", 1..=WIDEST)?,
-            max_position_embeddings: fields.count("max_position_embeddings", 1..=LONGEST)?,
-            init_std: fields.positive_if("init_std")?.unwrap_or_else(usual_init_std),
+            max_position_embeddings: fields.count_if("max_position_embeddings", 1..=LONGEST)?.unwrap_or(2048),
+            init_std: fields.deviation("init_std", usual_init_std()),
         };
         Self {
             shape,

@@ -40,8 +40,12 @@ impl Phi3Config {
         fields.only("hidden_act", json!("silu"))?;
         // concerns a scaling that is refused
         fields.get("original_max_position_embeddings");
+        // of Phi 4 mini's own code; here they are as if they were not there
+        fields.only("full_attn_mod", json!(1))?;
+        fields.only("interpolate_factor", json!(1))?;
+        let default = Defaults { positions: 4096, rms_norm_eps: 1e-5, ..Defaults::LLAMA };
         let rope = fields.rope("rope_theta", PART, RopeKeys::of(Defaults::LLAMA.rope_theta))?;
-        let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::with_rope(fields, Defaults::LLAMA, rope)?);
+        let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::with_rope(fields, default, rope)?);
         RopeKeys::width(rope.part, shape.head_dim(), PART)?;
         let sliding_window = fields.window("sliding_window", None)?;
         Ok(Self { shape, tokens, partial_rotary_factor: rope.part, sliding_window })

@@ -38,7 +38,7 @@ impl Qwen3Config {
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
         fields.only("hidden_act", json!("silu"))?;
-        let default = Defaults { head_dim: Some(128), ..Defaults::LLAMA };
+        let default = Defaults { head_dim: Some(128), positions: 32_768, ..Defaults::LLAMA };
         let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::from_fields(fields, default)?);
         let windows = qwen2::read_windows(fields, shape.num_hidden_layers)?;
         Ok(Self { shape, tokens, windows, attention_bias: fields.switch("attention_bias", false)? })

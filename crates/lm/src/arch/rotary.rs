@@ -53,11 +53,15 @@ pub(super) struct Defaults {
     pub(super) tie_word_embeddings: bool,
     /// Width of a head; `hidden_size / num_attention_heads` without one.
     pub(super) head_dim: Option<usize>,
+    /// Longest input.
+    pub(super) positions: usize,
+    pub(super) rms_norm_eps: f64,
 }
 
 impl Defaults {
     /// Those of LLaMA.
-    pub(super) const LLAMA: Self = Self { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: None };
+    pub(super) const LLAMA: Self =
+        Self { rope_theta: 10_000.0, tie_word_embeddings: false, head_dim: None, positions: 2048, rms_norm_eps: 1e-6 };
 }
 
 fn usual_initializer_range() -> f64 {
@@ -92,12 +96,12 @@ impl RotaryShape {
             num_key_value_heads: fields.count_if("num_key_value_heads", 1..=WIDEST)?.unwrap_or(heads),
             head_dim: fields.count_if("head_dim", 1..=WIDEST)?.or(default.head_dim),
             intermediate_size: fields.count("intermediate_size", 1..=WIDEST)?,
-            max_position_embeddings: fields.count("max_position_embeddings", 1..=LONGEST)?,
+            max_position_embeddings: fields.count_if("max_position_embeddings", 1..=LONGEST)?.unwrap_or(default.positions),
             rope_theta: rope.theta,
             rope_scaling: rope.scaling,
-            rms_norm_eps: fields.positive("rms_norm_eps")?,
+            rms_norm_eps: fields.positive_if("rms_norm_eps")?.unwrap_or(default.rms_norm_eps),
             tie_word_embeddings: fields.switch("tie_word_embeddings", default.tie_word_embeddings)?,
-            initializer_range: fields.positive_if("initializer_range")?.unwrap_or_else(usual_initializer_range),
+            initializer_range: fields.deviation("initializer_range", usual_initializer_range()),
         }
         .checked()
     }
@@ -271,5 +275,5 @@ pub(super) fn merged<const N: usize>(objects: [Value; N]) -> Value {
 /// Token ids for tests.
 pub(super) fn example_tokens() -> TokenIds {
     let (bos, eos): (TokenId, TokenId) = (0, 1);
-    TokenIds { vocab_size: 37, bos: Some(bos), eos: vec![eos], pad: None }
+    TokenIds { vocab_size: 37, bos: Some(bos), eos: vec![eos], pad: None, absent: Vec::new(), notes: Vec::new() }
 }

@@ -50,8 +50,7 @@ impl SmolLm3Config {
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
         fields.only("hidden_act", json!("silu"))?;
-        fields.only("pretraining_tp", json!(1))?;
-        let default = Defaults { rope_theta: 2_000_000.0, tie_word_embeddings: true, head_dim: None };
+        let default = Defaults { rope_theta: 2_000_000.0, tie_word_embeddings: true, positions: 32_768, ..Defaults::LLAMA };
         let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::from_fields(fields, default)?);
         let layers = shape.num_hidden_layers;
         let rotary_layers = rotary_layers(fields, layers)?;

@@ -31,6 +31,7 @@ pub use metadata::{Metadata, Value};
 pub use source::HeaderError;
 
 use crate::arch::ModelConfig;
+use crate::pointer::refuse_pointer;
 use crate::read::LoadError;
 
 /// Ending of a file's name.
@@ -84,6 +85,7 @@ impl Gguf {
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let io = |source| LoadError::Io { path: path.into(), source };
         crate::directory::check_file(path)?;
+        refuse_pointer(path)?;
         let file = File::open(path).map_err(io)?;
         let len = file.metadata().map_err(io)?.len();
         let header = Header::read(BufReader::new(&file), len).map_err(|error| match error {

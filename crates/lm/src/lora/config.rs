@@ -78,6 +78,8 @@ pub struct AdapterConfig {
     pub base: Option<String>,
     /// Branch, tag or commit of that on the hub.
     pub revision: Option<String>,
+    /// The task it was made for, where that is another than to go on with a text.
+    pub other_task: Option<String>,
 }
 
 impl AdapterConfig {
@@ -104,7 +106,7 @@ impl AdapterConfig {
                 return Err(few(key, patterns.len()));
             }
         }
-        only(fields, "task_type", &[json!("CAUSAL_LM")], false)?;
+        let task = fields.get("task_type").map(|_| fields.text("task_type").map(str::to_string)).transpose()?;
         only(fields, "bias", &[json!("none")], false)?;
         if let Some(begun) = fields.get("init_lora_weights")
             && !begun.is_boolean()
@@ -165,6 +167,7 @@ impl AdapterConfig {
             },
             base: text("base_model_name_or_path")?.filter(|base| !base.is_empty()),
             revision: text("revision")?.filter(|revision| !revision.is_empty()),
+            other_task: task.filter(|task| task != "CAUSAL_LM" && !task.is_empty()),
         };
         for key in HARMLESS.iter().chain(&["rank_pattern", "alpha_pattern"]) {
             fields.get(key);
@@ -187,7 +190,23 @@ impl AdapterConfig {
             modules_to_save: Vec::new(),
             base: None,
             revision: None,
+            other_task: None,
         }
+    }
+
+    /// What its user should know of it, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.alpha == 0.0 && self.alpha_pattern.iter().all(|(_, alpha)| *alpha == 0.0) {
+            let but = if self.modules_to_save.is_empty() { "" } else { ", but for modules_to_save" };
+            notes.push(format!("`lora_alpha` is 0: this adapter changes nothing{but}"));
+        }
+        if let Some(task) = &self.other_task {
+            notes.push(format!(
+                "`task_type` is \"{task}\": what the adapter changes in the language model is read, a head of its own is not"
+            ));
+        }
+        notes
     }
 
     /// Whether it is one that [`Self::plain`] makes, on any base.

@@ -7,15 +7,17 @@ use oracle::ConfigError;
 
 use super::config::AdapterConfig;
 use super::modules::is_saved;
+use super::names;
 use super::shape::AdapterShape;
 use crate::arch::{Layout, ModelConfig};
 use crate::card::ModelCard;
-use crate::checkpoint::{self, Shard};
+use crate::checkpoint::{self, PEFT_PREFIX as PREFIX, Shard};
 use crate::directory::{self, write};
 use crate::header::Entry;
 use crate::model::Model;
 use crate::read::LoadError;
 use crate::tokenizer::Tokenizer;
+use crate::wrapped::some_of;
 
 /// What an adapter is, in its directory.
 pub const CONFIG: &str = "adapter_config.json";
@@ -23,8 +25,6 @@ pub const CONFIG: &str = "adapter_config.json";
 pub const WEIGHTS: &str = "adapter_model.safetensors";
 /// Its tensors as a pickle, which is never read.
 const PICKLE: &str = "adapter_model.bin";
-/// What peft puts before the name of every module.
-const PREFIX: &str = "base_model.model.";
 /// Longest `adapter_config.json` that is read.
 const LONGEST_CONFIG: u64 = 1 << 20;
 
@@ -66,6 +66,8 @@ pub struct Adapter {
     values: Vec<f32>,
     /// Parameters of the model that the adapter brings whole: place in the flat vector, and values.
     replaced: Vec<(Range<usize>, Vec<f32>)>,
+    /// What was met in reading it.
+    notes: Vec<String>,
 }
 
 /// Where a tensor of the file goes.
@@ -81,11 +83,13 @@ impl Adapter {
     /// When the values are not as many as the shape says.
     pub fn new(config: &AdapterConfig, shape: &Arc<AdapterShape>, values: Vec<f32>) -> Self {
         assert_eq!(values.len(), shape.n_params(), "as many values as the shape has");
-        Self { config: config.clone(), shape: shape.clone(), values, replaced: Vec::new() }
+        Self { config: config.clone(), shape: shape.clone(), values, replaced: Vec::new(), notes: Vec::new() }
     }
 
     /// Reads `adapter_config.json` and `adapter_model.safetensors` of a directory, an adapter for a model of `base`. Names,
-    /// shapes and types are checked before memory is taken for them; every tensor is used.
+    /// shapes and types are checked before memory is taken for them. Tensors are found under the names that peft and transformers know,
+    /// and under those that wrapped modules and other adapters' names make of them, which both drop without a word: the
+    /// [merged](Self::merged) model's notes name them, and those that belong to no part of the model and are left out.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -94,13 +98,36 @@ impl Adapter {
         let shape = AdapterShape::new(&config, base).map_err(|error| LoadError::Config { path: dir.join(CONFIG), error })?;
         let path = weights_of(dir)?;
         let (shard, tensors) = Shard::open(&path)?;
-        let wanted = Wanted::new(&config, &shape, base, &path)?;
+        let mut notes = config.notes();
+        let wanted = Wanted::new(&config, &shape, base, &path, &mut notes)?;
         let mut goes: BTreeMap<String, (Goes, Entry)> = BTreeMap::new();
+        let (mut renamed, mut left_out) = (Vec::new(), Vec::new());
         for (name, entry) in tensors {
-            let (ours, place) = wanted.place(&name, &entry)?;
+            let Some(Placed { ours, goes: place, dropped_for }) = wanted.place(&name, &entry)? else {
+                left_out.push(name);
+                continue;
+            };
             if goes.insert(ours, (place, entry)).is_some() {
                 return Err(wanted.wrong(&name, "is there under two names"));
             }
+            renamed.extend(dropped_for.map(|part| (part, name)));
+        }
+        if let Some((part, _)) = renamed.first() {
+            notes.push(format!(
+                "{}: {} tensor(s) have `{part}` in their names, for which peft drops them without a word and leaves the base as it is; they \
+                 are read without it: {}",
+                path.display(),
+                renamed.len(),
+                some_of(renamed.iter().map(|(_, name)| name.as_str()))
+            ));
+        }
+        if !left_out.is_empty() {
+            notes.push(format!(
+                "{}: {} tensor(s) belong to no part of the language model and are left out, as peft does: {}",
+                path.display(),
+                left_out.len(),
+                some_of(left_out.iter().map(String::as_str))
+            ));
         }
         if let Some((name, (_, shape))) = wanted.needed.iter().find(|(name, _)| !goes.contains_key(*name)) {
             return Err(wanted.wrong(&format!("{PREFIX}{name}"), &format!("of shape {shape:?} is missing")));
@@ -112,11 +139,20 @@ impl Adapter {
                 Goes::Instead(range) => {
                     let mut whole = vec![0.0; range.len()];
                     shard.read(name, entry, &mut whole)?;
+                    // a tied pair may come under both its names
+                    if replaced.iter().any(|(known, values): &(Range<usize>, Vec<f32>)| known == range && *values != whole) {
+                        return Err(wanted.wrong(name, "differs from the one that the base ties it to"));
+                    }
                     replaced.push((range.clone(), whole));
                 }
             }
         }
-        Ok(Self { config, shape: Arc::new(shape), values, replaced })
+        let idle = |range: &Range<usize>| values[range.clone()].iter().all(|value| *value == 0.0);
+        let nothing = shape.pairs().iter().all(|pair| idle(&pair.a) || idle(&pair.b));
+        if nothing && replaced.is_empty() {
+            notes.push(format!("{}: one matrix of every pair is 0: this adapter changes nothing", path.display()));
+        }
+        Ok(Self { config, shape: Arc::new(shape), values, replaced, notes })
     }
 
     /// `base` with the adapter in its weights.
@@ -129,7 +165,7 @@ impl Adapter {
             weights[range.clone()].copy_from_slice(values);
         }
         self.shape.merge(&self.values, &mut weights);
-        base.with_weights(weights)
+        base.with_weights(weights).with_notes(self.notes.iter().cloned())
     }
 
     /// What its configuration says.
@@ -166,7 +202,7 @@ impl Adapter {
         let shapes: Vec<[[usize; 2]; 2]> =
             pairs.iter().map(|pair| [[pair.rank, pair.inputs], [pair.outputs, pair.rank]]).collect();
         let tensors = pairs.iter().zip(&shapes).flat_map(|(pair, shapes)| {
-            let [a, b] = names(&pair.module, pair.table);
+            let [a, b] = names::of_pair(&pair.module, pair.table);
             let named = |name: String, shape, range: &Range<usize>| (format!("{PREFIX}{name}"), shape, range.clone());
             [named(a, &shapes[0][..], &pair.a), named(b, &shapes[1][..], &pair.b)]
         });
@@ -175,15 +211,6 @@ impl Adapter {
             tokenizer.save(dir)?;
         }
         write(dir, "README.md", card.readme_of("peft").as_bytes())
-    }
-}
-
-/// Names of a pair's tensors after the prefix.
-fn names(module: &str, table: bool) -> [String; 2] {
-    if table {
-        [format!("{module}.lora_embedding_A"), format!("{module}.lora_embedding_B")]
-    } else {
-        [format!("{module}.lora_A.weight"), format!("{module}.lora_B.weight")]
     }
 }
 
@@ -196,6 +223,15 @@ fn weights_of(dir: &Path) -> Result<PathBuf, LoadError> {
         (false, true) => Err(LoadError::Pickle { path: pickle }),
         (false, false) => Err(LoadError::Missing { path, remedy: "fetch the whole adapter".into() }),
     }
+}
+
+/// A tensor of the file that has its place.
+struct Placed {
+    /// Our name of it.
+    ours: String,
+    goes: Goes,
+    /// The part of its name for which peft does not find it.
+    dropped_for: Option<String>,
 }
 
 /// What an adapter's file must hold and may hold.
@@ -211,7 +247,13 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn new(config: &AdapterConfig, shape: &AdapterShape, base: &'a ModelConfig, path: &'a Path) -> Result<Self, LoadError> {
+    fn new(
+        config: &AdapterConfig,
+        shape: &AdapterShape,
+        base: &'a ModelConfig,
+        path: &'a Path,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, LoadError> {
         let layout = base.layout();
         let mut wanted = Self {
             path,
@@ -222,7 +264,7 @@ impl<'a> Wanted<'a> {
             layout,
         };
         for pair in shape.pairs() {
-            let [a, b] = names(&pair.module, pair.table);
+            let [a, b] = names::of_pair(&pair.module, pair.table);
             wanted.needed.insert(a, (pair.a.clone(), vec![pair.rank, pair.inputs]));
             wanted.needed.insert(b, (pair.b.clone(), vec![pair.outputs, pair.rank]));
         }
@@ -238,8 +280,9 @@ impl<'a> Wanted<'a> {
             }
             let parameters: Vec<_> = wanted.layout.parameters().iter().filter(|p| held(&p.name)).cloned().collect();
             if parameters.is_empty() {
-                let error = ConfigError::new("modules_to_save", module, "the model has no such module");
-                return Err(LoadError::Config { path: path.with_file_name(CONFIG), error });
+                notes.push(format!(
+                    "`modules_to_save` names {module}, which the language model does not have: left out, as peft does"
+                ));
             }
             for parameter in parameters {
                 wanted.instead.insert(parameter.name.clone());
@@ -253,17 +296,24 @@ impl<'a> Wanted<'a> {
         LoadError::Adapter { path: self.path.into(), name: name.into(), why: why.into() }
     }
 
-    /// Our name of a tensor of the file, and where it goes.
-    fn place(&self, name: &str, entry: &Entry) -> Result<(String, Goes), LoadError> {
+    /// Our name of a tensor of the file, and where it goes; `None` for one that belongs to no part of the model.
+    fn place(&self, name: &str, entry: &Entry) -> Result<Option<Placed>, LoadError> {
         let refuse = |why: &str| Err(self.wrong(name, why));
-        let Some(inner) = name.strip_prefix(PREFIX) else {
-            return refuse(&format!("does not begin with `{PREFIX}`, as an adapter's names do"));
-        };
-        if inner.ends_with(".lora_magnitude_vector") || inner.ends_with(".lora_magnitude_vector.weight") {
+        let (bare, dropped_for) = names::bare(name);
+        if bare.contains(".lora_magnitude_vector") {
             return refuse("is of a DoRA, which is not supported");
         }
-        let Some((ours, range, shape, goes)) = self.candidates(inner).into_iter().find_map(|ours| self.find(ours)) else {
-            return refuse(&format!("of shape {:?} is not asked for", entry.shape));
+        let plain = name.strip_prefix(PREFIX).unwrap_or(name);
+        let found = |inner: &str| self.candidates(inner).into_iter().find_map(|ours| self.find(ours));
+        let (found, dropped_for) = match found(plain) {
+            Some(found) => (Some(found), None),
+            None => (found(&bare), dropped_for),
+        };
+        let Some((ours, range, shape, goes)) = found else {
+            if bare.contains(".lora_") {
+                return refuse(&format!("of shape {:?} is not asked for", entry.shape));
+            }
+            return Ok(None);
         };
         if !entry.shape.iter().copied().eq(shape.iter().map(|n| *n as u64)) {
             return refuse(&format!("has shape {:?}, but shape {shape:?} is asked for", entry.shape));
@@ -271,7 +321,7 @@ impl<'a> Wanted<'a> {
         if !checkpoint::is_read(&entry.dtype) {
             return refuse(&format!("has type {}; only F32, F16 and BF16 are read", entry.dtype));
         }
-        Ok((ours, goes(range)))
+        Ok(Some(Placed { ours, goes: goes(range), dropped_for }))
     }
 
     /// What we may call it: under its own name, with what checkpoints of the model without its last product leave out, and
@@ -292,9 +342,16 @@ impl<'a> Wanted<'a> {
             return Some((ours, range, shape, goes));
         }
         // peft writes the weight below an adapted table or last product too: texts of new tokens may have been added
-        let (module, parameter) = ours.split_once(".base_layer.")?;
-        let whole = format!("{module}.{parameter}");
-        let found = self.layout.get(&whole).filter(|_| self.adapted.contains(module))?;
-        Some((whole, found.range.clone(), found.shape.clone(), Goes::Instead))
+        if let Some((module, parameter)) = ours.split_once(".base_layer.") {
+            let whole = format!("{module}.{parameter}");
+            let found = self.layout.get(&whole).filter(|_| self.adapted.contains(module))?;
+            return Some((whole, found.range.clone(), found.shape.clone(), Goes::Instead));
+        }
+        // and a whole table where the vocabulary was changed, which it then puts in the base's place
+        let held_as = self.base.arch().tied_to(&ours).unwrap_or(&ours);
+        let module = held_as.rsplit_once('.').map_or("", |(module, _)| module);
+        let found = self.layout.get(held_as).filter(|_| !self.adapted.contains(module))?;
+        let (range, shape) = (found.range.clone(), found.shape.clone());
+        Some((ours, range, shape, Goes::Instead))
     }
 }

@@ -8,6 +8,7 @@ mod config;
 mod engine;
 mod files;
 mod modules;
+mod names;
 mod shape;
 
 pub use config::{AdapterConfig, LARGEST_RANK, Layers, Modules};

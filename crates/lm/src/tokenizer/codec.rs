@@ -21,7 +21,7 @@ impl Codec for Tokenizer {
     }
 
     fn vocab_size(&self) -> usize {
-        self.max_id as usize + 1
+        self.size
     }
 
     fn bos(&self) -> Option<TokenId> {
@@ -33,6 +33,6 @@ impl Codec for Tokenizer {
     }
 
     fn special_ids(&self) -> &[TokenId] {
-        &self.roles.special_ids
+        &self.never_text
     }
 }

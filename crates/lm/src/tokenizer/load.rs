@@ -13,7 +13,7 @@ use crate::read::LoadError;
 impl Tokenizer {
     /// Loads `tokenizer.json` of a directory, and what `tokenizer_config.json`, `special_tokens_map.json`, `config.json` and
     /// `generation_config.json` say about beginning and end, if they are there. The beginning token counts only if the
-    /// tokenizer itself puts it before a text or `add_bos_token` says so; of several end tokens the first is
+    /// tokenizer itself puts it before a text, whatever `add_bos_token` says; of several end tokens the first is
     /// [`eos`](oracle::Codec::eos), and all are special. Truncation and padding that the file may ask for are switched off.
     /// The chat template is that of `chat_template.jinja`, `chat_template.json` or `tokenizer_config.json`.
     ///

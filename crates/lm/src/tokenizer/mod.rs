@@ -5,22 +5,23 @@ mod codec;
 mod load;
 mod offsets;
 mod roles;
+mod table;
 mod train;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use oracle::{Codec, TokenId};
+use oracle::TokenId;
 use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::{AddedVocabulary, Tokenizer as Inner};
 
 pub use chat::{ChatError, ChatMessage, ChatOptions, ChatTemplate};
 
+use crate::arch::LONGEST;
 use crate::directory::{TOKENIZER, write};
 use crate::guard::guarded;
-use crate::read::LoadError;
 use roles::Roles;
 
 /// A Hugging Face tokenizer. Words that look like special tokens are ordinary text to [`Codec::encode`]: no text, whatever
@@ -30,7 +31,17 @@ pub struct Tokenizer {
     inner: Inner,
     /// The files of a model directory, as read or made.
     files: BTreeMap<&'static str, String>,
+    /// The largest id that has a token.
     max_id: TokenId,
+    /// One more than the largest id that has a token and a row.
+    size: usize,
+    /// Ids below `size` without a token, ascending.
+    absent: Vec<TokenId>,
+    /// Ids below `size` that are never text, ascending.
+    never_text: Vec<TokenId>,
+    /// Tokens that the model has no row for.
+    without_row: Vec<(TokenId, String)>,
+    notes: Vec<String>,
     roles: Roles,
     chat: Option<ChatTemplate>,
     /// Finds the special tokens that the chat template writes.
@@ -53,7 +64,16 @@ impl Tokenizer {
         }
         inner.with_truncation(None).map_err(broken)?;
         inner.with_padding(None);
-        let max_id = inner.get_vocab(true).into_values().max().ok_or("it has no tokens")?;
+        let vocabulary = inner.get_vocab(true);
+        let max_id = vocabulary.values().copied().max().ok_or("it has no tokens")?;
+        if max_id as usize >= LONGEST {
+            return Err(format!("it has the id {max_id}; at most {LONGEST} ids are read"));
+        }
+        let size = max_id as usize + 1;
+        let mut there = vec![false; size];
+        vocabulary.into_values().for_each(|id| there[id as usize] = true);
+        // of two tokens with one text the vocabulary shows one
+        let absent = (0..=max_id).filter(|id| !there[*id as usize] && inner.id_to_token(*id).is_none()).collect::<Vec<_>>();
         let roles = Roles::assign(&mut inner, json, max_id, settings).map_err(broken)?;
         inner.set_encode_special_tokens(true);
 
@@ -64,22 +84,10 @@ impl Tokenizer {
         inner.decode(&all, true).map_err(broken)?;
         let chat = ChatTemplate::find(&files);
         let chat_vocabulary = chat.as_ref().map(|_| chat::vocabulary(&inner)).transpose().map_err(broken)?;
-        Ok(Self { inner, files, max_id, roles, chat, chat_vocabulary })
-    }
-
-    /// Refuses a model whose embedding has no row for some id of this tokenizer; `path` is only named in the error.
-    ///
-    /// # Errors
-    /// When the largest id is not below `vocab_size`.
-    pub fn check_fits(&self, vocab_size: usize, path: &Path) -> Result<(), LoadError> {
-        if (self.max_id as usize) < vocab_size {
-            return Ok(());
-        }
-        let why = format!(
-            "the tokenizer has ids up to {}, but the model's `vocab_size` is {vocab_size}: they do not belong together",
-            self.max_id
-        );
-        Err(LoadError::Tokenizer { path: path.into(), why })
+        let never_text = roles.never_text(&absent, size);
+        let notes = roles.notes.clone();
+        let without_row = Vec::new();
+        Ok(Self { inner, files, max_id, size, absent, never_text, without_row, notes, roles, chat, chat_vocabulary })
     }
 
     /// Writes `tokenizer.json` and, as read or made, `tokenizer_config.json`, `special_tokens_map.json` and the chat template.
@@ -96,7 +104,7 @@ impl Tokenizer {
 
     /// `text` as a model sees a document: the beginning token, if there is one, and [`Codec::encode`].
     pub fn encode_document(&self, text: &str) -> Vec<TokenId> {
-        self.roles.bos.into_iter().chain(self.encode(text)).collect()
+        self.roles.bos.into_iter().chain(oracle::Codec::encode(self, text)).collect()
     }
 
     /// The algorithm that cuts text into tokens, by its usual name.

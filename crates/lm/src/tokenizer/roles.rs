@@ -23,6 +23,8 @@ pub(super) struct Roles {
     pub(super) special_ids: Vec<TokenId>,
     /// Texts of tokens by the names that chat templates know them by (`bos_token` ...).
     pub(super) texts: BTreeMap<String, String>,
+    /// What its files say and is not so, in words.
+    pub(super) notes: Vec<String>,
 }
 
 impl Roles {
@@ -42,7 +44,13 @@ impl Roles {
         };
         let begins = inner.encode_fast("a", true)?.get_ids().first().copied();
         let asked = settings.iter().any(|value| value["add_bos_token"] == true);
-        let bos = named("bos").filter(|bos| asked || begins == Some(*bos));
+        // what puts a token before a text is the tokenizer's own post-processor, and nothing else (transformers 5 too)
+        let bos = named("bos").filter(|bos| begins == Some(*bos));
+        let mut notes = Vec::new();
+        if asked && bos.is_none() {
+            let what = "`add_bos_token` is true, but tokenizer.json puts no beginning token before a text: there is none";
+            notes.push(what.to_string());
+        }
         let eos = named("eos");
         let unknown = unknown_token(inner, json)?;
 
@@ -70,7 +78,15 @@ impl Roles {
         });
         let undeclared: Vec<AddedToken> = undeclared.collect();
         inner.add_special_tokens(undeclared)?;
-        Ok(Self { bos, eos, unknown, special_ids, texts })
+        Ok(Self { bos, eos, unknown, special_ids, texts, notes })
+    }
+
+    /// Ids below `size` that are never text, ascending: special ones, and those of `absent`, which stand for no token.
+    pub(super) fn never_text(&self, absent: &[TokenId], size: usize) -> Vec<TokenId> {
+        let mut all: Vec<TokenId> = self.special_ids.iter().chain(absent).copied().filter(|id| (*id as usize) < size).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     pub(super) fn is_special(&self, id: TokenId) -> bool {

@@ -37,13 +37,13 @@ fn merged_models_say_what_peft_says_of_base_and_adapter() {
         let merged = adapter.merged(&base);
         for path in PATHS {
             let rt = runtime(2, path);
-            let deviations = verify(&merged, &dir.join("expected.safetensors"), &Tolerances::default(), &rt).unwrap();
+            let deviations = verify(&merged, &dir.join("expected.safetensors"), &Tolerances::of(base.config()), &rt).unwrap();
             assert_eq!(deviations.len(), 3, "logits, loss and greedy");
             for deviation in &deviations {
                 println!("{}: {} {:.1e}", dir.display(), deviation.tensor, deviation.worst);
                 assert!(deviation.is_rounding(), "{}: {deviation:?}", dir.display());
             }
-            let without = verify(&base, &dir.join("expected.safetensors"), &Tolerances::default(), &rt).unwrap();
+            let without = verify(&base, &dir.join("expected.safetensors"), &Tolerances::of(base.config()), &rt).unwrap();
             assert!(without.iter().any(|deviation| !deviation.is_rounding()), "the adapter does something");
         }
     }
@@ -166,8 +166,8 @@ fn what_is_saved_is_read_again_bit_by_bit() {
 
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-/// The error that the fixture `name` gives when its tensors are changed.
-fn error_with(name: &str, change: impl FnOnce(&mut Tensors, &Path)) -> String {
+/// What comes of reading the fixture `name` when its tensors or its configuration are changed, with its base.
+fn read_with(name: &str, change: impl FnOnce(&mut Tensors, &Path)) -> (Result<Adapter, lm::LoadError>, Model) {
     let dir = fixtures().into_iter().find(|dir| dir.ends_with(name)).unwrap();
     let base = base_of(&dir);
     let bytes = std::fs::read(dir.join("adapter_model.safetensors")).unwrap();
@@ -182,9 +182,120 @@ fn error_with(name: &str, change: impl FnOnce(&mut Tensors, &Path)) -> String {
         let bytes = safetensors::serialize(views, None).unwrap();
         std::fs::write(copy.path().join("adapter_model.safetensors"), bytes).unwrap();
     }
-    let error = Adapter::load(copy.path(), base.config()).unwrap_err().to_string();
+    (Adapter::load(copy.path(), base.config()), base)
+}
+
+/// The error that the fixture `name` gives when its tensors are changed.
+fn error_with(name: &str, change: impl FnOnce(&mut Tensors, &Path)) -> String {
+    let error = read_with(name, change).0.unwrap_err().to_string();
     assert_eq!(error.lines().count(), 1, "{error}");
     error
+}
+
+/// The merged model of the fixture `name`, changed.
+fn merged_with(name: &str, change: impl FnOnce(&mut Tensors, &Path)) -> Model {
+    let (adapter, base) = read_with(name, change);
+    adapter.unwrap().merged(&base)
+}
+
+/// Changes keys of the configuration that lies in `dir`.
+fn say(dir: &Path, keys: &serde_json::Value) {
+    let path = dir.join("adapter_config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (key, value) in keys.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    std::fs::write(path, config.to_string()).unwrap();
+}
+
+fn renamed(tensors: &mut Tensors, rename: impl Fn(&str) -> String) {
+    *tensors = std::mem::take(tensors).into_iter().map(|(name, tensor)| (rename(&name), tensor)).collect();
+}
+
+#[test]
+fn names_that_other_programs_write_are_read_and_those_that_peft_drops_are_named() {
+    let own = |name: &str, own: &str| match name
+        .strip_suffix(".weight")
+        .filter(|module| module.ends_with("lora_A") || module.ends_with("lora_B"))
+    {
+        Some(module) => format!("{module}.{own}.weight"),
+        None if name.ends_with("lora_embedding_A") || name.ends_with("lora_embedding_B") => format!("{name}.{own}"),
+        None => name.to_string(),
+    };
+    let bare = |name: &str| name.strip_prefix("base_model.model.").unwrap().to_string();
+    type Rename<'a> = &'a dyn Fn(&str) -> String;
+    let read: [(Rename<'_>, &str); 7] = [
+        (&|name| bare(name), ""),
+        (&|name| own(name, "default"), ""),
+        (&|name| format!("base_model.model.{name}"), "have `base_model.model.base_model.model.` in their names"),
+        (&|name| own(name, "mine"), "have `mine` in their names"),
+        (&|name| format!("_orig_mod.{name}"), "have `_orig_mod` in their names"),
+        (&|name| format!("base_model.model._orig_mod.{}", bare(name)), "have `_orig_mod` in their names"),
+        (&|name| format!("module.{}", own(name, "default")), "have `module` in their names"),
+    ];
+    for fixture in ["llama-all-linear", "llama-untied-tables", "gpt-neox-patterns"] {
+        let plain = merged_with(fixture, |_, _| {});
+        assert!(plain.notes().is_empty(), "{:?}", plain.notes());
+        for (rename, note) in read {
+            let merged = merged_with(fixture, |tensors, _| renamed(tensors, rename));
+            assert!(merged.weights() == plain.weights(), "{fixture}: {note}");
+            assert_eq!(merged.notes().len(), usize::from(!note.is_empty()), "{:?}", merged.notes());
+            assert!(
+                merged.notes().iter().all(|said| said.contains(note) && said.contains("peft drops them")),
+                "{:?}",
+                merged.notes()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_belongs_to_no_part_of_the_model_is_left_out_and_named() {
+    let plain = merged_with("llama-all-linear", |_, _| {});
+    let more = merged_with("llama-all-linear", |tensors, dir| {
+        tensors.insert("base_model.model.score.weight".into(), (Dtype::F32, vec![2, 32], vec![0; 256]));
+        say(dir, &serde_json::json!({ "task_type": "SEQ_CLS", "modules_to_save": ["classifier", "score"] }));
+    });
+    assert!(more.weights() == plain.weights());
+    let notes = more.notes().join("\n");
+    for part in [
+        "`task_type` is \"SEQ_CLS\"",
+        "names classifier,",
+        "names score,",
+        "left out, as peft does: `base_model.model.score.weight`",
+    ] {
+        assert!(notes.contains(part), "expected {part} in {notes}");
+    }
+    for task in [serde_json::json!(null), serde_json::json!("CAUSAL_LM")] {
+        let other = merged_with("llama-all-linear", |_, dir| say(dir, &serde_json::json!({ "task_type": task })));
+        assert!(other.weights() == plain.weights() && other.notes().is_empty(), "{:?}", other.notes());
+    }
+    // a table that the adapter brings though nothing asks for it takes the place of the base's
+    let table = "model.embed_tokens.weight";
+    let base = base_of(&fixtures().into_iter().find(|dir| dir.ends_with("llama-all-linear")).unwrap());
+    let place = base.layout().get(table).unwrap().clone();
+    let whole = merged_with("llama-all-linear", |tensors, _| {
+        let values: Vec<u8> = (0..place.range.len()).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        tensors.insert(format!("base_model.model.{table}"), (Dtype::F32, place.shape.clone(), values));
+    });
+    assert_eq!(whole.weights()[place.range.start + 5], 5.0);
+    let wrong = error_with("llama-all-linear", |tensors, _| {
+        tensors.insert(format!("base_model.model.{table}"), (Dtype::F32, vec![1, 2], vec![0; 8]));
+    });
+    assert!(wrong.contains("has shape [1, 2]"), "{wrong}");
+}
+
+#[test]
+fn an_adapter_that_changes_nothing_says_so() {
+    let nothing = merged_with("llama-all-linear", |_, dir| say(dir, &serde_json::json!({ "lora_alpha": 0 })));
+    let base = base_of(&fixtures().into_iter().find(|dir| dir.ends_with("llama-all-linear")).unwrap());
+    assert!(nothing.weights() == base.weights());
+    assert_eq!(nothing.notes(), ["`lora_alpha` is 0: this adapter changes nothing"]);
+    let idle = merged_with("llama-all-linear", |tensors, _| {
+        tensors.iter_mut().filter(|(name, _)| name.contains("lora_B")).for_each(|(_, tensor)| tensor.2.fill(0));
+    });
+    assert!(idle.weights() == base.weights());
+    assert!(idle.notes()[0].contains("one matrix of every pair is 0: this adapter changes nothing"), "{:?}", idle.notes());
 }
 
 #[test]
@@ -201,7 +312,7 @@ fn files_that_do_not_fit_are_refused_by_name() {
             error_with("llama-all-linear", |tensors, _| drop(tensors.remove(Q))),
             "q_proj.lora_A.weight` of shape [4, 32] is missing; adapter_config.json, adapter and base do not belong together",
         ),
-        (error_with("llama-all-linear", rename("x.lora_A.weight")), "does not begin with `base_model.model.`"),
+        (error_with("llama-all-linear", rename("x.lora_A.weight")), "of shape [4, 32] is not asked for"),
         (error_with("llama-all-linear", rename("base_model.model.x.lora_A.weight")), "of shape [4, 32] is not asked for"),
         (
             error_with("llama-all-linear", rename("base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector")),

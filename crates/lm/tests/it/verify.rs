@@ -28,7 +28,7 @@ fn check(model: &str, tensors: &Tensors) -> anyhow::Result<Vec<Deviation>> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), safetensors::serialize(views, None).unwrap()).unwrap();
     let model = Model::load(&fixture(model)).unwrap();
-    verify(&model, file.path(), &Tolerances::default(), &runtime(2, ComputePath::Generic))
+    verify(&model, file.path(), &Tolerances::of(model.config()), &runtime(2, ComputePath::Generic))
 }
 
 fn over(deviations: Vec<Deviation>) -> Vec<String> {

@@ -30,7 +30,7 @@ fn what_would_change_results_is_refused_by_name() {
     let cases = [
         (json!({ "peft_type": "LOHA" }), "`peft_type` is \"LOHA\": not supported; only \"LORA\" is"),
         (json!({ "peft_type": null }), "`peft_type` is missing"),
-        (json!({ "task_type": "SEQ_CLS" }), "`task_type` is \"SEQ_CLS\""),
+        (json!({ "task_type": 3 }), "`task_type` is 3: give a text"),
         (json!({ "use_dora": true }), "`use_dora` is true"),
         (json!({ "bias": "all" }), "`bias` is \"all\": not supported; only \"none\" is"),
         (json!({ "lora_bias": true }), "`lora_bias` is true"),

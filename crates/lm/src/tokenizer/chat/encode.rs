@@ -21,7 +21,7 @@ impl Tokenizer {
     /// Special tokens in the template's own text become their ids; whatever a message's content says is ordinary text.
     ///
     /// # Errors
-    /// When there is no template, and as [`ChatTemplate::render`].
+    /// When there is no template, as [`ChatTemplate::render`], and when the template writes a token that the model has no row for.
     pub fn encode_chat(&self, messages: &[ChatMessage], options: &ChatOptions) -> Result<Vec<TokenId>, ChatError> {
         let (Some(chat), Some(vocabulary)) = (&self.chat, &self.chat_vocabulary) else { return Err(ChatError::NoTemplate) };
         let special = self.roles.special_ids.iter().filter_map(|id| self.inner.id_to_token(*id));
@@ -36,6 +36,10 @@ impl Tokenizer {
         if !shield.is_empty() {
             text.normalize(lower).map_err(unusable)?;
         }
-        Ok(Pieces(text).encode(self).map_err(unusable)?.into_iter().map(|token| token.id).collect())
+        let ids: Vec<TokenId> = Pieces(text).encode(self).map_err(unusable)?.into_iter().map(|token| token.id).collect();
+        match self.without_row.iter().find(|(beyond, _)| ids.contains(beyond)) {
+            Some((id, text)) => Err(ChatError::Template(format!("it writes `{text}`, and the model has no row for this token ({id})"))),
+            None => Ok(ids),
+        }
     }
 }

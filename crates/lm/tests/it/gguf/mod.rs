@@ -21,7 +21,7 @@ const MODELS: [&str; 4] = ["llama-k-quants", "qwen2", "llama3-biased", "llama-li
 fn check(model: &Model, name: &str) {
     for path in PATHS {
         let expected = fixture(&format!("{name}.safetensors"));
-        let deviations = verify(model, &expected, &Tolerances::default(), &runtime(1, path)).unwrap();
+        let deviations = verify(model, &expected, &Tolerances::of(model.config()), &runtime(1, path)).unwrap();
         let tensors: Vec<&str> = deviations.iter().map(|deviation| deviation.tensor.as_str()).collect();
         assert_eq!(tensors, ["logits", "loss", "greedy"]);
         for deviation in deviations {
