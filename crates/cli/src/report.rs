@@ -9,7 +9,7 @@ use crate::output::Output;
 /// A results directory.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Results directory, for example results/quickstart/1a2b3c4d.
+    /// Results directory of a run or an audit, for example results/quickstart/1a2b3c4d.
     directory: PathBuf,
     /// One JSON object per line instead of the table.
     #[arg(long)]
@@ -19,5 +19,6 @@ pub struct ReportArgs {
 /// Makes summary, figures and table again, and prints the table.
 pub fn report(args: &ReportArgs, out: &mut Output) -> anyhow::Result<()> {
     let outcome = harness::pipeline::report(&args.directory)?;
-    super::run::print(&outcome, args.json, out)
+    super::run::print(&outcome, args.json, out)?;
+    super::run::judged(&outcome, args.json, out)
 }

@@ -5,6 +5,7 @@
 mod adapters;
 mod against;
 mod apart;
+mod expect;
 mod imported;
 mod marks;
 mod surfaces;
@@ -46,6 +47,8 @@ pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
     check.measurement(experiment);
     check.problems
 }
+
+pub use expect::expectations;
 
 struct Check<'a> {
     loaded: &'a Loaded<Experiment>,

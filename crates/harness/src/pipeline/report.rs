@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use anyhow::Context as _;
-use results::{Arm, Caption, LossSeries, Record};
+use results::{Arm, Caption, Expectation, LossSeries, Record};
 use serde::{Deserialize, Serialize};
 use store::write_atomic;
 
+use super::audit;
 use super::job::Outcome;
 use super::point::Found;
 use crate::exit::UsageError;
@@ -31,6 +32,9 @@ const REPORT: &str = "report.json";
 pub(super) struct ReportInputs {
     alpha: f64,
     caption: Caption,
+    /// Conditions on the records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    expect: BTreeMap<String, Expectation>,
     /// Of an experiment without a grid.
     curves: Vec<LossSeries>,
     /// Likewise.
@@ -106,6 +110,7 @@ impl<'a> Collected<'a> {
         let mut inputs = ReportInputs {
             alpha: experiment.alpha,
             caption: caption(grid),
+            expect: experiment.expect.clone(),
             curves: Vec::new(),
             samples: Vec::new(),
             points: Vec::new(),
@@ -150,11 +155,14 @@ fn caption(grid: &Grid) -> Caption {
     }
 }
 
-/// Makes summary, figures and table again from the records in a results directory; loads no model.
+/// Makes summary, figures and table again from the records in a results directory; loads no model. Of an audit, its table.
 ///
 /// # Errors
 /// When it is not a results directory, or cannot be written.
 pub fn report(directory: &Path) -> anyhow::Result<Outcome> {
+    if directory.join(audit::AUDIT).is_file() {
+        return audit::report(directory);
+    }
     let path = directory.join(RECORDS);
     if !path.is_file() {
         let remedy = "name a directory that `birthmark run` printed, results/<experiment>/<hash>";
@@ -175,9 +183,22 @@ fn write(directory: &Path, records: &[Record], inputs: &ReportInputs) -> anyhow:
     let mut table = said_by_the_teacher(inputs);
     table.push_str(&teacher_in_words(records, inputs));
     table.push_str(&results::survival_table(records, inputs.alpha, Some(TABLE_WIDTH)));
+    let broken = results::broken(&inputs.expect, records);
+    table.push_str(&expected_in_words(inputs.expect.len(), &broken));
     write_atomic(&directory.join("table.txt"), format!("{table}\n").as_bytes())?;
     let lines = records.iter().map(serde_json::to_value).collect::<Result<_, _>>().context("records as JSON")?;
-    Ok(Outcome { directory: directory.to_path_buf(), table, lines, failures: Vec::new() })
+    let false_positives = results::false_positives(records);
+    Ok(Outcome { directory: directory.to_path_buf(), table, lines, false_positives, broken, failures: Vec::new() })
+}
+
+/// What became of the conditions of `[expect]`; nothing where there are none.
+fn expected_in_words(conditions: usize, broken: &[String]) -> String {
+    match (conditions, broken.len()) {
+        (0, _) => String::new(),
+        (1, 0) => "\n\nThe one condition of [expect] holds".to_string(),
+        (n, 0) => format!("\n\nAll {n} conditions of [expect] hold"),
+        (n, gone) => format!("\n\n{gone} of {n} conditions of [expect] broken\n  {}", broken.join("\n  ")),
+    }
 }
 
 /// What the served teacher says, at the first point of a grid.

@@ -93,6 +93,7 @@ pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, see
                 world,
                 channels: experiment.distill.clone(),
                 budgets: experiment.queries.budgets.clone(),
+                expect: experiment.expect.clone(),
                 secret,
                 root: project_root(&loaded.file),
                 device: lm::Device::cpu(),

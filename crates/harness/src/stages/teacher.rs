@@ -148,7 +148,7 @@ fn brought(key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
 }
 
 /// The model in the directory that `key` of the experiment file names, with its tokenizer.
-fn load(key: &str, directory: &ModelDirectory) -> anyhow::Result<(Model, Tokenizer)> {
+pub(super) fn load(key: &str, directory: &ModelDirectory) -> anyhow::Result<(Model, Tokenizer)> {
     directory.found().load_with_tokenizer().with_context(|| format!("`{key}`"))
 }
 

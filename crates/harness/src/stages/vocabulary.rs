@@ -105,7 +105,11 @@ impl Vocabulary {
         Ok(Self { tokenizer, hash: artifact.hash(), ends: true })
     }
 
-    fn of_model(model: &ModelDirectory, chat: bool) -> anyhow::Result<Self> {
+    /// That of a model that came trained; with `chat` it must put a message.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has no chat template that works.
+    pub(super) fn of_model(model: &ModelDirectory, chat: bool) -> anyhow::Result<Self> {
         let (own, root) = (model.with_tokenizer(), model.root());
         let tokenizer = Arc::new(Tokenizer::load_for(&own.path, &root.path)?);
         let mut files: Vec<_> = own.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();

@@ -1,5 +1,7 @@
 //! Mistakes as data: an experiment that is valid, one change, and what must be said about it.
 
+mod expect;
+
 use std::path::Path;
 
 use crate::experiment::Experiment;
