@@ -171,6 +171,7 @@ fn what_cannot_be_audited_is_refused_in_one_line() {
     let empty = tempfile::tempdir().unwrap();
     bench.audit(empty.path(), &[], &[]).refused_with(&["--suspect", "has no config.json"]);
     bench.audit(&gate_file(), &[], &[]).refused_with(&["--suspect", "gate.toml", "is not a directory"]);
+    bench.audit(&thief, &[], &["--result", text(empty.path())]).refused_with(&["--result", "no experiment.json in it"]);
     // neither of the two, or both
     let both = ["--experiment", "a.toml", "--result", "b"];
     assert_eq!(bench.audit(&thief, &[], &both).code, 2);
@@ -180,11 +181,11 @@ fn what_cannot_be_audited_is_refused_in_one_line() {
     let gate = fs::read_to_string(gate_file()).unwrap();
     let spec = format!("\"{}\"", text(&root().join("datasets/quickstart.toml")));
     let gate = gate.replace("\"datasets/quickstart.toml\"", &spec);
-    fs::write(&grid, format!("{gate}\n[grid]\n\"marks.watermark.unigram.delta\" = [3.0, 4.0]\n")).unwrap();
+    fs::write(&grid, format!("{gate}\n[grid]\n\"marks.watermark.unigram.delta\" = [1.5, 2.0]\n")).unwrap();
     bench.audit(&thief, &[], &["--experiment", text(&grid)]).refused_with(&["grid.toml", "2 points", "--only KEY=VALUE"]);
-    let only = ["--experiment", text(&grid), "--only", "marks.watermark.unigram.delta=4.0", "--json"];
+    let only = ["--experiment", text(&grid), "--only", "marks.watermark.unigram.delta=2.0", "--json"];
     let found = bench.audit(&thief, &[&honest], &only).expect_code(100).json_lines().remove(0);
-    assert_eq!(found["axes"]["marks.watermark.unigram.delta"], "4.0");
+    assert_eq!(found["axes"]["marks.watermark.unigram.delta"], "2.0");
 }
 
 /// Everything that a run of the experiment wrote stays as it is.

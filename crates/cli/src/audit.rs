@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use harness::grid::LoadedGrid;
 use harness::hub::Models;
 use harness::pipeline::{self, AuditJob, RunOptions};
 use harness::progress::Progress;
-use harness::resolve::{Grid, from_outside, resolve_grid};
+use harness::resolve::{Grid, from_outside};
 use harness::stages::Brought;
+use harness::written;
 use results::{Arm, AuditOutcome};
 
 use crate::args::{DeviceArgs, PartArgs, ThreadArgs};
@@ -80,10 +80,15 @@ impl Whose {
         named.map(|path| path.display().to_string()).unwrap_or_default()
     }
 
-    fn read(&self, sets: &[String]) -> anyhow::Result<LoadedGrid> {
+    /// The file that says what it is.
+    fn file(&self) -> anyhow::Result<PathBuf> {
         match (&self.experiment, &self.result) {
-            (Some(file), _) => Ok(harness::grid::read(file, sets)?),
-            (None, Some(directory)) => Ok(harness::grid::read_result(directory, sets)?),
+            (Some(file), _) => Ok(file.clone()),
+            (None, Some(directory)) if directory.join("experiment.json").is_file() => Ok(directory.join("experiment.json")),
+            (None, Some(directory)) => {
+                let remedy = "name a directory that `birthmark run` printed, results/<experiment>/<hash>";
+                Err(UsageError(format!("--result {}: no experiment.json in it; {remedy}", directory.display())).into())
+            }
             (None, None) => Err(UsageError("name an experiment: --experiment FILE, or --result DIR".into()).into()),
         }
     }
@@ -93,7 +98,7 @@ impl Whose {
 pub fn audit(args: &AuditArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let progress = Progress::new(args.quiet);
     let models = Models::fetching(&progress, &signals.cancelled);
-    let grid = resolve_grid(&args.whose.read(&args.sets)?, &models, &args.device.open()?)?;
+    let grid = written::open(&args.whose.file()?, &args.sets, &models, &args.device.open()?)?;
     let number = args.point(&grid)?;
     let seed = args.seed_of(&grid, number)?;
     let job = AuditJob { grid: &grid, number, seed, brought: args.brought(&models)? };

@@ -6,7 +6,7 @@ use crate::arms::Arms;
 use crate::judge::fires;
 use crate::level::mark_in_words;
 use crate::words::{number, p_value, ranged};
-use crate::{Arm, Kind, Record, Verdict};
+use crate::{Arm, Claim, Kind, Record, Verdict};
 
 /// What an audit says of a suspect as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,7 +72,11 @@ pub fn audit_table(records: &[Record], alpha: f64) -> String {
     let tests = of_suspect(records).filter(|record| record.log10_p.is_some()).count();
     for record in of_suspect(records) {
         let verdict = record.verdict.map_or("not judged", Verdict::words);
-        let mut lines = vec![format!("{}: {}", mark_in_words(record), verdict.to_uppercase())];
+        let shows = record.claim.filter(|_| record.verdict == Some(Verdict::Proven)).map_or("", |claim| match claim {
+            Claim::Distillation => ", so the suspect learned from the owner's answers",
+            Claim::Lineage => ", so the suspect comes from the owner's weights or data",
+        });
+        let mut lines = vec![format!("{}: {}{shows}", mark_in_words(record), verdict.to_uppercase())];
         let mut say = |text: String| lines.push(format!("  {text}"));
         if let Some(reason) = &record.reason {
             say(format!("because {reason}"));

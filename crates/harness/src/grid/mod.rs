@@ -60,14 +60,6 @@ pub fn read(file: &Path, sets: &[String]) -> Result<LoadedGrid, ConfigErrors> {
     expand(Source::read(file, sets)?, sets)
 }
 
-/// The experiment that a run left in the results directory `directory`, as [`read`] reads a file.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_result(directory: &Path, sets: &[String]) -> Result<LoadedGrid, ConfigErrors> {
-    read(&directory.join("experiment.json"), sets)
-}
-
 /// As [`read`], from text; `file` is named in messages and roots relative paths.
 ///
 /// # Errors

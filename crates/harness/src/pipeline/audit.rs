@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{Hash, Journal, write_atomic};
 
-use super::files::{make_directory, manifest, write_timings};
+use super::files::{make_directory, manifest, write_plan, write_timings};
 use super::job::{JOURNAL, Outcome, RunOptions};
 use super::point::open_store;
 use crate::exit::UsageError;
@@ -98,8 +98,9 @@ pub fn audit(
     let started = Instant::now();
     let point = &job.grid.points[job.number];
     let mut resolved = point.resolved.clone();
-    // tasks say what a student is worth, and are no mark's
+    // tasks say what a student is worth, and are no mark's; teachers that lack a mark have students only
     resolved.world.measure.tasks = None;
+    resolved.marks_apart.clear();
     let about = job.about()?;
     let directory = options.results.join(&resolved.name).join(format!("audit-{}", about.name()?.short()));
     make_directory("--results", &options.results, &directory)?;
@@ -141,7 +142,7 @@ pub fn audit(
     let records = records?;
 
     save_json(&directory.join(AUDIT), &about)?;
-    save_json(&directory.join("experiment.json"), &point.resolved)?;
+    write_plan(job.grid, &directory)?;
     if worked || !directory.join("manifest.json").exists() {
         save_json(&directory.join("manifest.json"), &job.manifest(options, started))?;
     }

@@ -18,14 +18,19 @@ pub fn from_outside(flag: &str, typed: &str, models: &Models<'_>) -> anyhow::Res
 }
 
 impl ModelDirectory {
-    /// What people call it: its name on the hub, or the last part of its path.
+    /// What people call it: its name on the hub, or the last part of its path; of an artifact kind and the first digits of the hash.
     pub fn short_name(&self) -> String {
         let name = match &self.origin {
             Some(origin) => origin.name.clone(),
             None => {
                 let whole = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-                let last = whole.components().next_back().map(|part| part.as_os_str().to_string_lossy().into_owned());
-                last.unwrap_or_else(|| self.path.display().to_string())
+                let parts: Vec<String> = whole.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+                let is_hash = |part: &str| part.len() == 64 && part.chars().all(|c| c.is_ascii_hexdigit());
+                match &parts[..] {
+                    [.., kind, hash] if is_hash(hash) => format!("{kind}/{}", &hash[..8]),
+                    [.., last] => last.clone(),
+                    [] => self.path.display().to_string(),
+                }
             }
         };
         name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()

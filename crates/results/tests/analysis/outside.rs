@@ -1,6 +1,6 @@
 //! Models from outside: what is proven of them, by what they must be compared with, and how it is said.
 
-use results::{Arm, AuditOutcome, Record, Verdict, audit_outcome, audit_table, judge, summary_csv};
+use results::{Arm, AuditOutcome, Claim, Record, Verdict, audit_outcome, audit_table, judge, summary_csv};
 
 use crate::fixture::{ALPHA, mark, suspect};
 
@@ -130,10 +130,12 @@ fn a_primary_mark_goes_first_in_a_suspect_too() {
 
 #[test]
 fn the_words_say_all_that_was_measured() {
-    let found = judged(beside("kgw", -20.0, -0.3));
+    let mut records = beside("kgw", -20.0, -0.3);
+    records.iter_mut().for_each(|r| r.claim = Some(Claim::Distillation));
+    let found = judged(records);
     let table = audit_table(&found, ALPHA);
     for part in [
-        "kgw: PROVEN",
+        "kgw: PROVEN, so the suspect learned from the owner's answers",
         "statistic 100 over 10000 scored units",
         "effect 0.200 (0.180 to 0.220)",
         "p 1e-20; corrected for 1 test 1e-20, level 0.001",
