@@ -34,7 +34,7 @@ fn a_broken_condition_is_a_line_and_exit_code_100() {
     assert!(
         lines[1].contains("expect.wrong: `watermark` in all of arm student: verdict not shown; 2 of 2 are not so: proven in")
     );
-    assert!(ran.stderr.contains("2 condition(s) of [expect] broken") && !ran.stderr.contains("error:"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 conditions of [expect] broken") && !ran.stderr.contains("error:"), "{}", ran.stderr);
 
     // records are those of the experiment without conditions, and `report` says the same
     let directory = results_directory(&place.path().join("results"));

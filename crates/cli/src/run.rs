@@ -177,14 +177,13 @@ pub fn judged(outcome: &Outcome, json: bool, out: &mut Output) -> anyhow::Result
     if json {
         lines.extend(fired.iter().chain(broken).cloned());
     }
+    let counted = |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
     if !fired.is_empty() {
-        let n = fired.len();
-        lines.push(format!(
-            "{n} false positive(s): a true key fires in a model that must not show it, so nothing is proven by that mark"
-        ));
+        let n = counted(fired.len(), "false positive");
+        lines.push(format!("{n}: a true key fires in a model that must not show it, so nothing is proven by that mark"));
     }
     if !broken.is_empty() {
-        lines.push(format!("{} condition(s) of [expect] broken", broken.len()));
+        lines.push(format!("{} of [expect] broken", counted(broken.len(), "condition")));
     }
     if lines.is_empty() {
         return Ok(());
