@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::arms::Arms;
-use crate::judge::fires;
+use crate::judge::{fires, passes};
 use crate::level::mark_in_words;
 use crate::words::{number, p_value, ranged};
 use crate::{Arm, Claim, Kind, Record, Verdict};
@@ -17,7 +17,7 @@ pub enum AuditOutcome {
     /// At least one mark could be tested beside negatives that stay at chance, and none is proven.
     #[serde(rename = "not proven")]
     NotProven,
-    /// No mark could be tested so.
+    /// No mark could be tested so, or one that would be proven shows in a negative too.
     #[serde(rename = "inconclusive")]
     Inconclusive,
 }
@@ -33,11 +33,15 @@ impl AuditOutcome {
     }
 }
 
-/// What the judged `records` of an audit say of its suspect as a whole.
-pub fn audit_outcome(records: &[Record]) -> AuditOutcome {
+/// What the `records` of an audit, judged at `alpha`, say of its suspect as a whole.
+///
+/// A mark that would be proven but for its negatives leaves the whole inconclusive: whoever reads "not proven" would take it for a result.
+pub fn audit_outcome(records: &[Record], alpha: f64) -> AuditOutcome {
     let is = |wanted: &[Verdict]| of_suspect(records).any(|record| record.verdict.is_some_and(|v| wanted.contains(&v)));
+    let spoiled = |record: &Record| record.verdict == Some(Verdict::Inconclusive) && passes(record, alpha);
     match () {
         () if is(&[Verdict::Proven]) => AuditOutcome::Proven,
+        () if of_suspect(records).any(spoiled) => AuditOutcome::Inconclusive,
         () if is(&[Verdict::Suggested, Verdict::NotShown]) => AuditOutcome::NotProven,
         () => AuditOutcome::Inconclusive,
     }
@@ -117,7 +121,7 @@ fn verdict(records: &[Record], alpha: f64) -> String {
     let proven: Vec<String> =
         of_suspect(records).filter(|r| r.verdict == Some(Verdict::Proven)).map(|r| format!("`{}`", mark_in_words(r))).collect();
     let named = records.iter().any(|record| record.arm == Arm::Negative);
-    match audit_outcome(records) {
+    match audit_outcome(records, alpha) {
         AuditOutcome::Proven => format!("Verdict: PROVEN, by {} at level {alpha}", proven.join(", ")),
         AuditOutcome::NotProven => {
             format!(
@@ -130,7 +134,8 @@ fn verdict(records: &[Record], alpha: f64) -> String {
                 .to_string()
         }
         AuditOutcome::Inconclusive => {
-            "Verdict: INCONCLUSIVE: no mark could be tested beside negatives that stay at chance; each mark above says why"
+            "Verdict: INCONCLUSIVE: what was found shows in models that must not show it, or nothing could be tested beside them; each mark \
+             above says why"
                 .to_string()
         }
     }

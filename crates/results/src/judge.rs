@@ -259,7 +259,7 @@ impl Bench<'_> {
 }
 
 /// The suspect's own test, whatever the negatives say.
-fn passes(record: &Record, alpha: f64) -> bool {
+pub(crate) fn passes(record: &Record, alpha: f64) -> bool {
     record.log10_p_holm.is_some_and(|p| at_most(p, alpha))
         && record.log10_p_decoy.is_none_or(|p| at_most(p, alpha))
         && !unconfirmed(record)

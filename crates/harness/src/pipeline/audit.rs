@@ -222,7 +222,7 @@ fn write(directory: &Path, mut records: Vec<Record>, about: &About) -> anyhow::R
     results::write_summary(&directory.join("summary.csv"), &records, about.alpha)?;
     let table = format!("{}\n\n{}", about.heading(), audit_table(&records, about.alpha));
     write_atomic(&directory.join("table.txt"), format!("{table}\n").as_bytes())?;
-    let outcome = audit_outcome(&records);
+    let outcome = audit_outcome(&records, about.alpha);
     let mut marks = Vec::new();
     for record in of_suspect(&records) {
         let mut mark = serde_json::to_value(record).context("a record as JSON")?;

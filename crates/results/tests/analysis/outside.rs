@@ -40,13 +40,13 @@ fn a_suspect_needs_no_control_but_a_negative() {
     let found = judged(beside("kgw", -20.0, -0.3));
     assert_eq!(of(&found, Arm::Suspect, "kgw").verdict, Some(Verdict::Proven));
     assert_eq!(of(&found, Arm::Negative, "kgw").verdict, Some(Verdict::Clean));
-    assert_eq!(audit_outcome(&found), AuditOutcome::Proven);
+    assert_eq!(audit_outcome(&found, ALPHA), AuditOutcome::Proven);
     assert_eq!(judged(found.clone()), found, "judging again changes nothing");
 
     for (log10_p, verdict) in [(-2.0, Verdict::Suggested), (-0.5, Verdict::NotShown)] {
         let found = judged(beside("kgw", log10_p, -0.3));
         assert_eq!(of(&found, Arm::Suspect, "kgw").verdict, Some(verdict));
-        assert_eq!(audit_outcome(&found), AuditOutcome::NotProven);
+        assert_eq!(audit_outcome(&found, ALPHA), AuditOutcome::NotProven);
     }
 }
 
@@ -58,7 +58,7 @@ fn without_a_negative_nothing_is_concluded_whatever_p_is() {
         assert_eq!(record.verdict, Some(Verdict::Inconclusive));
         assert!(record.reason.as_deref().unwrap().starts_with("no negative was named"), "{:?}", record.reason);
         assert_eq!(record.detectable_effect.is_some(), log10_p > -1.0, "said of what was not found");
-        assert_eq!(audit_outcome(&found), AuditOutcome::Inconclusive);
+        assert_eq!(audit_outcome(&found, ALPHA), AuditOutcome::Inconclusive);
         let table = audit_table(&found, ALPHA);
         assert!(table.contains("kgw: INCONCLUSIVE") && table.contains("--negative MODEL"), "{table}");
     }
@@ -82,16 +82,24 @@ fn a_mark_that_fires_in_any_negative_proves_nothing() {
         let record = of(&found, Arm::Suspect, "kgw");
         assert_eq!(record.verdict, Some(Verdict::Inconclusive), "{who}");
         assert!(record.reason.as_deref().unwrap().contains(&format!("fires where it must not: {who}")), "{:?}", record.reason);
-        assert_eq!(audit_outcome(&found), AuditOutcome::Inconclusive);
+        assert_eq!(audit_outcome(&found, ALPHA), AuditOutcome::Inconclusive);
     }
     // another mark is another question
     let mut records = [beside("kgw", -50.0, -4.0), beside("keys", -20.0, -0.1)].concat();
     records.iter_mut().for_each(|r| r.audit_prompts = Some(20));
     let found = judged(records);
     assert_eq!(of(&found, Arm::Suspect, "keys").verdict, Some(Verdict::Proven));
-    assert_eq!(audit_outcome(&found), AuditOutcome::Proven);
+    assert_eq!(audit_outcome(&found, ALPHA), AuditOutcome::Proven);
     let table = audit_table(&found, ALPHA);
     assert!(table.contains("negative honest p 1e-4 FIRES") && table.contains("Verdict: PROVEN, by `keys`"), "{table}");
+}
+
+#[test]
+fn a_mark_that_would_be_proven_but_for_its_negatives_leaves_the_whole_open() {
+    let whole = |suspect: f64| audit_outcome(&judged([beside("kgw", suspect, -4.0), beside("keys", -0.2, -0.1)].concat()), ALPHA);
+    assert_eq!(whole(-50.0), AuditOutcome::Inconclusive);
+    // what was not found is not found, whatever its negatives do
+    assert_eq!(whole(-0.5), AuditOutcome::NotProven);
 }
 
 #[test]
