@@ -5,7 +5,7 @@
 mod adapters;
 mod against;
 mod apart;
-mod expect;
+pub mod expect;
 mod imported;
 mod marks;
 mod surfaces;
@@ -47,8 +47,6 @@ pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
     check.measurement(experiment);
     check.problems
 }
-
-pub use expect::expectations;
 
 struct Check<'a> {
     loaded: &'a Loaded<Experiment>,
