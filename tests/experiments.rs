@@ -5,7 +5,9 @@ use std::fs;
 
 use results::{Arm, Kind, Record};
 
-use crate::support::{Finished, Ran, copy, experiments, manifests, root, run, run_command, smoke, smoke_file, text};
+use crate::support::{
+    Finished, Ran, copy, experiments, gate, gate_file, manifests, root, run, run_command, smoke, smoke_file, text,
+};
 
 #[test]
 fn every_ci_experiment_runs_and_says_what_it_found() {
@@ -18,6 +20,8 @@ fn every_ci_experiment_runs_and_says_what_it_found() {
         let own;
         let finished = if file == smoke_file() {
             smoke()
+        } else if file == gate_file() {
+            gate()
         } else {
             own = run(&file, place.path(), 2);
             &own

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod arms;
+mod audit;
 mod bad_input;
 mod bad_model;
 mod choice;
@@ -14,6 +15,7 @@ mod estimate;
 mod experiments;
 mod floors;
 mod full_disk;
+mod gate;
 mod gguf;
 mod golden;
 mod grids;

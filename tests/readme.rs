@@ -1,8 +1,8 @@
 //! What the documents tell people to type works.
 //!
 //! Every `birthmark …` and `cargo run … -- …` in the code blocks of [`DOCUMENTS`] is run from the root of the repository by the binary
-//! under test. Experiments are scaled down, what they would write goes to a scratch directory, and `FILE` is an experiment with the
-//! grid that the document shows.
+//! under test. Experiments are scaled down, what they would write goes to a scratch directory, `FILE` is an experiment with the
+//! grid that the document shows, and `SUSPECT` and `OTHER` are models.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -181,6 +181,21 @@ impl Scratch {
         assert!(!ran.stdout.is_empty(), "{args:?} prints what it found");
     }
 
+    /// Runs an audit elsewhere: `SUSPECT` is a student that was made here, `OTHER` a model that met nobody. What it proves is no question.
+    fn audit(&self, args: Vec<String>) {
+        let named = |arg: String| match arg.as_str() {
+            "SUSPECT" => self.moved("artifacts/student/hash"),
+            "OTHER" => text(tiny_model()).to_string(),
+            _ => arg,
+        };
+        let mut args: Vec<String> = args.into_iter().map(named).collect();
+        for flag in ["--results", "--artifacts"] {
+            args.extend([flag.to_string(), text(&self.at(&flag[2..])).to_string()]);
+        }
+        let ran = birthmark(&args);
+        assert!([0, 5, 100].contains(&ran.code) && !ran.stdout.is_empty(), "{args:?}: {ran:?}");
+    }
+
     /// The results directory that a path in a document means: of the experiment it names, else the last one.
     fn results(&self, typed: &str) -> &Path {
         let named = self.results.iter().rev().find(|(name, _)| typed.contains(name.as_str()));
@@ -228,6 +243,7 @@ fn every_command_of_the_documents_works() {
             println!("{line}");
             match args.first().map(String::as_str) {
                 Some("run") => scratch.run(args),
+                Some("audit") => scratch.audit(args),
                 Some("report") => {
                     let directory = args.get(1).map_or("", String::as_str);
                     birthmark(&["report", text(scratch.results(directory))]).expect_code(0);

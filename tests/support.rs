@@ -241,6 +241,17 @@ pub fn smoke() -> &'static Finished {
     SMOKE.get_or_init(|| run(&smoke_file(), &shared_scratch().join("smoke"), 2))
 }
 
+/// The experiment that plants a watermark and holds conditions on its verdicts.
+pub fn gate_file() -> PathBuf {
+    root().join("experiments/ci/gate.toml")
+}
+
+/// The gate experiment, run once for all tests, on two threads. Nothing may be changed below its directories.
+pub fn gate() -> &'static Finished {
+    static GATE: OnceLock<Finished> = OnceLock::new();
+    GATE.get_or_init(|| run(&gate_file(), &shared_scratch().join("gate"), 2))
+}
+
 /// Kind and hash of every finished artifact below `artifacts`, with its manifest, which holds the SHA-256 of each of its files.
 pub fn manifests(artifacts: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();

@@ -8,13 +8,16 @@ use kernels::vectors::{self, Width};
 
 use crate::exit::{self, Signals};
 use crate::output::{Output, complain, in_one_line};
-use crate::{bench, check, list, model, report, run, schema};
+use crate::{audit, bench, check, list, model, report, run, schema};
 
 /// Measures which ownership marks survive the distillation of a language model through its API.
 #[derive(Debug, Parser)]
 #[command(name = "birthmark", version, max_term_width = 120)]
-#[command(after_help = "Exit codes: 0 done; 1 unexpected; 2 usage, configuration or input; 75 stopped, run again to resume; \
-                        100 a check that was asked for failed; 130, 143 stopped by a signal, run again to resume.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 unexpected; 2 usage, configuration or input; 3 a true key fires in a model that must \
+                        not show it; 5 an audit is inconclusive; 75 stopped, run again to resume; 100 a check that was asked for failed, \
+                        a condition of [expect] is broken, or an audit proves a mark; 130, 143 stopped by a signal, run again to resume."
+)]
 pub struct Cli {
     /// Vector instructions of the fused kernels, at most: scalar, avx2 or widest. No result depends on them; for measuring.
     #[arg(long, global = true, value_name = "WIDTH", default_value = "widest", hide = true)]
@@ -29,6 +32,8 @@ enum Command {
     Run(run::RunArgs),
     /// Validate an experiment file, expand its grid, and rehearse a little of it to estimate time, memory and disk.
     Check(check::CheckArgs),
+    /// Look for the marks of an experiment in a model from outside; exit code 0 not proven, 100 proven, 5 inconclusive.
+    Audit(audit::AuditArgs),
     /// Make summary, figures and table again from the records in a results directory.
     Report(report::ReportArgs),
     /// List what can be named in an experiment file, and the experiment files themselves.
@@ -74,6 +79,12 @@ pub fn main() -> ExitCode {
         Ok(Err(error)) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             let code = exit::code(&error, signals.received());
+            if let Some(found) = error.downcast_ref::<exit::Found>() {
+                if !found.text.is_empty() {
+                    complain(&found.text);
+                }
+                return code.into();
+            }
             match code {
                 exit::UNEXPECTED | exit::USAGE | exit::DEVIATES => complain(&format!("error: {}", in_one_line(&error))),
                 exit::RESUMABLE => {
@@ -97,6 +108,7 @@ fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => run::run(&args, signals, &mut out)?,
         Command::Check(args) => check::check(&args, signals, &mut out)?,
+        Command::Audit(args) => audit::audit(&args, signals, &mut out)?,
         Command::Report(args) => report::report(&args, &mut out)?,
         Command::List(args) => list::list(&args, &mut out)?,
         Command::Model(command) => model::model(&command, signals, &mut out)?,

@@ -1,7 +1,8 @@
 //! Exit codes, decided in this one place.
 //!
-//! 0 done; 1 unexpected; 2 usage, configuration or input; 75 stopped and resumable (`EX_TEMPFAIL`); 100 a check that was
-//! asked for failed; 128 + n on signal n.
+//! 0 done; 1 unexpected; 2 usage, configuration or input; 3 a true key fires in a model that must not show it; 5 an audit that is
+//! inconclusive; 75 stopped and resumable (`EX_TEMPFAIL`); 100 a check that was asked for failed, a condition of `[expect]` is broken, or an
+//! audit proves a mark; 128 + n on signal n.
 
 use std::io;
 use std::sync::Arc;
@@ -18,16 +19,32 @@ use harness::exit::is_refusal;
 pub const UNEXPECTED: u8 = 1;
 /// Usage, configuration or input: put it right and run again.
 pub const USAGE: u8 = 2;
+/// A true key fires in a model that must not show it.
+pub const FALSE_POSITIVE: u8 = 3;
+/// An audit beside which no negative stays at chance.
+pub const INCONCLUSIVE: u8 = 5;
 /// Stopped by circumstances; the same command resumes.
 pub const RESUMABLE: u8 = 75;
 
 /// A check that was asked for has failed.
 pub const DEVIATES: u8 = 100;
+/// An audit proves a mark in its suspect: what was looked for is there.
+pub const PROVEN: u8 = 100;
 
 /// What a check that was asked for has found.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Deviates(pub String);
+
+/// The work is done, its results are written and printed, and what they say has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Found {
+    /// The exit code.
+    pub code: u8,
+    /// What standard error hears of it; nothing where standard output says it all.
+    pub text: String,
+}
 
 /// Work that was not started because the disk would not hold it.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +78,9 @@ pub struct PointsFailed {
 pub fn code(error: &anyhow::Error, signal: Option<u8>) -> u8 {
     if let Some(failed) = error.downcast_ref::<PointsFailed>() {
         return code(&failed.first, signal);
+    }
+    if let Some(found) = error.downcast_ref::<Found>() {
+        return found.code;
     }
     let stopped = store::trouble(error.as_ref()) == Some(Trouble::Cancelled) || error.chain().any(is_cancelled);
     if let Some(signal) = signal.filter(|_| stopped) {
@@ -164,6 +184,9 @@ mod tests {
             (store::StoreError::NotMade { reason: "x: is not there".into() }.into(), None, 2),
             (ConfigErrors::whole("x.toml", "no such file", "").into(), None, 2),
             (UsageError("no".into()).into(), None, 2),
+            (Found { code: FALSE_POSITIVE, text: String::new() }.into(), None, 3),
+            (Found { code: INCONCLUSIVE, text: String::new() }.into(), Some(2), 5),
+            (Deviates("no".into()).into(), None, 100),
             (lm::LoadError::Pickle { path: "x".into() }.into(), None, 2),
             (lm::DeviceError::NotOpened { why: "x".into() }.into(), None, 2),
             // a signal that came while something else failed does not hide the failure

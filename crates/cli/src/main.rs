@@ -1,6 +1,7 @@
 //! The command `birthmark`: one file per command, results on standard output, everything else on standard error.
 
 mod args;
+mod audit;
 mod bench;
 mod check;
 mod command;

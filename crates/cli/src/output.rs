@@ -36,8 +36,13 @@ impl Output {
     }
 
     /// Writes what is still held back.
-    pub fn finish(mut self) -> anyhow::Result<()> {
+    pub fn flush(&mut self) -> anyhow::Result<()> {
         Ok(self.to.flush()?)
+    }
+
+    /// Writes what is still held back, at the end.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        self.flush()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::output::{Output, complain};
 /// A results directory.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Results directory, for example results/quickstart/1a2b3c4d.
+    /// Results directory of a run or an audit, for example results/quickstart/1a2b3c4d.
     directory: PathBuf,
     /// One JSON object per line instead of the table.
     #[arg(long)]
@@ -22,5 +22,6 @@ pub fn report(args: &ReportArgs, out: &mut Output) -> anyhow::Result<()> {
     if let Some(words) = outcome.seal.words() {
         complain(&format!("note: {words}"));
     }
-    super::run::print(&outcome, args.json, out)
+    super::run::print(&outcome, args.json, out)?;
+    super::run::judged(&outcome, args.json, out)
 }

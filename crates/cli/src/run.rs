@@ -12,7 +12,7 @@ use harness::resolve::Grid;
 use harness::sharing::sharing;
 
 use crate::args::{DeviceArgs, FileArgs, PartArgs, ThreadArgs};
-use crate::exit::{NoRoom, PointsFailed, Signals};
+use crate::exit::{DEVIATES, FALSE_POSITIVE, Found, NoRoom, PointsFailed, Signals};
 use crate::output::{Output, in_one_line};
 use crate::plan;
 
@@ -90,7 +90,8 @@ pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Resul
     if !outcome.lines.is_empty() {
         print(&outcome, args.json, out)?;
     }
-    args.failed(&grid, chosen.len(), failures)
+    args.failed(&grid, chosen.len(), failures)?;
+    judged(&outcome, args.json, out)
 }
 
 impl RunArgs {
@@ -165,6 +166,32 @@ pub fn print(outcome: &Outcome, json: bool, out: &mut Output) -> anyhow::Result<
     }
     out.line(&outcome.table)?;
     out.line(&format!("\nresults: {}", outcome.directory.display()))
+}
+
+/// What a run or a report has found, where that has an exit code of its own. A key that fires where it must not voids every verdict
+/// beside it, so it goes before conditions that rest on verdicts.
+pub fn judged(outcome: &Outcome, json: bool, out: &mut Output) -> anyhow::Result<()> {
+    let (fired, broken) = (&outcome.false_positives, &outcome.broken);
+    let mut lines = Vec::new();
+    // the table has named them
+    if json {
+        lines.extend(fired.iter().chain(broken).cloned());
+    }
+    let counted = |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+    if !fired.is_empty() {
+        let n = counted(fired.len(), "false positive");
+        lines.push(format!("{n}: a true key fires in a model that must not show it, so nothing is proven by that mark"));
+    }
+    if !broken.is_empty() {
+        lines.push(format!("{} of [expect] broken", counted(broken.len(), "condition")));
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    // what was found is said before what is wrong with it
+    out.flush()?;
+    let code = if fired.is_empty() { DEVIATES } else { FALSE_POSITIVE };
+    Err(Found { code, text: lines.join("\n") }.into())
 }
 
 #[cfg(test)]

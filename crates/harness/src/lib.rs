@@ -28,3 +28,4 @@ mod shape;
 pub mod shapes;
 pub mod sharing;
 pub mod stages;
+pub mod written;

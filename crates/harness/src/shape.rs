@@ -34,6 +34,14 @@ impl<'a> Walk<'a> {
             if let [only] = real[..] {
                 return self.value(node, only);
             }
+            // one of something, or a list of them
+            let is_list = |choice: &Json| kind_of(self.resolved(choice)) == Some("array");
+            let alike = |choice: &&&'a Json| is_list(choice) == matches!(node.tree, Tree::Array(_));
+            if real.iter().filter(|choice| is_list(choice)).count() == 1
+                && let Some(choice) = real.iter().find(alike)
+            {
+                return self.value(node, choice);
+            }
         }
         if let Some(names) = schema.get("enum").and_then(Json::as_array) {
             return self.choice_of_names(node, names.iter().filter_map(Json::as_str).collect());

@@ -54,7 +54,8 @@ impl<'a> Chain<'a> {
 
     fn with(processing: Processing<'a>, vocab_size: usize, keep_shown: bool) -> Result<Self, RunError> {
         check(processing, vocab_size)?;
-        let mut chain = Self { before: Vec::new(), after: Vec::new(), shown: Vec::new(), companions: Vec::new(), absent: Vec::new() };
+        let mut chain =
+            Self { before: Vec::new(), after: Vec::new(), shown: Vec::new(), companions: Vec::new(), absent: Vec::new() };
         for processor in processing.processors {
             let stage = processor.stage();
             if stage == Stage::Shown && !keep_shown {

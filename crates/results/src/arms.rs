@@ -69,6 +69,11 @@ impl<'a> Arms<'a> {
         arms.chain(self.innocents(record).iter().copied()).collect()
     }
 
+    /// The records of the mark in the models from outside that never met the teacher.
+    pub(crate) fn named_negatives<'b>(&'b self, record: &'b Record) -> impl Iterator<Item = &'a Record> {
+        self.all(record).iter().copied().filter(|r| r.arm == Arm::Negative)
+    }
+
     /// The innocent accounts of the same mark in the same suspect.
     pub(crate) fn innocents<'b>(&'b self, record: &'b Record) -> &'b [&'a Record] {
         self.innocents.get(&(record.suspect(), mark(record))).map(Vec::as_slice).unwrap_or_default()
@@ -88,6 +93,9 @@ pub(crate) trait Describe {
 impl Describe for Record {
     fn describe(&self) -> String {
         let mut text = who(self.arm, self.lacks.as_deref());
+        if let Some(model) = &self.model {
+            text.push_str(&format!(" {model}"));
+        }
         if self.surface != "-" && !self.surface.is_empty() {
             text.push_str(&format!(" of `{}`", self.surface));
         }

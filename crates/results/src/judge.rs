@@ -81,6 +81,9 @@ pub enum JudgeError {
 /// - *Suggested*: Holm p at most 0.05. *Not shown*: else, with the effect this audit would have shown with power 0.8.
 /// - *Not planted*: a planted mark whose own test fails on the teacher. A false positive elsewhere does not make a mark
 ///   "not planted": it keeps every suspect, the teacher too, from being proven, and the reason names it.
+/// - A *suspect from outside* ([`Arm::Suspect`]) has no control. In its place stand models of which somebody says that they never met the
+///   teacher ([`Arm::Negative`]): without one, where none can be measured, and where any negative fires, a mark is *inconclusive*, whatever
+///   its p.
 /// - *Not measurable*: the record has no p, and its `reason` says what the test needs; or it is a student's whose control has none, the
 ///   mark being planted; or a student's, in an experiment that has
 ///   no control by design ([`Record::uncontrolled`]).
@@ -159,29 +162,21 @@ impl Bench<'_> {
         if let Some(ruling) = self.unplanted_or_uncontrolled(record)? {
             return Ok(ruling);
         }
+        let spoiled = self.spoiled(record);
+        if let Some(reason) = self.undecided(record, &spoiled) {
+            let detectable_effect = detectable(record, alpha, self.families.size(record)).filter(|_| !passes(record, alpha));
+            return Ok(Ruling { detectable_effect, ..Ruling::new(Verdict::Inconclusive, Some(reason)) });
+        }
         if let Some(primary) = self.closed.get(&record.suspect()).filter(|_| !goes_first(record)) {
             let reason = format!("the primary mark `{primary}` is not proven in this suspect");
             return Ok(Ruling::new(Verdict::NotShown, Some(reason)));
         }
-
-        let spoiled: Vec<String> = self
-            .arms
-            .negatives(record)
-            .into_iter()
-            .filter(|negative| fires(negative, alpha))
-            .map(|negative| match negative.account {
-                Some(account) if negative.innocent == Some(true) => {
-                    format!("innocent account {account} in {}", negative.describe())
-                }
-                _ => negative.describe(),
-            })
-            .collect();
         if passes(record, alpha) && spoiled.is_empty() {
             return Ok(Ruling::new(Verdict::Proven, None));
         }
         let mut reasons = Vec::new();
         if !spoiled.is_empty() {
-            reasons.push(format!("the true key also fires where it must not: {}", spoiled.join(", ")));
+            reasons.push(also_fires(&spoiled));
         }
         if let Some(decoy) = record.log10_p_decoy.filter(|&p| !at_most(p, alpha)) {
             reasons.push(format!("among decoy keys p is {:.3}", libm::pow(10f64, decoy)));
@@ -197,11 +192,45 @@ impl Bench<'_> {
         Ok(Ruling { detectable_effect, ..Ruling::new(Verdict::NotShown, reason) })
     }
 
+    /// Whose keys fire although they must not, in words: beside them `record` proves nothing.
+    fn spoiled(&self, record: &Record) -> Vec<String> {
+        let negatives = self.arms.negatives(record).into_iter().filter(|negative| fires(negative, self.alpha));
+        negatives
+            .map(|negative| match negative.account {
+                Some(account) if negative.innocent == Some(true) => {
+                    format!("innocent account {account} in {}", negative.describe())
+                }
+                _ => negative.describe(),
+            })
+            .collect()
+    }
+
+    /// Why nothing is to be said of a mark in a suspect from outside, whatever its p: no negative stays at chance beside it.
+    fn undecided(&self, record: &Record, spoiled: &[String]) -> Option<String> {
+        if record.arm != Arm::Suspect {
+            return None;
+        }
+        if !spoiled.is_empty() {
+            return Some(format!("{}; so it proves nothing here", also_fires(spoiled)));
+        }
+        let negatives: Vec<&Record> = self.arms.named_negatives(record).collect();
+        if negatives.iter().any(|negative| negative.log10_p.is_some()) {
+            return None;
+        }
+        Some(match negatives.first() {
+            None => "no negative was named: nobody saw that it stays silent in models that never met the teacher".to_string(),
+            Some(negative) => {
+                let why = negative.reason.clone().unwrap_or_else(|| "its access is too small".to_string());
+                format!("no named negative can be measured by it: {} {why}", negative.describe())
+            }
+        })
+    }
+
     /// What is to be said of a mark without its control, or that the teacher does not show.
     fn unplanted_or_uncontrolled(&self, record: &Record) -> Result<Option<Ruling>, JudgeError> {
         let planted = record.planted == Some(true);
         let mark = || mark_in_words(record);
-        if record.arm.is_on_trial() {
+        if record.arm.has_control() {
             let control = self.arms.control(record);
             let unmeasurable = control.and_then(|control| control.reason.as_deref().filter(|_| control.log10_p.is_none()));
             match (control, unmeasurable) {
@@ -230,10 +259,14 @@ impl Bench<'_> {
 }
 
 /// The suspect's own test, whatever the negatives say.
-fn passes(record: &Record, alpha: f64) -> bool {
+pub(crate) fn passes(record: &Record, alpha: f64) -> bool {
     record.log10_p_holm.is_some_and(|p| at_most(p, alpha))
         && record.log10_p_decoy.is_none_or(|p| at_most(p, alpha))
         && !unconfirmed(record)
+}
+
+fn also_fires(spoiled: &[String]) -> String {
+    format!("the true key also fires where it must not: {}", spoiled.join(", "))
 }
 
 /// Whether p is an approximation without decoy keys beside it.

@@ -1,7 +1,8 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who a suspect is in the experiment (DESIGN 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Arm {
     /// The marked model itself: the positive control.
@@ -21,6 +22,10 @@ pub enum Arm {
     Stranger,
     /// The teacher's twin without any mark.
     CleanTeacher,
+    /// A model from outside that is audited: nobody knows how it was made.
+    Suspect,
+    /// A model from outside of which its owner says that it never met the teacher.
+    Negative,
 }
 
 impl Arm {
@@ -31,7 +36,17 @@ impl Arm {
 
     /// Whether it is a suspect of which something is to be proven; the others are there to be compared with.
     pub fn is_on_trial(self) -> bool {
+        self.has_control() || self == Self::Suspect
+    }
+
+    /// Whether a student of the clean teacher stands beside it. Of a model from outside nobody knows how to make one.
+    pub fn has_control(self) -> bool {
         matches!(self, Self::Student | Self::Apart)
+    }
+
+    /// Whether it is a model that was brought to an audit, so that no experiment has it.
+    pub fn is_from_outside(self) -> bool {
+        matches!(self, Self::Suspect | Self::Negative)
     }
 
     /// Name as records write it.
@@ -45,6 +60,8 @@ impl Arm {
             Self::Base => "base",
             Self::Stranger => "stranger",
             Self::CleanTeacher => "clean_teacher",
+            Self::Suspect => "suspect",
+            Self::Negative => "negative",
         }
     }
 
@@ -53,8 +70,8 @@ impl Arm {
     /// of [`Apart`](Self::Apart) lacked is another one's negative, which only a record can tell.
     pub fn is_negative(self, planted: bool) -> bool {
         match self {
-            Self::Teacher | Self::Student | Self::Apart => false,
-            Self::Rival | Self::Base | Self::Stranger => true,
+            Self::Teacher | Self::Student | Self::Apart | Self::Suspect => false,
+            Self::Rival | Self::Base | Self::Stranger | Self::Negative => true,
             Self::Control | Self::CleanTeacher => planted,
         }
     }
@@ -114,9 +131,9 @@ pub enum Measured {
     Extrapolated,
 }
 
-/// What [`judge`](crate::judge) says of one mark in one suspect. The first five are DESIGN 6's; the last two are what
-/// can be said of an arm that must not carry the mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What [`judge`](crate::judge) says of one mark in one suspect. The first five are DESIGN 6's; two are what can be said of an arm that
+/// must not carry the mark, and the last is said of a model from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Verdict {
     /// Holm p and decoy p at most alpha, and no negative arm at most alpha.
     #[serde(rename = "proven")]
@@ -139,6 +156,9 @@ pub enum Verdict {
     /// A negative whose key fires: the mark proves nothing here.
     #[serde(rename = "false positive")]
     FalsePositive,
+    /// A model from outside beside which no named negative stays at chance: whatever p is, it proves nothing.
+    #[serde(rename = "inconclusive")]
+    Inconclusive,
 }
 
 impl Verdict {
@@ -152,6 +172,7 @@ impl Verdict {
             Self::NotMeasurable => "not measurable",
             Self::Clean => "clean",
             Self::FalsePositive => "false positive",
+            Self::Inconclusive => "inconclusive",
         }
     }
 }

@@ -6,9 +6,11 @@
 
 mod again;
 mod arms;
+mod audit;
 mod caption;
 mod counted;
 mod effective;
+mod expect;
 mod family;
 mod figure;
 mod finding;
@@ -31,7 +33,9 @@ mod words;
 mod worth;
 
 pub use again::proven_again;
+pub use audit::{AuditOutcome, audit_outcome, audit_table, negative_in_words, negatives_of, of_suspect};
 pub use caption::Caption;
+pub use expect::{Expectation, Number, Share, Verdicts, broken};
 pub use family::{FamilyWise, family_wise};
 pub use figure::{Figure, LossSeries, Width, effect_figure, loss_figure, survival_figure};
 pub use finding::{Finding, SeenApart, false_positives, findings};

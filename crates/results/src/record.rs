@@ -33,6 +33,9 @@ pub struct Record {
     /// Name of the mark that its teacher lacked, having all others; absent for arms that are not [`Arm::Apart`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lacks: Option<String>,
+    /// What a model from outside is called: [`Arm::Suspect`] and [`Arm::Negative`]. Its `run_id` is the hash of its files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Label of the surface the suspect was distilled through; "-" where none.
     pub surface: String,
     /// Name of the distillation loss; "-" where none.
@@ -233,6 +236,8 @@ pub struct SuspectKey {
     pub budget_queries: Option<u64>,
     /// The mark that its teacher lacked.
     pub lacks: Option<String>,
+    /// What a model from outside is called.
+    pub model: Option<String>,
 }
 
 impl Record {
@@ -263,6 +268,7 @@ impl Record {
             arm: self.arm,
             budget_queries: self.budget_queries,
             lacks: self.lacks.clone(),
+            model: self.model.clone(),
         }
     }
 
@@ -324,6 +330,7 @@ impl Record {
             seed: self.seed,
             arm: self.arm,
             lacks: self.lacks.clone(),
+            model: self.model.clone(),
             surface: self.surface.clone(),
             loss: self.loss.clone(),
             budget_queries: self.budget_queries,

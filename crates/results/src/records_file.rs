@@ -22,6 +22,7 @@ fn order(record: &Record) -> impl Ord + '_ {
         (
             record.budget_queries,
             record.arm,
+            &record.model,
             record.kind,
             record.family,
             &record.mark,

@@ -88,7 +88,8 @@ const COLUMNS: [Column; 57] = [
 type OptionalColumn = (&'static str, fn(&Record) -> String);
 
 /// Columns of reports in which some record fills them.
-const OPTIONAL: [OptionalColumn; 2] = [("primary", |r| cell(r.primary)), ("lacks", |r| cell(r.lacks.clone()))];
+const OPTIONAL: [OptionalColumn; 3] =
+    [("primary", |r| cell(r.primary)), ("lacks", |r| cell(r.lacks.clone())), ("model", |r| cell(r.model.clone()))];
 
 struct Row<'a> {
     record: &'a Record,
@@ -106,8 +107,8 @@ struct Row<'a> {
 /// `role` says what an arm is to a mark: `question`, `positive control` or `negative`. In the students' rows, `proven_from` is what was
 /// seen with their seed (">" and the largest budget run if the mark is never proven), `n_star` the range over seeds or why there is none,
 /// and `log10_p_holm_all_students` is corrected over all tests of students in the report. `proven_again` is
-/// [`proven_again`](crate::proven_again), behind a primary mark of both marks. Columns of reports that need them: `primary`, and
-/// `lacks`, the mark that the teacher of an arm `apart` lacked.
+/// [`proven_again`](crate::proven_again), behind a primary mark of both marks. Columns of reports that need them: `primary`,
+/// `lacks`, the mark that the teacher of an arm `apart` lacked, and `model`, what a model from outside is called.
 ///
 /// # Errors
 /// When the CSV writer fails.
@@ -173,7 +174,7 @@ fn role(record: &Record) -> &'static str {
     match record.arm {
         _ if record.kind == Kind::Metric => "",
         _ if record.is_negative() => "negative",
-        Arm::Student | Arm::Apart => "question",
+        Arm::Student | Arm::Apart | Arm::Suspect => "question",
         _ => "positive control",
     }
 }

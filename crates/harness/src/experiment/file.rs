@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use distill::{AttackConfig, DefenceConfig};
+use results::Expectation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +75,10 @@ pub struct Experiment {
     pub audit: AuditConfig,
     /// How much is measured, and how exactly.
     pub measure: MeasureConfig,
+    /// Conditions on what comes out, by a name of their own. They are checked after the run and by `report`, whose exit code is 100 where one
+    /// is broken; no result depends on them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expect: BTreeMap<String, Expectation>,
     /// Keys that take several values: one point each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grid: Option<GridConfig>,

@@ -24,4 +24,5 @@ pub use imported::TranscriptConfig;
 pub use marks::{MarksConfig, PlantingConfig};
 pub use models::{BaseConfig, ColdStart, ContinuedTraining, Optimizer, Pretraining, StrangerConfig, TeacherConfig};
 pub use study::{AuditConfig, Channel, MeasureConfig, QueriesConfig, Recipe, StudentConfig, TasksConfig};
+pub use validate::expect::expectations;
 pub use validate::validate;

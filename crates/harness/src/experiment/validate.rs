@@ -6,6 +6,7 @@ mod adapters;
 mod against;
 mod apart;
 mod counts;
+pub mod expect;
 mod imported;
 mod marks;
 mod surfaces;

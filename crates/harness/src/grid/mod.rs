@@ -16,7 +16,7 @@ use schemars::schema_for;
 
 use crate::config_error::{ConfigErrors, Place, Problem, nearest};
 use crate::document::{Node, Step, Tree, dotted, steps};
-use crate::experiment::{Experiment, validate};
+use crate::experiment::{Experiment, expectations, validate};
 use crate::loaded::{Loaded, Source};
 use crate::set;
 
@@ -72,6 +72,10 @@ fn expand(mut source: Source, sets: &[String]) -> Result<LoadedGrid, ConfigError
     let Some(grid) = source.root.take("grid") else {
         let Source { file, text, root } = source;
         let loaded = crate::load::checked(Loaded::of(&file, &text, root, schema_for!(Experiment).as_value())?)?;
+        let problems = expectations(std::slice::from_ref(&loaded));
+        if !problems.is_empty() {
+            return Err(loaded.errors(problems));
+        }
         return Ok(LoadedGrid {
             axes: Vec::new(),
             points: vec![LoadedPoint { axes: BTreeMap::new(), loaded, place: Place::File }],
@@ -87,6 +91,10 @@ fn expand(mut source: Source, sets: &[String]) -> Result<LoadedGrid, ConfigError
         return Err(source.errors(strange));
     }
     let points = documents(&source, &table)?;
+    let problems = expectations(&points);
+    if !problems.is_empty() {
+        return Err(source.errors(problems));
+    }
     let (axes, labels) = named(&source, &table, &points);
     let points = points.into_iter().zip(labels).zip(table.points());
     let points = points.map(|((loaded, axes), (_, place))| LoadedPoint { axes, loaded, place: place.clone() }).collect();

@@ -102,10 +102,11 @@ impl Table {
 }
 
 /// Keys that all points have in common, and why.
-const SHARED: [(&str, &str); 5] = [
+const SHARED: [(&str, &str); 6] = [
     ("name", "all points of a grid share one results directory"),
     ("alpha", "one level holds for the whole report"),
     ("primary", "what is tested first is named once, for the whole report"),
+    ("expect", "conditions are on the records of all points together"),
     ("owner", "records name the values of an axis, and the secret must be in none"),
     ("grid", "a grid has no grids"),
 ];

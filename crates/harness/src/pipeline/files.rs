@@ -89,3 +89,8 @@ pub(super) fn make_directory(flag: &str, given: &Path, directory: &Path) -> anyh
     let remedy = "name a directory that can be written";
     Err(UsageError(format!("{flag} {}: cannot make the directory {place}: {why}; {remedy}", given.display())).into())
 }
+
+/// Writes the table of a results directory.
+pub(super) fn write_table(directory: &Path, table: &str) -> anyhow::Result<()> {
+    Ok(write_atomic(&directory.join("table.txt"), format!("{}\n", store::plain(table)).as_bytes())?)
+}

@@ -50,10 +50,22 @@ pub struct Outcome {
     pub table: String,
     /// The same for programs: one JSON object per line.
     pub lines: Vec<Value>,
+    /// Negatives whose true key fires, a line of words each.
+    pub false_positives: Vec<String>,
+    /// Conditions of `[expect]` that are broken, a line each that names the condition and what was found.
+    pub broken: Vec<String>,
     /// Points that failed, in the order of the grid.
     pub failures: Vec<Failure>,
     /// Whether the records are what a run wrote.
     pub seal: Seal,
+}
+
+impl Outcome {
+    /// Of a run that found nothing.
+    pub(super) fn nothing(directory: PathBuf, failures: Vec<Failure>) -> Self {
+        let (false_positives, broken) = (Vec::new(), Vec::new());
+        Self { directory, table: String::new(), lines: Vec::new(), false_positives, broken, failures, seal: Seal::Whole }
+    }
 }
 
 /// A point that failed.

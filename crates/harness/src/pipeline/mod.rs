@@ -1,5 +1,6 @@
 //! From resolved points to their records, and one summary, figures and table of all.
 
+mod audit;
 mod files;
 mod job;
 mod point;
@@ -14,6 +15,7 @@ use std::time::Instant;
 use crate::progress::Progress;
 use crate::resolve::Grid;
 
+pub use audit::{AuditJob, Audited, audit};
 use files::make_directory;
 pub use job::{Failure, Job, Outcome, RunOptions};
 use point::Workshop;
@@ -84,7 +86,7 @@ pub fn run(job: &Job<'_>, options: &RunOptions, progress: &Progress, cancelled: 
         save_manifest(&directory, files::manifest(grid, options, started))?;
     }
     let outcome = match collected.is_empty() {
-        true => Outcome { directory: directory.clone(), table: String::new(), lines: Vec::new(), failures, seal: Seal::Whole },
+        true => Outcome::nothing(directory.clone(), failures),
         false => Outcome { failures, ..collected.write()? },
     };
     workshop.close();

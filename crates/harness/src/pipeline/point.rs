@@ -141,7 +141,8 @@ impl<'a> Workshop<'a> {
     }
 }
 
-fn open_store(options: &RunOptions) -> anyhow::Result<Store> {
+/// The store that `options` name.
+pub(super) fn open_store(options: &RunOptions) -> anyhow::Result<Store> {
     if options.offline_artifacts {
         return Ok(Store::offline(&options.artifacts));
     }

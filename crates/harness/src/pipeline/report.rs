@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use anyhow::Context as _;
-use results::{Arm, Caption, LossSeries, Record};
+use results::{Arm, Caption, Expectation, LossSeries, Record};
 use serde::{Deserialize, Serialize};
-use store::write_atomic;
 
+use super::audit;
+use super::files::write_table;
 use super::job::Outcome;
 use super::point::Found;
 use super::seal::{RECORDS, Seal, seal};
@@ -31,6 +32,9 @@ const REPORT: &str = "report.json";
 pub(super) struct ReportInputs {
     alpha: f64,
     caption: Caption,
+    /// Conditions on the records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    expect: BTreeMap<String, Expectation>,
     /// Of an experiment without a grid.
     curves: Vec<LossSeries>,
     /// Likewise.
@@ -120,6 +124,7 @@ impl<'a> Collected<'a> {
         let mut inputs = ReportInputs {
             alpha: experiment.alpha,
             caption: caption(grid),
+            expect: experiment.expect.clone(),
             curves: Vec::new(),
             samples: Vec::new(),
             points: Vec::new(),
@@ -166,11 +171,14 @@ fn caption(grid: &Grid) -> Caption {
     }
 }
 
-/// Makes summary, figures and table again from the records in a results directory; loads no model.
+/// Makes summary, figures and table again from the records in a results directory; loads no model. Of an audit, its table.
 ///
 /// # Errors
 /// When it is not a results directory, or cannot be written.
 pub fn report(directory: &Path) -> anyhow::Result<Outcome> {
+    if directory.join(audit::AUDIT).is_file() {
+        return audit::report(directory);
+    }
     let path = directory.join(RECORDS);
     let remedy = "name a directory that `birthmark run` printed, results/<experiment>/<hash>";
     if path.symlink_metadata().is_err() {
@@ -197,10 +205,6 @@ pub fn report(directory: &Path) -> anyhow::Result<Outcome> {
     Ok(Outcome { seal: found, ..outcome })
 }
 
-fn write_table(directory: &Path, table: &str) -> anyhow::Result<()> {
-    Ok(write_atomic(&directory.join("table.txt"), format!("{}\n", store::plain(table)).as_bytes())?)
-}
-
 /// Writes everything that follows from records.
 fn write(directory: &Path, records: &[Record], inputs: &ReportInputs) -> anyhow::Result<Outcome> {
     let drawn = inputs.points.iter().take(MOST_DRAWN).flat_map(|point| &point.curves);
@@ -209,9 +213,30 @@ fn write(directory: &Path, records: &[Record], inputs: &ReportInputs) -> anyhow:
     let mut table = said_by_the_teacher(inputs);
     table.push_str(&teacher_in_words(records, inputs));
     table.push_str(&results::survival_table(records, inputs.alpha, Some(TABLE_WIDTH)));
+    let broken = results::broken(&inputs.expect, records);
+    table.push_str(&expected_in_words(inputs.expect.len(), &broken));
     write_table(directory, &table)?;
     let lines = records.iter().map(serde_json::to_value).collect::<Result<_, _>>().context("records as JSON")?;
-    Ok(Outcome { directory: directory.to_path_buf(), table, lines, failures: Vec::new(), seal: Seal::Whole })
+    let false_positives = results::false_positives(records);
+    Ok(Outcome {
+        directory: directory.to_path_buf(),
+        table,
+        lines,
+        false_positives,
+        broken,
+        failures: Vec::new(),
+        seal: Seal::Whole,
+    })
+}
+
+/// What became of the conditions of `[expect]`; nothing where there are none.
+fn expected_in_words(conditions: usize, broken: &[String]) -> String {
+    match (conditions, broken.len()) {
+        (0, _) => String::new(),
+        (1, 0) => "\n\nThe one condition of [expect] holds".to_string(),
+        (n, 0) => format!("\n\nAll {n} conditions of [expect] hold"),
+        (n, gone) => format!("\n\n{gone} of {n} conditions of [expect] broken\n  {}", broken.join("\n  ")),
+    }
 }
 
 /// What the served teacher says, at the first point of a grid.

@@ -93,6 +93,7 @@ pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, see
                 world,
                 channels: experiment.distill.clone(),
                 budgets: experiment.queries.budgets.clone(),
+                expect: experiment.expect.clone(),
                 secret,
                 root: project_root(&loaded.file),
                 device: lm::Device::cpu(),
@@ -142,8 +143,11 @@ impl Lookup<'_> {
             }
             CorpusConfig::File(file) => {
                 let found = self.file("corpus.file.path", &file.path, "a .txt, .jsonl or .parquet file", "texts");
-                let source = |(path, seen): (PathBuf, store::Seen)| {
-                    CorpusSource::File { path, column: file.column.clone(), sha256: seen.sha256, seen }
+                let source = |(path, seen): (PathBuf, store::Seen)| CorpusSource::File {
+                    path,
+                    column: file.column.clone(),
+                    sha256: seen.sha256,
+                    seen,
                 };
                 Ok(found.map(source))
             }

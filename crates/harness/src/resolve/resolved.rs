@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lm::Device;
+use results::Expectation;
 use serde::Serialize;
 
 use super::world::World;
@@ -32,6 +34,9 @@ pub struct Resolved {
     pub channels: Vec<Channel>,
     /// Query budgets, increasing.
     pub budgets: Vec<u64>,
+    /// Conditions on the records; no part of what the experiment is.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub expect: BTreeMap<String, Expectation>,
     /// The owner's secret; never serialised.
     #[serde(skip)]
     pub secret: OwnerSecret,

@@ -65,7 +65,7 @@ pub fn bought(ctx: &Context<'_>, transcript: &Transcript, budget: u64, base: &Tr
         with_tools(ctx, &purpose, |tools| {
             let surface = Surface::Logits { law: ServedLaw::PreWatermark };
             let base = distill::Served::new(base.model.clone(), Vec::new(), surface, ctx.rt.clone());
-            let thief = Thief { base: &*ctx.asked(Arm::Base, base), tools };
+            let thief = Thief { base: &*ctx.asked(ctx.own_vocabulary(Arm::Base), base), tools };
             for (index, range) in distill::shards(budget, shard_len).enumerate() {
                 ctx.rt.check_cancelled()?;
                 let shard = stream.shard(index as u64)?;

@@ -2,6 +2,7 @@ use ::marks::{Question, TeacherView};
 use corpus::{Split, Task, TaskKind};
 use oracle::{Codec, Query, TokenId};
 use results::Arm;
+use store::Hash;
 
 use crate::stages::documents::documents;
 use crate::stages::marks::Marks;
@@ -16,12 +17,12 @@ pub struct Audit {
     pub queries: Vec<Query>,
     /// Held-out documents, token ids.
     pub held_out: Vec<Vec<TokenId>>,
-    /// The same documents as a student of another tokenizer reads them.
-    pub retokenised: Option<Retokenised>,
+    /// The same documents as models of other tokenizers read them, by tokenizer.
+    pub retokenised: Vec<Retokenised>,
     /// Checkable tasks, each with its query.
     pub tasks: Vec<(Query, Task)>,
     /// Names `queries`.
-    pub queries_hash: store::Hash,
+    pub queries_hash: Hash,
     /// The owner's own model, raw.
     pub teacher: Peer,
     /// The same as it is served.
@@ -30,37 +31,49 @@ pub struct Audit {
     pub negatives: Vec<Negative>,
 }
 
-/// Held-out documents that teacher and student both hold whole, so that losses on them can be compared by the byte.
+/// Held-out documents that all models hold whole, so that losses on them can be compared by the byte.
 pub struct Retokenised {
-    /// In the student's tokens.
+    /// Names the tokenizer.
+    vocabulary: Hash,
+    /// In its tokens.
     pub rows: Vec<Vec<TokenId>>,
-    /// Bytes of each that the student's loss is on.
+    /// Bytes of each that a loss in its tokens is on.
     pub bytes: Vec<u64>,
     /// Bytes of each that a loss in the teacher's tokens is on.
     pub teacher_bytes: Vec<u64>,
 }
 
 impl Retokenised {
-    /// `documents` (the teacher's tokens) cut to texts that both vocabularies put into `context` tokens, without end tokens: the
-    /// teacher's tokens and the rest.
-    fn new(ctx: &Context<'_>, own: &Vocabulary, documents: &[Vec<TokenId>], context: usize) -> (Vec<Vec<TokenId>>, Self) {
-        let (mut held_out, mut this) = (Vec::new(), Self { rows: Vec::new(), bytes: Vec::new(), teacher_bytes: Vec::new() });
+    /// `documents` (the teacher's tokens) cut to texts that the teacher's vocabulary and all of `others` put into `context` tokens, without
+    /// end tokens: the teacher's tokens, and those of each of `others`.
+    fn all(
+        ctx: &Context<'_>,
+        others: &[&Vocabulary],
+        documents: &[Vec<TokenId>],
+        context: usize,
+    ) -> (Vec<Vec<TokenId>>, Vec<Self>) {
+        let blank =
+            |own: &&Vocabulary| Self { vocabulary: own.hash, rows: Vec::new(), bytes: Vec::new(), teacher_bytes: Vec::new() };
+        let (mut held_out, mut all) = (Vec::new(), others.iter().map(blank).collect::<Vec<_>>());
         for document in documents {
             let mut text = ctx.vocabulary.tokenizer.decode(document);
             text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
-            let (ids, row) = loop {
-                let [ids, row] = [ctx.vocabulary, own].map(|vocabulary| vocabulary.tokenizer.encode_document(&text));
-                if ids.len().max(row.len()) <= context {
-                    break (ids, row);
+            let (ids, rows) = loop {
+                let ids = ctx.vocabulary.tokenizer.encode_document(&text);
+                let rows: Vec<_> = others.iter().map(|own| own.tokenizer.encode_document(&text)).collect();
+                if rows.iter().map(Vec::len).max().unwrap_or(0).max(ids.len()) <= context {
+                    break (ids, rows);
                 }
                 text.truncate(text.floor_char_boundary(text.len() * 9 / 10));
             };
-            this.bytes.push(own.scored_bytes(&text));
-            this.teacher_bytes.push(ctx.vocabulary.scored_bytes(&text));
-            this.rows.push(row);
+            for ((this, own), row) in all.iter_mut().zip(others).zip(rows) {
+                this.bytes.push(own.scored_bytes(&text));
+                this.teacher_bytes.push(ctx.vocabulary.scored_bytes(&text));
+                this.rows.push(row);
+            }
             held_out.push(ids);
         }
-        (held_out, this)
+        (held_out, all)
     }
 }
 
@@ -75,12 +88,19 @@ pub struct Negative {
 impl Audit {
     /// Draws all questions.
     ///
-    /// `context` is the shortest of all suspects': held-out documents are cut to it, since all must read the same. Nobody is
-    /// compared with until [`compare_with`](Self::compare_with).
+    /// `context` is the shortest of the experiment's models, `shortest` that of all suspects: held-out documents are cut to it, since all must
+    /// read the same. `others` are the vocabularies of models from outside that are not the teacher's. Nobody is compared with until
+    /// [`compare_with`](Self::compare_with).
     ///
     /// # Errors
     /// When the grammar is not valid, the corpus has no tasks of a kind asked for, or a task is longer than `context`.
-    pub fn new(ctx: &Context<'_>, marks: &Marks, teacher: &Asked, context: usize) -> anyhow::Result<Self> {
+    pub fn new(
+        ctx: &Context<'_>,
+        marks: &Marks,
+        teacher: &Asked,
+        (context, shortest): (usize, usize),
+        others: &[&Vocabulary],
+    ) -> anyhow::Result<Self> {
         let world = &ctx.resolved.world;
         let queries = unasked(ctx)?;
         if let Some(own) = ctx.student_vocabulary {
@@ -95,11 +115,16 @@ impl Audit {
             }
         }
         let texts = ctx.sources.of(ctx.seed_for("held out"))?;
-        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, context, ctx.vocabulary, ctx.rt);
-        let retokenised = ctx.student_vocabulary.map(|own| Retokenised::new(ctx, own, &held_out, context));
-        let (held_out, retokenised) = match retokenised {
-            Some((held_out, retokenised)) => (held_out, Some(retokenised)),
-            None => (held_out, None),
+        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, shortest, ctx.vocabulary, ctx.rt);
+        let mut vocabularies: Vec<&Vocabulary> = ctx.student_vocabulary.into_iter().collect();
+        for other in others {
+            if vocabularies.iter().all(|known| known.hash != other.hash) {
+                vocabularies.push(other);
+            }
+        }
+        let (held_out, retokenised) = match vocabularies[..] {
+            [] => (held_out, Vec::new()),
+            _ => Retokenised::all(ctx, &vocabularies, &held_out, shortest),
         };
         let mut tasks = Vec::new();
         if let Some(config) = &world.measure.tasks {
@@ -133,12 +158,24 @@ impl Audit {
         Ok(Self { queries, queries_hash, held_out, retokenised, tasks, teacher, served_teacher, negatives: Vec::new() })
     }
 
-    /// The held-out documents in the tokens of the model at `arm`.
-    pub fn held_out_of(&self, ctx: &Context<'_>, arm: Arm) -> &[Vec<TokenId>] {
-        match (&self.retokenised, ctx.own_vocabulary(arm)) {
-            (Some(retokenised), Some(_)) => &retokenised.rows,
-            _ => &self.held_out,
+    /// The held-out documents in the tokens of a model whose vocabulary is `own`, where that is not the teacher's.
+    pub fn held_out_of(&self, own: Option<&Vocabulary>) -> &[Vec<TokenId>] {
+        match self.retokenised_for(own) {
+            Some(retokenised) => &retokenised.rows,
+            None => &self.held_out,
         }
+    }
+
+    /// Bytes of each held-out document that the loss of such a model is on; `None` where all read the same tokens.
+    pub fn scored_bytes_of(&self, own: Option<&Vocabulary>) -> Option<&[u64]> {
+        match (self.retokenised_for(own), self.retokenised.first()) {
+            (Some(retokenised), _) => Some(&retokenised.bytes),
+            (None, any) => any.map(|retokenised| &retokenised.teacher_bytes[..]),
+        }
+    }
+
+    fn retokenised_for(&self, own: Option<&Vocabulary>) -> Option<&Retokenised> {
+        own.and_then(|own| self.retokenised.iter().find(|retokenised| retokenised.vocabulary == own.hash))
     }
 
     /// The owner's own model as `view` asks it.
@@ -151,19 +188,24 @@ impl Audit {
 
     /// Takes those of `suspects` that learned nothing from the teacher as the models others are compared with.
     pub fn compare_with(&mut self, ctx: &Context<'_>, suspects: &[Suspect]) {
-        for suspect in suspects.iter().filter(|suspect| matches!(suspect.run.arm, Arm::Rival | Arm::Base | Arm::Stranger)) {
+        let nobodys = |arm: Arm| matches!(arm, Arm::Rival | Arm::Base | Arm::Stranger | Arm::Negative);
+        for suspect in suspects.iter().filter(|suspect| nobodys(suspect.run.arm)) {
             let run = &suspect.run;
             let channel = run.channel.as_ref().and_then(|c| ctx.resolved.channels.iter().position(|known| known == c));
-            let peer = Peer::new(run.arm, &suspect.trained);
+            let peer = Peer::new(run.arm, &suspect.trained).brought(suspect.outside.clone());
             self.negatives.push(Negative { channel, peer });
         }
     }
 
-    /// The negatives that a suspect at this place is compared with: the rival of its channel (of the first channel for
-    /// arms that have none), base and stranger, itself left out.
-    pub fn references(&self, arm: Arm, channel: Option<usize>) -> impl Iterator<Item = &Negative> {
-        let channel = channel.unwrap_or(0);
-        self.negatives.iter().filter(move |n| n.peer.arm != arm && n.channel.is_none_or(|its| its == channel))
+    /// The negatives that `suspect` is compared with: the rival of its channel (of the first channel for arms that have none), base,
+    /// stranger and models from outside that never met the teacher, itself left out.
+    pub fn references(&self, suspect: &Suspect, channel: Option<usize>) -> impl Iterator<Item = &Negative> {
+        let (channel, arm, hash) = (channel.unwrap_or(0), suspect.run.arm, suspect.trained.hash);
+        self.negatives.iter().filter(move |negative| {
+            let peer = &negative.peer;
+            let itself = peer.arm == arm && (arm != Arm::Negative || peer.trained.hash == hash);
+            !itself && negative.channel.is_none_or(|its| its == channel)
+        })
     }
 }
 

@@ -95,7 +95,7 @@ impl Context<'_> {
         seed_for(self.seed, purpose)
     }
 
-    /// The vocabulary of the model at `arm`, where it is not the teacher's.
+    /// The vocabulary of the experiment's own model at `arm`, where it is not the teacher's.
     pub fn own_vocabulary(&self, arm: Arm) -> Option<&Vocabulary> {
         self.student_vocabulary.filter(|_| arm.is_distilled() || arm == Arm::Base)
     }
@@ -105,9 +105,9 @@ impl Context<'_> {
         Retokeniser::new(self.vocabulary.tokenizer.clone(), own.tokenizer.clone())
     }
 
-    /// The model at `arm` as the owner asks it: in the teacher's tokens.
-    pub fn asked(&self, arm: Arm, served: Served) -> Box<dyn Oracle> {
-        match self.own_vocabulary(arm) {
+    /// A model as the owner asks it, in the teacher's tokens; `own` is its vocabulary, where that is another.
+    pub fn asked(&self, own: Option<&Vocabulary>, served: Served) -> Box<dyn Oracle> {
+        match own {
             Some(own) => Box::new(RetokenisedOracle::new(served, self.to_own(own))),
             None => Box::new(served),
         }

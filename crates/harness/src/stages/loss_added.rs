@@ -25,7 +25,7 @@ pub(super) fn loss_added(
     without: &Suspect,
     mark: &str,
 ) -> anyhow::Result<Record> {
-    let rows = audit.held_out_of(ctx, student.run.arm);
+    let rows = audit.held_out_of(student.own_vocabulary(ctx));
     let inputs = json!({ LOSS_ADDED: [student.trained.hash, without.trained.hash], "held_out": store::hash_json(&rows)? });
     let artifact = ctx.artifact("metrics", &Key::new(REVISION, &inputs)?, |directory| {
         let with = student.worth.held_out(ctx, &student.trained.model, rows)?;

@@ -13,6 +13,7 @@ use crate::stages::context::{load_json, save_json};
 use crate::stages::marks::{Built, Marks};
 use crate::stages::metric::metric;
 use crate::stages::metrics::metrics;
+use crate::stages::outside::cannot_be_asked;
 use crate::stages::suspect::Suspect;
 use crate::stages::worth::nobody_as_good;
 use crate::stages::{Context, Imported, Unmarked};
@@ -86,7 +87,7 @@ impl Measurement<'_> {
         }
         let (run, channels) = (&self.suspect.run, &self.ctx.resolved.channels);
         let channel = run.channel.as_ref().and_then(|c| channels.iter().position(|known| known == c));
-        self.audit.references(run.arm, channel).collect()
+        self.audit.references(self.suspect, channel).collect()
     }
 
     /// Everything that decides the measurement, and nothing else.
@@ -129,11 +130,15 @@ impl Measurement<'_> {
         }
         if built.info.compares {
             let references = self.references();
-            inputs["references"] = json!(references.iter().map(|r| (r.peer.arm.name(), r.peer.trained.hash)).collect::<Vec<_>>());
+            inputs["references"] = json!(references.iter().map(|r| (r.peer.name(), r.peer.trained.hash)).collect::<Vec<_>>());
             // a suspect that is better than all of them is compared with nobody
             inputs["held_out"] = json!(store::hash_json(&audit.held_out)?);
         }
-        if let Some(own) = ctx.own_vocabulary(suspect.run.arm) {
+        if suspect.outside.is_some() {
+            // it may hold less than what is asked, which of the experiment's own models is no question
+            inputs["outside"] = json!(true);
+        }
+        if let Some(own) = suspect.own_vocabulary(ctx) {
             inputs["student_vocabulary"] = json!(own.hash);
         }
         Ok(inputs)
@@ -146,6 +151,9 @@ impl Measurement<'_> {
             return Ok(vec![Record { reason: Some(reason), ..about }]);
         }
         let questions = built.mark.questions(self.ctx.seed_for("questions"));
+        if let Some(reason) = cannot_be_asked(self.ctx, self.suspect, &questions, &self.audit.queries) {
+            return Ok(vec![Record { reason: Some(reason), ..about }]);
+        }
         let (findings, seen) = match self.judged(&questions) {
             Ok(judged) => judged,
             Err(error) => return Ok(vec![Record { reason: Some(not_measurable(error)?), ..about }]),
@@ -175,11 +183,12 @@ impl Measurement<'_> {
         if !self.built.info.compares || matches!(run.arm, Arm::Teacher | Arm::CleanTeacher) {
             return Ok(None);
         }
-        let ours = self.suspect.worth.held_out(ctx, &self.suspect.trained.model, audit.held_out_of(ctx, run.arm))?;
+        let ours =
+            self.suspect.worth.held_out(ctx, &self.suspect.trained.model, audit.held_out_of(self.suspect.own_vocabulary(ctx)))?;
         let references = self.references();
         let theirs = references.iter().map(|reference| {
             let peer = &reference.peer;
-            Ok((peer.arm.name(), peer.worth.held_out(ctx, &peer.trained.model, audit.held_out_of(ctx, peer.arm))?))
+            Ok((peer.name(), peer.worth.held_out(ctx, &peer.trained.model, audit.held_out_of(peer.own_vocabulary(ctx)))?))
         });
         let theirs = theirs.collect::<anyhow::Result<Vec<_>>>()?;
         let tokens: Vec<f64> = audit.held_out.iter().map(|document| document.len().saturating_sub(1) as f64).collect();
@@ -213,7 +222,7 @@ impl Measurement<'_> {
         if built.info.compares {
             teacher = Some(audit.teacher_as(built.needs.compared_with).seen(ctx, built, &audit.queries)?);
             for reference in self.references() {
-                references.push((reference.peer.arm.name(), reference.peer.seen(ctx, built, &audit.queries)?));
+                references.push((reference.peer.name(), reference.peer.seen(ctx, built, &audit.queries)?));
             }
         }
         let references: Vec<Reference<'_>> = references.iter().map(|(name, seen)| Reference { name, seen }).collect();

@@ -36,7 +36,7 @@ pub(super) fn metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> an
         "vocabulary": ctx.vocabulary.hash,
         "seed": ctx.seed,
     });
-    if let Some(own) = ctx.own_vocabulary(suspect.run.arm) {
+    if let Some(own) = suspect.own_vocabulary(ctx) {
         inputs["student_vocabulary"] = json!(own.hash);
         inputs["audit"] = json!([audit.queries_hash, world.audit.max_new_tokens, world.audit.sampling]);
     }
@@ -66,12 +66,9 @@ fn tried(ctx: &Context<'_>, suspect: &Suspect) -> Vec<Record> {
 
 fn measured(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Result<Vec<Record>> {
     let model = &suspect.trained.model;
-    let own = ctx.own_vocabulary(suspect.run.arm);
-    let bytes = match (&audit.retokenised, own) {
-        (Some(retokenised), Some(_)) => Some(&retokenised.bytes),
-        (retokenised, _) => retokenised.as_ref().map(|retokenised| &retokenised.teacher_bytes),
-    };
-    let held_out = suspect.worth.held_out(ctx, model, audit.held_out_of(ctx, suspect.run.arm))?;
+    let own = suspect.own_vocabulary(ctx);
+    let bytes = audit.scored_bytes_of(own);
+    let held_out = suspect.worth.held_out(ctx, model, audit.held_out_of(own))?;
     let mut records = vec![held_out_loss("held_out_loss", held_out)];
     records.extend(bytes.map(|bytes| held_out_loss_per_byte(held_out, bytes)));
     let teacher = &audit.teacher.trained.model;

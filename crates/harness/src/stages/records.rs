@@ -22,7 +22,11 @@ impl Identity {
     /// When the run has no canonical form.
     pub fn fill(&self, resolved: &Resolved, suspect: &Suspect, records: Vec<Record>) -> anyhow::Result<Vec<Record>> {
         let run = &suspect.run;
-        let run_id = resolved.run_id(run)?.hex();
+        // of a model from outside nobody knows how it was made: what it is names it
+        let run_id = match &suspect.outside {
+            Some(_) => suspect.trained.hash.hex(),
+            None => resolved.run_id(run)?.hex(),
+        };
         let channel = run.channel.as_ref();
         let compute = channel.map_or("-", |_| resolved.world.student.compute.name());
         let uncontrolled = run.arm == Arm::Student && !resolved.world.has_control();
@@ -35,6 +39,7 @@ impl Identity {
             seed: run.seed,
             arm: run.arm,
             lacks: run.lacks.clone(),
+            model: suspect.outside.as_ref().map(|outside| outside.name.clone()),
             surface: channel.map_or("-".into(), |c| c.surface.label()),
             loss: channel.map_or("-".into(), |c| c.loss.build().name().into()),
             budget_queries: run.budget,

@@ -86,7 +86,7 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
         [Arm::Teacher, Arm::Base].map(|arm| Run { seed: ctx.seed, arm, lacks: None, channel: None, budget: None, steps: None });
     let suspects: Vec<Suspect> = runs.into_iter().map(|run| models.suspect(ctx, run)).collect::<anyhow::Result<_>>()?;
     let before = Instant::now();
-    let mut audit = models.audit(ctx, &marks)?;
+    let mut audit = models.audit(ctx, &marks, &[])?;
     audit.compare_with(ctx, &suspects);
     let once_seconds = once_before + before.elapsed().as_secs_f64();
     let beside = Beside { named: &|name| models.named(ctx, name), unmarked: &|run| models.unmarked(ctx, run) };

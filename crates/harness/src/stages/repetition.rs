@@ -14,8 +14,8 @@ use crate::stages::teacher::named;
 use crate::stages::tools::{Purpose, with_tools};
 use crate::stages::worth::Worth;
 use crate::stages::{
-    Asked, Audit, Beside, Context, Identity, Marks, Peer, Suspect, Trained, Unmarked, base, distil, measure, recipe_of, stranger,
-    teacher_report, teachers, trigram_loss,
+    Asked, Audit, Beside, Context, Identity, Marks, Peer, Suspect, Trained, Unmarked, Vocabulary, base, distil, measure,
+    recipe_of, stranger, teacher_report, teachers, trigram_loss,
 };
 
 /// Points a loss curve is thinned to for the figure.
@@ -46,7 +46,7 @@ pub fn repeat(
     let resolved = ctx.resolved;
     let mut marks = Marks::build(ctx)?;
     let models = Models::make(ctx, &mut marks)?;
-    let mut audit = models.audit(ctx, &marks)?;
+    let mut audit = models.audit(ctx, &marks, &[])?;
     trigram_loss(ctx, &audit.held_out)?;
     let suspects = models.suspects(ctx)?;
     audit.compare_with(ctx, &suspects);
@@ -167,6 +167,7 @@ impl Models {
             Arm::CleanTeacher => (self.teachers.clean.clone(), None),
             Arm::Stranger => (self.stranger.clone(), None),
             Arm::Base => (self.base.clone(), None),
+            Arm::Suspect | Arm::Negative => anyhow::bail!("a model from outside is none of the experiment's"),
             Arm::Student | Arm::Control | Arm::Apart | Arm::Rival => {
                 let asked = match run.arm {
                     Arm::Control => &self.clean,
@@ -191,9 +192,9 @@ impl Models {
                 let laws = attacks.filter_map(|attack| Some((None, attack.build().decoding()?))).collect();
                 Serving { laws, ..Serving::default() }
             }
-            Arm::CleanTeacher | Arm::Stranger | Arm::Base => Serving::default(),
+            Arm::CleanTeacher | Arm::Stranger | Arm::Base | Arm::Suspect | Arm::Negative => Serving::default(),
         };
-        Ok(Suspect { run, taught, trained, serving, cost, audit: OnceCell::new(), worth: Worth::default() })
+        Ok(Suspect { run, taught, trained, outside: None, serving, cost, audit: OnceCell::new(), worth: Worth::default() })
     }
 
     /// The teacher that lacks the mark of `run`.
@@ -202,11 +203,13 @@ impl Models {
         apart.ok_or_else(|| anyhow::anyhow!("no teacher lacks what the {} arm lacks", run.who()))
     }
 
-    /// What every suspect is asked; a student holds as much context as its base. Nobody is compared with yet.
-    pub(super) fn audit(&self, ctx: &Context<'_>, marks: &Marks) -> anyhow::Result<Audit> {
+    /// What every suspect is asked, models from `outside` too; a student holds as much context as its base. Nobody is compared with yet.
+    pub(super) fn audit(&self, ctx: &Context<'_>, marks: &Marks, outside: &[Suspect]) -> anyhow::Result<Audit> {
         let models = [&self.teachers.marked, &self.stranger, &self.base];
         let context = models.into_iter().map(|trained| trained.model.context_length()).min().unwrap_or(0);
-        Audit::new(ctx, marks, &self.marked, context)
+        let theirs = outside.iter().map(|suspect| suspect.trained.model.context_length()).min().unwrap_or(usize::MAX);
+        let others: Vec<&Vocabulary> = outside.iter().filter_map(|suspect| suspect.own_vocabulary(ctx)).collect();
+        Audit::new(ctx, marks, &self.marked, (context, context.min(theirs)), &others)
     }
 
     /// Loss curves: the teachers, the base, and everything distilled at the largest budget.

@@ -12,7 +12,7 @@ use crate::resolve::Run;
 use crate::stages::context::Trained;
 use crate::stages::marks::Built;
 use crate::stages::worth::Worth;
-use crate::stages::{Context, Taught};
+use crate::stages::{Context, Taught, Vocabulary};
 
 /// What changes a model's law while it answers.
 #[derive(Clone, Default)]
@@ -61,12 +61,22 @@ impl Serving {
         Self { laws: self.laws.iter().filter(stays).cloned().collect(), ..self.clone() }
     }
 
-    /// `trained`, the model at `arm`, as it answers: everything a log-probability surface shows, its inside too, in the teacher's tokens.
-    fn oracle(&self, ctx: &Context<'_>, arm: Arm, trained: &Trained) -> Box<dyn Oracle> {
+    /// `trained`, whose vocabulary is `own` where it is not the teacher's, as it answers: everything a log-probability surface shows, its
+    /// inside too, in the teacher's tokens.
+    fn oracle(&self, ctx: &Context<'_>, own: Option<&Vocabulary>, trained: &Trained) -> Box<dyn Oracle> {
         let surface = Surface::Logits { law: ServedLaw::PostWatermark };
         let served = Served::new(trained.model.clone(), self.processors(), surface, ctx.rt.clone());
-        ctx.asked(arm, served.with_companions(self.companions.clone()).opened())
+        ctx.asked(own, served.with_companions(self.companions.clone()).opened())
     }
+}
+
+/// What sets a model from outside apart from the experiment's own.
+#[derive(Clone)]
+pub struct Outside {
+    /// What records call it.
+    pub name: String,
+    /// Its vocabulary, where it is not the teacher's.
+    pub vocabulary: Option<Arc<Vocabulary>>,
 }
 
 /// A model under suspicion.
@@ -77,6 +87,8 @@ pub struct Suspect {
     pub taught: Option<Taught>,
     /// The model.
     pub trained: Trained,
+    /// Of a model from outside: what it is called, and how it reads.
+    pub outside: Option<Outside>,
     /// What changes its answers: marks and defences on the teacher arm, a thief's decoding on what was distilled.
     pub serving: Serving,
     /// What it cost the thief; `None` for arms that were not distilled.
@@ -92,8 +104,16 @@ impl Suspect {
     pub fn name(&self) -> String {
         match (&self.run.channel, self.run.budget) {
             (Some(channel), Some(budget)) => format!("{} {} {budget}", self.run.who(), channel.surface.name()),
-            _ => self.run.who(),
+            _ => match &self.outside {
+                Some(outside) => format!("{} {}", self.run.who(), outside.name),
+                None => self.run.who(),
+            },
         }
+    }
+
+    /// Its vocabulary, where it is not the teacher's.
+    pub fn own_vocabulary<'a>(&'a self, ctx: &'a Context<'_>) -> Option<&'a Vocabulary> {
+        vocabulary_of(ctx, self.run.arm, self.outside.as_ref())
     }
 
     /// The suspect as it answers: everything a log-probability surface shows, changed as it is served, in the teacher's tokens.
@@ -102,7 +122,7 @@ impl Suspect {
     }
 
     fn asked(&self, ctx: &Context<'_>, serving: &Serving) -> Box<dyn Oracle> {
-        serving.oracle(ctx, self.run.arm, &self.trained)
+        serving.oracle(ctx, self.own_vocabulary(ctx), &self.trained)
     }
 
     /// Whether laws are read for the mark called `mark` as they are served, rather than raw.
@@ -129,6 +149,13 @@ impl Suspect {
     pub fn ask(&self, ctx: &Context<'_>, mark: &str, questions: &[Question], audit: &[Query]) -> Result<Vec<Seen>, OracleError> {
         let (answers, laws) = (self.served(ctx), self.asked(ctx, &self.serving.read_for(mark)));
         Asked { answers: &*answers, laws: &*laws, audit: &|| self.audited(ctx, audit) }.ask_all(questions)
+    }
+}
+
+fn vocabulary_of<'a>(ctx: &'a Context<'_>, arm: Arm, outside: Option<&'a Outside>) -> Option<&'a Vocabulary> {
+    match outside {
+        Some(outside) => outside.vocabulary.as_deref(),
+        None => ctx.own_vocabulary(arm),
     }
 }
 
@@ -159,6 +186,8 @@ pub struct Peer {
     pub arm: Arm,
     /// The model.
     pub trained: Trained,
+    /// Of a model from outside: what it is called, and how it reads.
+    outside: Option<Outside>,
     /// What changes its answers; nothing of a raw one.
     serving: Serving,
     /// Its losses on held-out text.
@@ -170,7 +199,24 @@ pub struct Peer {
 impl Peer {
     /// `trained` as the peer called `arm`, raw.
     pub fn new(arm: Arm, trained: &Trained) -> Self {
-        Self { arm, trained: trained.clone(), serving: Serving::default(), worth: Worth::default(), seen: RefCell::default() }
+        let (serving, worth, seen) = (Serving::default(), Worth::default(), RefCell::default());
+        Self { arm, trained: trained.clone(), outside: None, serving, worth, seen }
+    }
+
+    /// The same, brought from outside.
+    #[must_use]
+    pub fn brought(self, outside: Option<Outside>) -> Self {
+        Self { outside, ..self }
+    }
+
+    /// Who it is, in words.
+    pub fn name(&self) -> &str {
+        self.outside.as_ref().map_or(self.arm.name(), |outside| &outside.name)
+    }
+
+    /// Its vocabulary, where it is not the teacher's.
+    pub fn own_vocabulary<'a>(&'a self, ctx: &'a Context<'_>) -> Option<&'a Vocabulary> {
+        vocabulary_of(ctx, self.arm, self.outside.as_ref())
     }
 
     /// The same, changed by `serving`.
@@ -195,7 +241,11 @@ impl Peer {
         if let Some(seen) = self.seen.borrow().get(&built.name) {
             return Ok(seen.clone());
         }
-        let stream = ctx.seed_for(&format!("questions to the {}", self.arm.name()));
+        let who = match &self.outside {
+            Some(_) => format!("{} {}", self.arm.name(), self.trained.hash),
+            None => self.arm.name().to_string(),
+        };
+        let stream = ctx.seed_for(&format!("questions to the {who}"));
         let seen = Rc::new(self.ask(ctx, &built.mark.questions(stream), audit)?);
         self.seen.borrow_mut().insert(built.name.clone(), seen.clone());
         Ok(seen)
@@ -212,6 +262,6 @@ impl Peer {
     }
 
     fn oracle(&self, ctx: &Context<'_>, serving: &Serving) -> Box<dyn Oracle> {
-        serving.oracle(ctx, self.arm, &self.trained)
+        serving.oracle(ctx, self.own_vocabulary(ctx), &self.trained)
     }
 }

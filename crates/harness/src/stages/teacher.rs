@@ -152,9 +152,18 @@ fn brought(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> anyhow::
 /// The model in the directory that `key` of the experiment file names, with its tokenizer. Rows of its tables that this has no token for
 /// are left out, and its name says so.
 fn load(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> anyhow::Result<(Trained, Tokenizer)> {
+    load_with(ctx, key, directory, key == BASE && ctx.student_vocabulary.is_some())
+}
+
+/// The same; `has_own` says that its tokenizer is not the teacher's, and all of it is kept.
+pub(super) fn load_with(
+    ctx: &Context<'_>,
+    key: &str,
+    directory: &ModelDirectory,
+    has_own: bool,
+) -> anyhow::Result<(Trained, Tokenizer)> {
     let found = directory.found();
     let (model, tokenizer) = found.load_with_tokenizer().with_context(|| format!("`{key}`"))?;
-    let has_own = key == BASE && ctx.student_vocabulary.is_some();
     let tokenizer = if has_own { tokenizer } else { tokenizer.within(ctx.vocabulary.tokenizer.size()) };
     let model = model.cut(tokenizer.size(), tokenizer.absent());
     for note in model.notes() {

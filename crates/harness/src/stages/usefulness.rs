@@ -21,7 +21,7 @@ pub fn tasks(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Res
     let answers = suspect.served(ctx).answer(&queries)?;
     let tokenizer = &ctx.vocabulary.tokenizer;
     let said = |query: &Query, exchange: &Exchange| -> String {
-        if ctx.own_vocabulary(suspect.run.arm).is_some() {
+        if suspect.own_vocabulary(ctx).is_some() {
             // re-tokenised, the answer may begin within the prompt's last token
             let whole = tokenizer.decode(&[&exchange.query.prompt[..], &exchange.answer].concat());
             if let Some(said) = whole.strip_prefix(&tokenizer.decode(&query.prompt)) {

@@ -110,8 +110,11 @@ impl Vocabulary {
         Ok(Self { tokenizer, hash: artifact.hash(), ends: true })
     }
 
-    /// The tokenizer of `model`, with the tokens that tables of `shared` rows have rows for.
-    fn of_model(model: &ModelDirectory, chat: bool, shared: usize) -> anyhow::Result<Self> {
+    /// The tokenizer of `model`, with the tokens that tables of `shared` rows have rows for; with `chat` it must put a message.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has no chat template that works.
+    pub(super) fn of_model(model: &ModelDirectory, chat: bool, shared: usize) -> anyhow::Result<Self> {
         let (own, root, found) = (model.with_tokenizer(), model.root(), model.found());
         let (rows, tokenizer) = (found.config()?.vocab_size(), Arc::new(found.needed_tokenizer()?.within(shared)));
         let mut files: Vec<_> = own.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();

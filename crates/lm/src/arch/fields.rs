@@ -266,8 +266,8 @@ impl<'a> Fields<'a> {
         let (mut known, mut none) = (Vec::new(), Vec::new());
         for value in list.iter().filter(|value| !value.is_null()) {
             let number = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
-            let number = number
-                .ok_or_else(|| ConfigError::new(key, value, format!("give a token id below vocab_size = {vocab_size}")))?;
+            let number =
+                number.ok_or_else(|| ConfigError::new(key, value, format!("give a token id below vocab_size = {vocab_size}")))?;
             match TokenId::try_from(number) {
                 Ok(id) if (id as usize) < vocab_size => known.push(id),
                 _ => none.push(number),

@@ -55,7 +55,10 @@ impl Qwen2Config {
     /// When a value is missing, out of range, or asks for what is not supported.
     pub fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
         fields.only("hidden_act", json!("silu"))?;
-        let (tokens, shape) = (TokenIds::from_fields(fields)?, RotaryShape::from_fields(fields, Defaults { positions: 32_768, ..Defaults::LLAMA })?);
+        let (tokens, shape) = (
+            TokenIds::from_fields(fields)?,
+            RotaryShape::from_fields(fields, Defaults { positions: 32_768, ..Defaults::LLAMA })?,
+        );
         let windows = read_windows(fields, shape.num_hidden_layers)?;
         Ok(Self { shape, tokens, windows })
     }

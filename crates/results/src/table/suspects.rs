@@ -146,7 +146,7 @@ fn row_of(suspect: &SuspectKey, names: &Names) -> Row {
         Arm::CleanTeacher => 1,
         Arm::Stranger => 2,
         Arm::Base => 3,
-        Arm::Student | Arm::Control | Arm::Apart | Arm::Rival => 4,
+        Arm::Student | Arm::Control | Arm::Apart | Arm::Rival | Arm::Suspect | Arm::Negative => 4,
     };
     let label = names.point(&suspect.setting, suspect.arm.is_distilled());
     let mut setting = Setting { compute: String::new(), ..suspect.setting.clone() };

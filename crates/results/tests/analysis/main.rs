@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "test helpers, which clippy.toml's exception for tests does not reach")]
 
 mod apart;
+mod expect;
 mod figures;
 mod files;
 mod fixture;
 mod grids;
+mod outside;
 mod primary;
 mod rates;
 mod tables;

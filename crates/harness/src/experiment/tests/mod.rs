@@ -1,5 +1,6 @@
 //! Mistakes as data: an experiment that is valid, one change, and what must be said about it.
 
+mod expect;
 mod limits;
 
 use std::path::Path;

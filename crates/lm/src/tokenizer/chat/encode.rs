@@ -38,7 +38,9 @@ impl Tokenizer {
         }
         let ids: Vec<TokenId> = Pieces(text).encode(self).map_err(unusable)?.into_iter().map(|token| token.id).collect();
         match self.without_row.iter().find(|(beyond, _)| ids.contains(beyond)) {
-            Some((id, text)) => Err(ChatError::Template(format!("it writes `{text}`, and the model has no row for this token ({id})"))),
+            Some((id, text)) => {
+                Err(ChatError::Template(format!("it writes `{text}`, and the model has no row for this token ({id})")))
+            }
             None => Ok(ids),
         }
     }
