@@ -95,7 +95,7 @@ impl Audit {
             }
         }
         let texts = ctx.sources.of(ctx.seed_for("held out"))?;
-        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, context, ctx.vocabulary, ctx.rt);
+        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, context, ctx.vocabulary, ctx.rt)?;
         let retokenised = ctx.student_vocabulary.map(|own| Retokenised::new(ctx, own, &held_out, context));
         let (held_out, retokenised) = match retokenised {
             Some((held_out, retokenised)) => (held_out, Some(retokenised)),
