@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use corpus::Split;
-use lm::{ChatMessage, ChatOptions, Runtime, Tokenizer};
+use corpus::{Opening, Split, Texts};
+use lm::{ChatMessage, Runtime, Tokenizer};
 use oracle::{Access, Codec, TokenId};
 use store::{Hash, Key, Making, Store};
 
+use crate::chat;
 use crate::exit::UsageError;
 use crate::experiment::{TokenizerConfig, TrainedBpe};
 use crate::progress::Progress;
@@ -24,6 +25,8 @@ pub struct Vocabulary {
     /// Whether documents end with the end token. A model that came trained decides for itself how its texts end; it
     /// would be wrong to charge it for tokens it never saw.
     ends: bool,
+    /// The day that a chat template shows, as the experiment states it.
+    pub date: Option<String>,
 }
 
 impl Vocabulary {
@@ -34,7 +37,9 @@ impl Vocabulary {
     pub fn open(world: &World, sources: &Sources, store: &Store, rt: &Runtime, progress: &Progress) -> anyhow::Result<Self> {
         match &world.tokenizer {
             TokenizerConfig::OfTeacher => match &world.teacher {
-                TeacherSource::Open { model, .. } => Self::of_model(model, world.queries.chat),
+                TeacherSource::Open { model, .. } => {
+                    Self::of_model(model, world.queries.chat, world.queries.chat_date.as_deref())
+                }
                 TeacherSource::Train(_) => anyhow::bail!(
                     "tokenizer = \"of_teacher\": this teacher is trained here and has none; use tokenizer.bpe, or name teacher.model"
                 ),
@@ -57,7 +62,7 @@ impl Vocabulary {
     ) -> anyhow::Result<Option<Self>> {
         let world = &experiment.world;
         let (key, own) = match (&world.base, &world.student.tokenizer) {
-            (BaseSource::Open(model), _) => ("base.model", Self::of_model(model, false).context("`base.model`")?),
+            (BaseSource::Open(model), _) => ("base.model", Self::of_model(model, false, None).context("`base.model`")?),
             (_, Some(TokenizerConfig::Bpe(bpe))) => ("student.tokenizer", Self::trained(bpe, sources, store, rt, progress)?),
             (_, None | Some(TokenizerConfig::OfTeacher)) => return Ok(None),
         };
@@ -82,7 +87,7 @@ impl Vocabulary {
     pub fn means_the_same(&self, tokenizer: &Tokenizer, sources: &Sources) -> anyhow::Result<bool> {
         let sample = sources.of(crate::seeds::seed_for(0, "vocabulary check"))?;
         let same = |text: &str| tokenizer.encode(text) == self.tokenizer.encode(text);
-        let texts = (0..SAMPLE).map(|i| sample.document(Split::HeldOut, i));
+        let texts = (0..SAMPLE).map(|i| sample.opening(Split::HeldOut, i, SAMPLE_BYTES).text);
         Ok(tokenizer.vocab_size() == self.tokenizer.vocab_size() && texts.into_iter().all(|text| same(&text)))
     }
 
@@ -96,16 +101,18 @@ impl Vocabulary {
                 bar.inc(1);
                 texts.document(Split::Train, i)
             });
-            Tokenizer::train_bpe(texts, bpe.vocab_size)?.save(making.path())?;
+            let tokenizer = Tokenizer::train_bpe(texts.take_while(|_| rt.check_cancelled().is_ok()), bpe.vocab_size);
+            rt.check_cancelled()?;
+            tokenizer?.save(making.path())?;
             bar.finish("");
             Ok(())
         };
         let artifact = store.get_or_build("tokenizer", &key, train, &mut |text| progress.note(text))?;
         let tokenizer = Arc::new(Tokenizer::load(artifact.path())?);
-        Ok(Self { tokenizer, hash: artifact.hash(), ends: true })
+        Ok(Self { tokenizer, hash: artifact.hash(), ends: true, date: None })
     }
 
-    fn of_model(model: &ModelDirectory, chat: bool) -> anyhow::Result<Self> {
+    fn of_model(model: &ModelDirectory, chat: bool, date: Option<&str>) -> anyhow::Result<Self> {
         let (own, root) = (model.with_tokenizer(), model.root());
         let tokenizer = Arc::new(Tokenizer::load_for(&own.path, &root.path)?);
         let mut files: Vec<_> = own.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();
@@ -114,7 +121,12 @@ impl Vocabulary {
         if own.path != root.path {
             files.extend(root.files.iter().filter(|file| says(&file.name)));
         }
-        let vocabulary = Self { tokenizer, hash: store::hash_json(&files)?, ends: false };
+        // what is asked under another date is another question
+        let hash = match date {
+            None => store::hash_json(&files)?,
+            Some(date) => store::hash_json(&(&files, date))?,
+        };
+        let vocabulary = Self { tokenizer, hash, ends: false, date: date.map(str::to_string) };
         // said before any work, not at the first query
         if chat {
             vocabulary.message("Hello")?;
@@ -127,7 +139,9 @@ impl Vocabulary {
         let begun = if self.tokenizer.bos().is_some() {
             0
         } else {
-            self.tokenizer.encode_with_offsets(text).first().map_or(0, |(_, bytes)| bytes.end)
+            // the first token alone is asked for
+            let opening = Opening::of(text, FIRST_BYTES).text;
+            self.tokenizer.encode_with_offsets(&opening).first().map_or(0, |(_, bytes)| bytes.end)
         };
         (text.len() - begun) as u64
     }
@@ -139,53 +153,87 @@ impl Vocabulary {
         ids
     }
 
-    /// `text` as a user's message, up to where the model answers. A template that shows the date shows the one it falls back on:
-    /// a transcript depends on no clock.
+    /// `text` as a user's message, up to where the model answers. A template that shows the date shows the one that the experiment
+    /// states, else the one it falls back on: a transcript depends on no clock.
     ///
     /// # Errors
     /// When the tokenizer brought no chat template, or the template refuses the message.
     pub fn message(&self, text: &str) -> anyhow::Result<Vec<TokenId>> {
-        let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
-        let ids = self.tokenizer.encode_chat(&[ChatMessage::user(text)], &options);
-        ids.map_err(|error| {
-            UsageError(format!("queries.chat: teacher.model: {error}; drop queries.chat, or repair the template")).into()
-        })
+        let ids = self.tokenizer.encode_chat(&[ChatMessage::user(text)], &chat::options(self.date.as_deref()));
+        ids.map_err(|error| UsageError(format!("queries.chat: teacher.model: {error}; {}", chat::remedy(&error))).into())
     }
 
     /// The opening of a document: at most `tokens` ids, the beginning token included, and never the whole text.
     ///
-    /// Only as many words are encoded as it takes: encoding millions of documents would cost more than answering them.
-    pub fn prompt(&self, text: &str, tokens: usize) -> Vec<TokenId> {
+    /// Only as many words are read and encoded as it takes: encoding millions of documents would cost more than answering them, and
+    /// a document may be a book.
+    pub fn prompt(&self, texts: &dyn Texts, split: Split, index: u64, tokens: usize) -> Vec<TokenId> {
+        let (mut ids, whole) = self.begun(texts, split, index, tokens);
+        let most = if whole { ids.len().saturating_sub(1) } else { ids.len() };
+        ids.truncate(tokens.clamp(1, most.max(1)));
+        ids
+    }
+
+    /// As [`document`](Self::document), cut to `most` ids: no more of it is read and encoded than that takes.
+    pub fn document_cut(&self, texts: &dyn Texts, split: Split, index: u64, most: usize) -> Vec<TokenId> {
+        let (mut ids, whole) = self.begun(texts, split, index, most);
+        ids.extend(self.tokenizer.eos().filter(|_| self.ends && whole));
+        ids.truncate(most);
+        ids
+    }
+
+    /// More than `tokens` ids that begin a document, or all of it and true.
+    fn begun(&self, texts: &dyn Texts, split: Split, index: u64, tokens: usize) -> (Vec<TokenId>, bool) {
         let mut bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
         loop {
-            let opening = words_within(text, bytes);
-            let mut ids = self.tokenizer.encode_document(opening);
-            let whole = opening.len() == text.len();
-            if whole || ids.len() > tokens {
-                let most = if whole { ids.len().saturating_sub(1) } else { ids.len() };
-                ids.truncate(tokens.clamp(1, most.max(1)));
-                return ids;
+            let opening = texts.opening(split, index, bytes);
+            let ids = self.tokenizer.encode_document(&opening.text);
+            if opening.is_whole || ids.len() > tokens {
+                return (ids, opening.is_whole);
             }
             bytes = bytes.saturating_mul(2);
         }
     }
 }
 
+/// Bytes of text that hold its first token.
+const FIRST_BYTES: usize = 1 << 10;
+
 /// Texts on which two tokenizers must agree to be one.
 const SAMPLE: u64 = 32;
+
+/// Bytes of each of them.
+const SAMPLE_BYTES: usize = 1 << 16;
 
 /// Bytes of text first encoded for each token of a prompt.
 const BYTES_PER_TOKEN: usize = 6;
 
-/// The whole words that begin `text` and reach its byte `bytes`, or all of it.
-fn words_within(text: &str, bytes: usize) -> &str {
-    let end = text.char_indices().skip_while(|(at, _)| *at < bytes).find(|(_, c)| c.is_whitespace());
-    end.map_or(text, |(at, _)| &text[..at])
-}
-
 #[cfg(test)]
 mod tests {
+    use corpus::{Task, TaskKind};
+
     use super::*;
+
+    /// The same text always.
+    struct One(String);
+
+    impl Texts for One {
+        fn document(&self, _: Split, _: u64) -> String {
+            self.0.clone()
+        }
+
+        fn len(&self, _: Split) -> Option<u64> {
+            Some(1)
+        }
+
+        fn task(&self, _: TaskKind, _: Split, _: u64) -> Option<Task> {
+            None
+        }
+
+        fn describe(&self) -> String {
+            "one text".into()
+        }
+    }
 
     #[test]
     fn an_opening_is_that_of_the_whole_text() {
@@ -195,17 +243,20 @@ mod tests {
             picked.collect::<Vec<_>>().join(if shift.is_multiple_of(3) { " " } else { "\n " })
         };
         let tokenizer = Tokenizer::train_bpe((0..200).map(|i| text(30, i)), 330).unwrap();
-        let vocabulary = Vocabulary { tokenizer: Arc::new(tokenizer), hash: store::hash_bytes(b""), ends: true };
+        let vocabulary = Vocabulary { tokenizer: Arc::new(tokenizer), hash: store::hash_bytes(b""), ends: true, date: None };
         for shift in 0..40 {
             for n in [1, 2, 5, 60] {
                 let text = text(n, shift);
                 let whole = vocabulary.tokenizer.encode_document(&text);
                 for tokens in [1, 2, 3, 8, 24, 500] {
+                    let one = One(text.clone());
                     let expected = &whole[..tokens.clamp(1, (whole.len() - 1).max(1))];
-                    assert_eq!(vocabulary.prompt(&text, tokens), expected, "{tokens} of {text:?}");
+                    assert_eq!(vocabulary.prompt(&one, Split::Train, 0, tokens), expected, "{tokens} of {text:?}");
+                    let mut expected = vocabulary.document(&text);
+                    expected.truncate(tokens);
+                    assert_eq!(vocabulary.document_cut(&one, Split::Train, 0, tokens), expected, "{tokens} of {text:?}");
                 }
             }
         }
-        assert_eq!(words_within("äää bc", 3), "äää");
     }
 }
