@@ -36,6 +36,46 @@ fn an_instruct_teacher_is_asked_through_its_chat_template() {
 }
 
 #[test]
+fn a_template_that_shows_the_date_is_told_one_by_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model");
+    copy(tiny_model(), &model);
+    fs::write(model.join("chat_template.jinja"), "{{ strftime_now('%d %b') }}{{ messages[0].content }}").unwrap();
+    let ask = |sets: &[&str]| {
+        let mut command = open_teacher(&model, tiny_model(), dir.path());
+        sets.iter().for_each(|set| _ = command.args(["--set", set]));
+        Ran::of(command.output().unwrap())
+    };
+    ask(&["queries.chat=true"]).refused_with(&["queries.chat", "shows the date", "queries.chat_date = \"2026-01-31\""]);
+    ask(&["queries.chat=true", "queries.chat_date=\"2026-02-30\""]).refused_with(&["queries.chat_date", "no day"]);
+    ask(&["queries.chat_date=\"2026-01-31\""]).refused_with(&["queries.chat_date", "no question is put"]);
+    ask(&["queries.chat=true", "queries.chat_date=\"2026-01-31\""]).expect_code(0);
+    let tokenizer = Tokenizer::load(&model).unwrap();
+    let shards = manifests(&dir.path().join("artifacts")).into_keys().filter(|name| name.starts_with("transcript/"));
+    for shard in shards {
+        let path = dir.path().join("artifacts").join(shard).join("transcript.parquet");
+        let asked = distill::read_parquet(&path).unwrap();
+        assert!(asked.iter().all(|exchange| tokenizer.decode(&exchange.query.prompt).starts_with("31 Jan")));
+    }
+}
+
+#[test]
+fn a_template_that_overruns_the_context_is_refused_with_the_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model");
+    copy(tiny_model(), &model);
+    let refused = |words: usize| {
+        // every byte of a word that the tokenizer never saw is a token
+        let template = format!("{}{{{{ messages[0].content }}}}", "@".repeat(words));
+        fs::write(model.join("chat_template.jinja"), template).unwrap();
+        let mut command = open_teacher(&model, tiny_model(), dir.path());
+        command.args(["--set", "queries.chat=true", "--set", "queries.max_new_tokens=20", "--set", "audit.max_new_tokens=20"]);
+        Ran::of(command.output().unwrap())
+    };
+    refused(60).refused_with(&["queries.max_new_tokens", "chat template (60)", "answer (20)", "the teacher holds 96"]);
+}
+
+#[test]
 fn a_teacher_that_is_trained_here_has_no_chat_template() {
     let dir = tempfile::tempdir().unwrap();
     let run = run_command(&smoke_file(), dir.path(), 2).args(["--set", "queries.chat=true"]).output().unwrap();

@@ -6,14 +6,16 @@
 mod exchange;
 mod file;
 mod grammar;
+mod pages;
 mod plain_file;
+mod room;
 mod split;
 mod task;
 mod texts;
 
 pub use exchange::{ExchangeError, ExchangeRow, Exchanges, Place, Said, Turn, exchanges};
-pub use file::{FileError, FileTexts, MIN_RECORDS, from_file};
+pub use file::{FileError, FileKind, FileTexts, MIN_RECORDS, from_file, from_file_unless};
 pub use grammar::{Grammar, GrammarSpec, KindSpec, REVISION, SpecError, grammar};
 pub use split::{OTHER_CLASSES, Split};
 pub use task::{Task, TaskKind};
-pub use texts::Texts;
+pub use texts::{Opening, Texts};

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers as well")]
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use corpus::{FileError, FileTexts, OTHER_CLASSES, Split, TaskKind, Texts, from_file};
+use arrow_array::builder::{ListBuilder, StringBuilder, StructBuilder};
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Fields};
+use corpus::{FileError, FileTexts, OTHER_CLASSES, Split, TaskKind, Texts, from_file, from_file_unless};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -159,4 +161,144 @@ fn real_stories_are_read() {
     assert!(texts.len(Split::Prompts).unwrap() > 10 * texts.whole_records(Split::Prompts));
     let error = from_file(&path, "story", 1).unwrap_err().to_string();
     assert!(error.contains("line 1: no column `story`; set column to one of: "), "{error}");
+}
+
+#[test]
+fn a_byte_order_mark_and_null_are_no_text() {
+    let stories = stories(40);
+    let (_a, plain) = write("s.txt", stories.join("\n\n"));
+    let (_b, marked) = write("s.txt", format!("\u{feff}{}", stories.join("\n\n")));
+    let nulls = format!("\u{feff}{{\"text\": null}}\r\n{}{{\"text\": null}}\n", jsonl(&stories));
+    let (_c, lines) = write("s.jsonl", nulls);
+    let [plain, marked, lines] = [plain, marked, lines].map(|path| from_file(&path, "text", 9).unwrap());
+    for split in all_splits() {
+        assert_eq!(whole(&plain, split), whole(&marked, split));
+        assert_eq!(whole(&plain, split), whole(&lines, split));
+    }
+    assert_eq!(lines.skipped(), (2, 0));
+    // at the start alone: elsewhere it is a character of the text
+    let (_d, twice) = write("s.txt", format!("\u{feff}\u{feff}{}", stories.join("\n\n")));
+    let read = from_file(&twice, "text", 9).unwrap();
+    assert!(all_splits().any(|split| whole(&read, split).iter().any(|text| text.starts_with('\u{feff}'))));
+}
+
+#[test]
+fn endings_in_capitals_are_the_same_endings() {
+    let stories = stories(20);
+    let column: ArrayRef = Arc::new(StringArray::from(stories.clone()));
+    let (_a, text) = write("S.TXT", stories.join("\n\n"));
+    let (_b, lines) = write("S.JsonL", jsonl(&stories));
+    let (_c, parquet) = parquet("S.PARQUET", vec![("text", column)], Compression::SNAPPY);
+    for path in [text, lines, parquet] {
+        assert_eq!(whole(&from_file(&path, "text", 1).unwrap(), Split::HeldOut).len(), 2, "{}", path.display());
+    }
+}
+
+#[test]
+fn gzip_is_read_and_other_codecs_are_named() {
+    let column: ArrayRef = Arc::new(StringArray::from(stories(20)));
+    let (_a, gzip) = parquet("s.parquet", vec![("text", column.clone())], Compression::GZIP(GzipLevel::default()));
+    assert_eq!(whole(&from_file(&gzip, "text", 1).unwrap(), Split::HeldOut).len(), 2);
+    // no writer of these is built in: a file whose footer says so has the same first bytes of its chunks
+    let (_b, plain) = parquet("s.parquet", vec![("text", column)], Compression::UNCOMPRESSED);
+    for (codec, number) in [("LZO", 3_u8), ("BROTLI", 4), ("LZ4", 5), ("LZ4_RAW", 7)] {
+        let mut bytes = std::fs::read(&plain).unwrap();
+        // field 4 of a chunk's metadata, after the list of its path (one name of four letters)
+        let name = bytes.windows(6).rposition(|window| window == b"\x18\x04text" || window == b"\x19\x18\x04tex").unwrap();
+        let at = bytes[name..].windows(2).position(|window| window == [0x15, 0x00]).unwrap() + name;
+        bytes[at + 1] = number << 1;
+        let (_c, path) = write("s.parquet", bytes);
+        let error = from_file(&path, "text", 1).map(drop).unwrap_err().to_string();
+        assert!(error.contains(&format!("`text` is compressed with {codec}, which is not read")), "{error}");
+        assert!(error.contains("zstd, snappy, gzip or no compression"), "{error}");
+    }
+}
+
+/// A column of lists of turns, `None` a turn without text.
+fn conversations(names: [&str; 2], rows: &[Vec<(&str, Option<String>)>]) -> ArrayRef {
+    let fields = Fields::from(names.map(|name| Field::new(name, DataType::Utf8, true)).to_vec());
+    let mut lists = ListBuilder::new(StructBuilder::from_fields(fields, 0));
+    for row in rows {
+        for (who, what) in row {
+            let turn = lists.values();
+            turn.field_builder::<StringBuilder>(0).unwrap().append_value(who);
+            turn.field_builder::<StringBuilder>(1).unwrap().append_option(what.as_deref());
+            turn.append(true);
+        }
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+#[test]
+fn the_first_turn_of_the_user_is_the_text_of_a_conversation() {
+    let stories = stories(60);
+    let talks = |user: &'static str, others: [&'static str; 2]| -> Vec<Vec<(&'static str, Option<String>)>> {
+        let talk = |(i, story): (usize, &String)| {
+            let said = (user, Some(story.clone()));
+            let more = (user, Some("And then?".to_string()));
+            match i % 3 {
+                0 => vec![said],
+                1 => vec![(others[0], Some("Be brief.".into())), said, (others[1], None), more],
+                _ => vec![said, (others[1], Some("Oh.".into())), more],
+            }
+        };
+        let mut talks: Vec<_> = stories.iter().enumerate().map(talk).collect();
+        // nothing said, nobody who says it, and nothing at all
+        talks.extend([vec![(user, None)], vec![(others[1], Some("Hm.".into()))], Vec::new()]);
+        talks
+    };
+    let (_a, plain) = write("s.txt", stories.join("\n\n"));
+    let plain = from_file(&plain, "", 9).unwrap();
+    for (column, names, user, others) in [
+        ("messages", ["role", "content"], "user", ["system", "assistant"]),
+        ("conversations", ["from", "value"], "human", ["system", "gpt"]),
+    ] {
+        let talks = talks(user, others);
+        let turn = |(who, what): &(&str, Option<String>)| serde_json::json!({ names[0]: who, names[1]: what });
+        let line = |talk: &Vec<_>| format!("{}\n", serde_json::json!({ column: talk.iter().map(turn).collect::<Vec<_>>() }));
+        let (_b, lines) = write("s.jsonl", talks.iter().map(line).collect::<String>());
+        let (_c, parquet) = parquet("s.parquet", vec![(column, conversations(names, &talks))], Compression::SNAPPY);
+        for path in [lines, parquet] {
+            let read = from_file(&path, column, 9).unwrap();
+            assert_eq!(read.skipped(), (3, 0), "{}", path.display());
+            for split in all_splits() {
+                assert_eq!(whole(&read, split), whole(&plain, split), "{column} {split:?}");
+            }
+        }
+    }
+    let (_d, lists) = write("s.jsonl", "{\"text\": [\"a\", \"b\"]}\n");
+    let error = from_file(&lists, "text", 0).map(drop).unwrap_err().to_string();
+    assert!(error.contains("line 1: column `text` holds a list of other things than turns"), "{error}");
+    let (_e, nested) = parquet("s.parquet", vec![("text", conversations(["a", "b"], &[vec![("x", None)]]))], Compression::SNAPPY);
+    let error = from_file(&nested, "text", 0).map(drop).unwrap_err().to_string();
+    assert!(error.contains("nested values that are no conversations"), "{error}");
+}
+
+#[test]
+fn a_small_file_that_says_it_is_large_takes_no_memory() {
+    // two hundred thousand rows that share one text of 100 kB, in a few kB
+    let text = "word ".repeat(20_000);
+    let rows: Vec<&str> = std::iter::repeat_n(text.as_str(), 200_000).collect();
+    let column: ArrayRef = {
+        let keys = Int32Array::from(vec![0; rows.len()]);
+        let values = Arc::new(StringArray::from(vec![text.as_str()]));
+        Arc::new(DictionaryArray::new(keys, values))
+    };
+    let (_dir, path) = parquet("s.parquet", vec![("text", column)], Compression::ZSTD(ZstdLevel::default()));
+    assert!(std::fs::metadata(&path).unwrap().len() < 20_000);
+    let error = from_file(&path, "text", 0).map(drop).unwrap_err().to_string();
+    assert!(error.contains("1 usable records (0 blank and 199999 repeated ones skipped)"), "{error}");
+    // and it is given up when it is to be
+    let error = from_file_unless(&path, "text", 0, &|| true).map(drop).unwrap_err();
+    assert!(matches!(error, FileError::Stopped { .. }), "{error}");
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("s.jsonl");
+    std::fs::create_dir(&path).unwrap();
+    let error = from_file(&path, "text", 0).map(drop).unwrap_err().to_string();
+    assert!(error.contains("s.jsonl: not a file; name one"), "{error}");
 }

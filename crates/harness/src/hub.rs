@@ -147,7 +147,7 @@ impl<'a> Models<'a> {
             return hub::cached(&settings, name).ok_or_else(|| {
                 let (place, endpoint) = (settings.cache.display(), &settings.endpoint);
                 let fetcher = if settings.offline {
-                    "HF_HUB_OFFLINE is set, so `birthmark run` will not fetch it".to_string()
+                    "HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set, so `birthmark run` will not fetch it".to_string()
                 } else {
                     format!("`birthmark run` will fetch it from {endpoint}")
                 };
@@ -206,9 +206,10 @@ impl Shown<'_> {
     }
 }
 
-/// Reads the hub's variables as its Python library does: `HF_HUB_CACHE` (or `hub` in `HF_HOME`, or `~/.cache/huggingface`, or
-/// its like below `XDG_CACHE_HOME`), `HF_ENDPOINT`, `HF_TOKEN` (or the file `HF_TOKEN_PATH`, or `token` in `HF_HOME`),
-/// `HF_HUB_OFFLINE`, `HF_HUB_DOWNLOAD_TIMEOUT`; and the proxy of the endpoint. An empty variable counts as none.
+/// Reads the hub's variables as its Python library does: `HF_HUB_CACHE` or `HUGGINGFACE_HUB_CACHE` (or `hub` in `HF_HOME`, or
+/// `~/.cache/huggingface`, or its like below `XDG_CACHE_HOME`), `HF_ENDPOINT`, `HF_TOKEN` or `HUGGING_FACE_HUB_TOKEN` (or the file
+/// `HF_TOKEN_PATH`, or `token` in `HF_HOME`), `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`, `HF_HUB_DOWNLOAD_TIMEOUT`; and the proxy of
+/// the endpoint. In paths `~`, `$NAME` and `${NAME}` are expanded. An empty variable counts as none.
 ///
 /// # Errors
 /// A value that cannot be used, named by its variable.
@@ -222,7 +223,8 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettin
     };
     let user = || variable("HOME").or_else(|| variable("USERPROFILE")).filter(|home| !home.is_empty()).map(PathBuf::from);
     let path = |key: &str| {
-        let typed = variable(key).filter(|value| !value.is_empty()).map(PathBuf::from)?;
+        let typed = variable(key).filter(|value| !value.is_empty())?;
+        let typed = expanded(typed, variable);
         match (typed.strip_prefix("~"), user()) {
             (Ok(rest), Some(user)) => Some(user.join(rest)),
             _ => Some(typed),
@@ -230,7 +232,8 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettin
     };
     let cache_home = || path("XDG_CACHE_HOME").or_else(|| Some(user()?.join(".cache")));
     let home = path("HF_HOME").or_else(|| Some(cache_home()?.join("huggingface")));
-    let Some(cache) = path("HF_HUB_CACHE").or_else(|| Some(home.as_ref()?.join("hub"))) else {
+    let named = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
+    let Some(cache) = named.or_else(|| Some(home.as_ref()?.join("hub"))) else {
         return Err(UsageError("no home directory to keep models in; set HF_HOME to a directory".into()));
     };
     let endpoint = text("HF_ENDPOINT")?.unwrap_or_else(|| "https://huggingface.co".into());
@@ -239,7 +242,7 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettin
         return Err(UsageError(format!("HF_ENDPOINT is \"{endpoint}\"; write a URL such as https://huggingface.co")));
     };
     let token_file = path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token")));
-    let token = match text("HF_TOKEN")? {
+    let token = match text("HF_TOKEN")?.or(text("HUGGING_FACE_HUB_TOKEN")?) {
         Some(token) => Some(token),
         None => token_file
             .filter(|file| file.is_file())
@@ -257,7 +260,9 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettin
             _ => return Err(UsageError(format!("HF_HUB_DOWNLOAD_TIMEOUT is \"{typed}\"; write seconds, for example 10"))),
         },
     };
-    let offline = text("HF_HUB_OFFLINE")?.is_some_and(|typed| ["1", "true", "yes", "on"].contains(&&*typed.to_lowercase()));
+    // the library asks for the second only where the first is not set at all
+    let offline = text("HF_HUB_OFFLINE")?.or(text("TRANSFORMERS_OFFLINE")?);
+    let offline = offline.is_some_and(|typed| ["1", "true", "yes", "on"].contains(&&*typed.to_lowercase()));
     let lower_or_upper = |key: &str| Ok::<_, UsageError>(text(&key.to_lowercase())?.or(text(key)?));
     let direct = lower_or_upper("NO_PROXY")?.is_some_and(|list| is_direct(host, &list));
     let own = if endpoint.starts_with("https:") { "HTTPS_PROXY" } else { "HTTP_PROXY" };
@@ -265,7 +270,28 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettin
     Ok(HubSettings { cache, endpoint, token, offline, proxy, patience })
 }
 
-/// The host of an `http` or `https` URL, without its port.
+/// A path with `$NAME` and `${NAME}` replaced, as `os.path.expandvars` does: what is not set stays as it is written.
+fn expanded(typed: OsString, variable: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
+    let Some(text) = typed.to_str().filter(|text| text.contains('$')) else { return PathBuf::from(typed) };
+    let mut path = OsString::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        path.push(before);
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, behind) = match after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            Some((name, behind)) => (name, behind),
+            None => after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len())),
+        };
+        match variable(name).filter(|_| !name.is_empty()) {
+            Some(value) => path.push(value),
+            None => path.push(&rest[before.len()..rest.len() - behind.len()]),
+        }
+        rest = behind;
+    }
+    path.push(rest);
+    PathBuf::from(path)
+}
+
 /// A file of an adapter's that would count only beside a `tokenizer.json` of its own.
 fn lone_tokenizer_file(dir: &Path) -> Option<&'static str> {
     let there = |name: &&str| dir.join(name).exists();
@@ -273,6 +299,7 @@ fn lone_tokenizer_file(dir: &Path) -> Option<&'static str> {
     lone.filter(|_| !dir.join("tokenizer.json").exists())
 }
 
+/// The host of an `http` or `https` URL, without its port.
 fn host_of(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let authority = rest.split('/').next()?;
@@ -302,13 +329,22 @@ mod tests {
 
     #[test]
     fn the_cache_is_where_python_has_it() {
-        let cases: [(&[(&str, &str)], &str); 6] = [
+        let cases: [(&[(&str, &str)], &str); 15] = [
             (&[("HOME", "/home/a")], "/home/a/.cache/huggingface/hub"),
             (&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
             (&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "/x"), ("HF_HOME", "/h")], "/h/hub"),
             (&[("HOME", "/home/a"), ("HF_HOME", "~/models")], "/home/a/models/hub"),
             (&[("HF_HOME", "/h"), ("HF_HUB_CACHE", "/c")], "/c"),
             (&[("HF_HOME", "/h"), ("HF_HUB_CACHE", "")], "/h/hub"),
+            (&[("HF_HOME", "/h"), ("HUGGINGFACE_HUB_CACHE", "/old")], "/old"),
+            (&[("HF_HOME", "/h"), ("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/new")], "/new"),
+            (&[("HOME", "/home/a"), ("HF_HUB_CACHE", "$HOME/c")], "/home/a/c"),
+            (&[("HOME", "/home/a"), ("HF_HOME", "${HOME}/h")], "/home/a/h/hub"),
+            (&[("HOME", "/home/a"), ("HF_HOME", "~")], "/home/a/hub"),
+            (&[("HF_HOME", "$NOWHERE/h")], "$NOWHERE/h/hub"),
+            (&[("HF_HOME", "/a$/${X/h"), ("X", "x")], "/a$/${X/h/hub"),
+            (&[("HF_HOME", "/$A$B/$A_/h"), ("A", "1"), ("B", "2")], "/12/$A_/h/hub"),
+            (&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "$HOME/x")], "/home/a/x/huggingface/hub"),
         ];
         for (variables, cache) in cases {
             assert_eq!(of(variables).unwrap().cache, Path::new(cache), "{variables:?}");
@@ -345,6 +381,9 @@ mod tests {
         {
             assert_eq!(with("HF_HUB_OFFLINE", value).unwrap().offline, offline, "{value}");
         }
+        assert!(with("TRANSFORMERS_OFFLINE", "1").unwrap().offline);
+        let both = |hub: &str| of(&[("HF_HOME", "/h"), ("HF_HUB_OFFLINE", hub), ("TRANSFORMERS_OFFLINE", "1")]).unwrap().offline;
+        assert!(!both("0") && both("") && both("1"));
         assert_eq!(with("HF_HUB_DOWNLOAD_TIMEOUT", "30").unwrap().patience, Duration::from_secs(30));
         assert!(with("HF_HUB_DOWNLOAD_TIMEOUT", "soon").is_err());
     }

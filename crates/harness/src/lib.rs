@@ -4,6 +4,7 @@
 //! callbacks. [`experiment`] is what was typed, [`resolve`] makes of it what will run, [`pipeline`] runs it.
 
 pub mod audit_size;
+pub mod chat;
 pub mod config_error;
 mod document;
 pub mod estimate;

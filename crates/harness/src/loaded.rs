@@ -91,6 +91,8 @@ impl Source {
 
     /// As [`Source::read`], from text that is already here.
     pub fn parse(file: &Path, text: &str, sets: &[String]) -> Result<Self, ConfigErrors> {
+        // a byte-order mark, which some editors put at the start
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut source = Self { file: file.to_path_buf(), text: text.into(), root: Node::parse(file, text)? };
         let mut problems: Vec<Problem> =
             sets.iter().filter_map(|argument| set::apply(&mut source.root, argument).err()).collect();

@@ -43,7 +43,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
     let rt = Arc::new(Runtime::new(threads, ComputePath::Fused, cancelled.clone())?.with_device(scaled.device.clone()));
     let progress = Progress::quiet();
     let started = Instant::now();
-    let sources = Sources::open(&scaled.world.corpus)?;
+    let sources = Sources::open(&scaled.world.corpus, &rt)?;
     let vocabulary = Vocabulary::open(&scaled.world, &sources, &store, &rt, &progress)?;
     check_labels(&scaled, &vocabulary)?;
     let student_vocabulary = Vocabulary::of_student(&scaled, &vocabulary, &sources, &store, &rt, &progress)?;

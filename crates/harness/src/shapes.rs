@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use distill::SavedAs;
 use lm::{LoadError, ModelConfig, Tokenizer};
-use oracle::Access;
+use oracle::{Access, Codec};
 
+use crate::chat;
 use crate::experiment::{Channel, TokenizerConfig};
 use crate::resolve::{BaseSource, ModelDirectory, ModelSource, TeacherSource, World};
 
@@ -139,20 +140,29 @@ impl Shapes {
 
     /// Refuses texts longer than a model's context, and models of different vocabularies.
     fn fit(&self, world: &World, channels: &[Channel]) -> Result<(), ShapeError> {
-        let query = ("queries.max_new_tokens", world.queries.prompt_tokens + world.queries.max_new_tokens);
-        let audit = ("audit.max_new_tokens", world.audit.prompt_tokens + world.audit.max_new_tokens);
+        let template = template(world)?;
+        let (prompts, answers) = (world.queries.prompt_tokens, world.queries.max_new_tokens);
+        // what was asked elsewhere has its template already
+        let asked = if world.transcript.is_some() { None } else { template };
+        let query = ("queries.max_new_tokens", prompts, answers, asked);
+        let audit = ("audit.max_new_tokens", world.audit.prompt_tokens, world.audit.max_new_tokens, template);
         let models = [("teacher", &self.teacher), ("stranger", &self.stranger), ("student", &self.student)];
         for (model, config) in models {
-            for (key, tokens) in [query, audit] {
-                // one more for the token that begins every text
-                if tokens + 1 > config.context_length() {
+            for (key, prompt, answer, template) in [query, audit] {
+                // one more for the token that begins every text; in a template the text is put without it
+                let plain = prompt.saturating_add(answer).saturating_add(1);
+                let put = template.map(|Template { tokens, begins }| (tokens, prompt - usize::from(begins).min(prompt)));
+                let tokens = put.map_or(plain, |(template, prompt)| plain.max(template + prompt.saturating_add(answer)));
+                if tokens > config.context_length() {
+                    let parts = match put {
+                        Some((template, prompt)) => {
+                            format!("chat template ({template}), prompt ({prompt}) and answer ({answer}) take {tokens} tokens")
+                        }
+                        None => format!("prompt and answer take {tokens} tokens"),
+                    };
                     return Err(ShapeError {
                         key: key.into(),
-                        what: format!(
-                            "prompt and answer take {} tokens, the {model} holds {}",
-                            tokens + 1,
-                            config.context_length()
-                        ),
+                        what: format!("{parts}, the {model} holds {}", config.context_length()),
                         remedy: "ask for less, or give the model a longer context".into(),
                     });
                 }
@@ -251,6 +261,29 @@ impl Shapes {
         }
         Ok(())
     }
+}
+
+/// A chat template around a question.
+#[derive(Clone, Copy)]
+struct Template {
+    /// Its own tokens.
+    tokens: usize,
+    /// Whether an opening that is put in it loses a token that begins every text.
+    begins: bool,
+}
+
+/// The chat template, where questions are put in one.
+fn template(world: &World) -> Result<Option<Template>, ShapeError> {
+    let TeacherSource::Open { model, .. } = &world.teacher else { return Ok(None) };
+    if !world.queries.chat {
+        return Ok(None);
+    }
+    let problem = |what: String, remedy: &str| ShapeError { key: "queries.chat".into(), what, remedy: remedy.into() };
+    let tokenizer = Tokenizer::load_for(&model.with_tokenizer().path, &model.root().path);
+    let tokenizer = tokenizer.map_err(|error| problem(format!("teacher.model: {error}"), ""))?;
+    let taken = chat::template_tokens(&tokenizer, world.queries.chat_date.as_deref());
+    let tokens = taken.map_err(|error| problem(format!("teacher.model: {error}"), chat::remedy(&error)))?;
+    Ok(Some(Template { tokens, begins: tokenizer.bos().is_some() }))
 }
 
 /// What `model` is, if peft cannot load it as the base of an adapter.

@@ -36,14 +36,12 @@ pub fn score_texts(
     max_ids: usize,
     rt: &Runtime,
 ) -> Result<TextScore, RunError> {
-    let documents: Vec<Vec<TokenId>> = texts
-        .iter()
-        .map(|text| {
-            let mut ids = tokenizer.encode_document(text);
-            ids.truncate(max_ids.min(model.context_length()));
-            ids
-        })
-        .collect();
+    let most = max_ids.min(model.context_length());
+    let opening = |text: &String| {
+        rt.check_cancelled()?;
+        Ok(tokenizer.encode_opening(text, most))
+    };
+    let documents: Vec<Vec<TokenId>> = texts.iter().map(opening).collect::<Result<_, RunError>>()?;
     let nats = document_nats(model, &documents, rt)?;
     let scored = |ids: &Vec<TokenId>| ids.len().saturating_sub(1) as u64;
     let tokens = documents.iter().map(scored).sum();

@@ -33,7 +33,7 @@ pub struct ScoreArgs {
 /// Prints tokens, nats per token and nats per byte.
 pub fn score(args: &ScoreArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let rt = runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
-    let texts = args.texts.read()?;
+    let texts = args.texts.read(signals)?;
     let found = args.model.find(signals)?;
     let (model, tokenizer) = found.load_with_tokenizer()?;
     tell(model.notes());

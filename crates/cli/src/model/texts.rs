@@ -1,10 +1,13 @@
 //! Texts for the `model` commands, read in the order of the file.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use clap::Args;
 
-use crate::exit::UsageError;
+use crate::exit::{Signals, UsageError};
 
 /// A file of texts.
 #[derive(Debug, Args)]
@@ -33,14 +36,14 @@ pub struct TextArgs {
 
 impl TextArgs {
     /// The texts, empty ones left out.
-    pub fn read(&self) -> anyhow::Result<Vec<String>> {
+    pub fn read(&self, signals: &Signals) -> anyhow::Result<Vec<String>> {
         let rows = self.rows.unwrap_or(usize::MAX);
         let (path, is_jsonl) = match (&self.source.text, &self.source.jsonl) {
             (Some(path), _) => (path, false),
             (None, Some(path)) => (path, true),
             (None, None) => return Err(UsageError("name a file with --text or --jsonl".into()).into()),
         };
-        let content = utf8(path)?;
+        let content = utf8(path, signals)?;
         let texts = if is_jsonl { self.jsonl(path, &content, rows)? } else { records(&content, rows) };
         if texts.is_empty() {
             return Err(UsageError(format!("{}: no text in it", path.display())).into());
@@ -50,7 +53,7 @@ impl TextArgs {
 
     fn jsonl(&self, path: &Path, content: &str, rows: usize) -> Result<Vec<String>, UsageError> {
         let mut texts = Vec::new();
-        for (index, line) in content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        for (index, line) in unmarked(content).lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             if texts.len() >= rows {
                 break;
             }
@@ -58,6 +61,7 @@ impl TextArgs {
             let value: serde_json::Value =
                 serde_json::from_str(line).map_err(|error| UsageError(format!("{place}: not a JSON object: {error}")))?;
             match value.get(&self.column) {
+                Some(serde_json::Value::Null) => {}
                 Some(serde_json::Value::String(text)) if text.is_empty() => {}
                 Some(serde_json::Value::String(text)) => texts.push(text.clone()),
                 Some(other) => return Err(UsageError(format!("{place}: `{}` is not a text but {other}", self.column))),
@@ -72,21 +76,49 @@ impl TextArgs {
     }
 }
 
-fn utf8(path: &Path) -> anyhow::Result<String> {
+/// The bytes of a file, which may be a pipe whose writer lets us wait: a signal is heard all the same.
+fn bytes(path: &Path, signals: &Signals) -> anyhow::Result<std::io::Result<Vec<u8>>> {
+    let (send, receive) = std::sync::mpsc::channel();
+    let owned = path.to_path_buf();
+    std::thread::Builder::new().name("reading texts".into()).spawn(move || send.send(std::fs::read(owned)))?;
+    loop {
+        match receive.recv_timeout(Duration::from_millis(50)) {
+            Ok(read) => return Ok(read),
+            Err(RecvTimeoutError::Timeout) if !signals.cancelled.load(Ordering::Relaxed) => {}
+            Err(RecvTimeoutError::Timeout) => return Err(lm::RunError::Cancelled.into()),
+            Err(RecvTimeoutError::Disconnected) => anyhow::bail!("{}: reading it stopped", path.display()),
+        }
+    }
+}
+
+fn utf8(path: &Path, signals: &Signals) -> anyhow::Result<String> {
     let shown = path.display();
-    if let Some(why) = store::not_a_file(path) {
+    // what a shell hands over as a file is a pipe that somebody writes to
+    let handed_over = ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|place| path.starts_with(place));
+    if let Some(why) = store::not_a_file(path).filter(|_| !handed_over) {
         return Err(UsageError(format!("{shown}: {why}; check the path")).into());
     }
-    let bytes = std::fs::read(path).map_err(|error| anyhow::Error::new(error).context(format!("{shown}: cannot be read")))?;
+    let bytes = match bytes(path, signals)? {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(UsageError(format!("{shown}: no such file; check the path")).into());
+        }
+        Err(error) => return Err(anyhow::Error::new(error).context(format!("{shown}: cannot be read"))),
+    };
     String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         UsageError(format!("{shown}: not UTF-8 text (byte {place}); convert it first")).into()
     })
 }
 
+/// Without the byte-order mark with which some programs begin a text.
+fn unmarked(content: &str) -> &str {
+    content.strip_prefix('\u{feff}').unwrap_or(content)
+}
+
 fn records(content: &str, rows: usize) -> Vec<String> {
     let mut texts = vec![String::new()];
-    for line in content.lines() {
+    for line in unmarked(content).lines() {
         if line.trim().is_empty() {
             texts.push(String::new());
         } else if let Some(text) = texts.last_mut() {
@@ -112,6 +144,7 @@ mod tests {
         assert_eq!(records("a\nb\n\n\n c\n", usize::MAX), ["a\nb", " c"]);
         assert_eq!(records("a\n\nb", 1), ["a"]);
         assert!(records("\n \n", 5).is_empty());
+        assert_eq!(records("\u{feff}a\n\n\u{feff}b", 5), ["a", "\u{feff}b"], "a mark at the start is none of the text");
     }
 
     #[test]
@@ -119,6 +152,8 @@ mod tests {
         let path = Path::new("t.jsonl");
         let content = "{\"text\": \"a\"}\n\n{\"text\": \"b\", \"n\": 1}\n";
         assert_eq!(args("text", None).jsonl(path, content, 9).unwrap(), ["a", "b"]);
+        let content = "\u{feff}{\"text\": \"a\"}\n{\"text\": null}\n{\"text\": \"\"}\n{\"text\": \"b\"}\n";
+        assert_eq!(args("text", None).jsonl(path, content, 9).unwrap(), ["a", "b"], "null is no text");
         let error = args("story", None).jsonl(path, content, 9).unwrap_err().to_string();
         assert_eq!(error, "t.jsonl:1: no key `story`; name one of its keys with --column: text");
         let error = args("n", None).jsonl(path, "{\"n\": 1}", 9).unwrap_err().to_string();
@@ -131,7 +166,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bad.txt");
         std::fs::write(&path, b"ab\xff").unwrap();
-        assert!(utf8(&path).unwrap_err().to_string().contains("not UTF-8 text (byte 2)"));
-        assert!(utf8(&dir.path().join("none")).unwrap_err().to_string().contains("no such file"));
+        let signals = Signals::catch().unwrap();
+        assert!(utf8(&path, &signals).unwrap_err().to_string().contains("not UTF-8 text (byte 2)"));
+        assert!(utf8(&dir.path().join("none"), &signals).unwrap_err().to_string().contains("no such file"));
     }
 }

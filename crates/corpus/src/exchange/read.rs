@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 
 use super::parse::{Flaw, READ, kind_of, row};
 use super::{ExchangeError, ExchangeRow, Place};
+use crate::FileKind;
+use crate::pages::{Lists, Unread, check};
 use crate::plain_file;
 
 /// The rows of a file as they are read.
@@ -25,6 +27,9 @@ pub struct Exchanges {
     form: Option<&'static str>,
     unread: Vec<String>,
 }
+
+/// Most tokens of a prompt or an answer on average.
+const TOKENS: u64 = 1 << 16;
 
 /// A row as names and values.
 type Members = (Place, Map<String, Value>);
@@ -40,21 +45,32 @@ enum Rows {
 /// When it is neither, cannot be read, or is empty.
 pub fn exchanges(path: &Path) -> Result<Exchanges, ExchangeError> {
     let unreadable = |error: std::io::Error| ExchangeError::file(path, error.to_string(), "name a readable file");
-    let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    if !["jsonl", "parquet"].contains(&kind) {
+    let kind = FileKind::of(path);
+    if !matches!(kind, Some(FileKind::JsonLines | FileKind::Parquet)) {
         return Err(ExchangeError::file(path, "unknown kind of file", "name one that ends in .jsonl or .parquet"));
     }
+    // looked at before it is opened: to open a pipe would wait for whoever writes to it
     plain_file::check(path).map_err(unreadable)?;
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.len() == 0 {
+    if std::fs::metadata(path).map_err(unreadable)?.len() == 0 {
         return Err(ExchangeError::file(path, "the file is empty", "give one with exchanges"));
     }
+    let file = File::open(path).map_err(unreadable)?;
     let mut unread = Vec::new();
     let rows = match kind {
-        "jsonl" => Rows::Lines { file: BufReader::new(file), line: 0 },
+        Some(FileKind::JsonLines) => Rows::Lines { file: BufReader::new(file), line: 0 },
         _ => {
             let bad = |error: parquet::errors::ParquetError| bad_parquet(path, &error);
+            let pages = file.try_clone().map_err(unreadable)?;
             let reader = SerializedFileReader::new(file).map_err(bad)?;
+            let groups = reader.metadata().row_groups().iter();
+            for (rows, column) in groups.flat_map(|group| group.columns().iter().map(|column| (group.num_rows(), column))) {
+                let path_in_file = column.column_path();
+                let name = path_in_file.parts().first().map_or("", String::as_str);
+                if READ.contains(&name) {
+                    let lists = Lists { rows, mean: TOKENS, most: u64::MAX, held: false };
+                    check(&pages, column, &lists).map_err(|flaw| refused(path, name, flaw))?;
+                }
+            }
             let schema = reader.metadata().file_metadata().schema();
             let (read, others): (Vec<_>, Vec<_>) =
                 schema.get_fields().iter().cloned().partition(|field| READ.contains(&field.name()));
@@ -72,8 +88,25 @@ pub fn exchanges(path: &Path) -> Result<Exchanges, ExchangeError> {
     Ok(Exchanges { path: path.to_path_buf(), rows, read: 0, form: None, unread })
 }
 
+/// What is said of a column that is not read.
+fn refused(path: &Path, column: &str, flaw: Unread) -> ExchangeError {
+    let again = "write it again as Parquet with zstd, snappy, gzip or no compression";
+    match flaw {
+        Unread::Codec(codec) => {
+            ExchangeError::file(path, format!("column `{column}` is compressed with {codec}, which is not read"), again)
+        }
+        Unread::Broken(said) => ExchangeError::file(path, format!("column `{column}`: {said}"), again),
+        Unread::NoRoom(bytes) => {
+            let what =
+                format!("{} MB of memory more are needed to read it, and there are not so many", bytes.div_ceil(1_000_000));
+            ExchangeError::file(path, what, "raise the limit on memory, or write it with smaller pages")
+        }
+        Unread::Io(error) => ExchangeError::file(path, error.to_string(), "name a readable file"),
+    }
+}
+
 fn bad_parquet(path: &Path, error: &parquet::errors::ParquetError) -> ExchangeError {
-    ExchangeError::file(path, error.to_string(), "write it again as Parquet with zstd, snappy or no compression")
+    ExchangeError::file(path, error.to_string(), "write it again as Parquet with zstd, snappy, gzip or no compression")
 }
 
 impl Exchanges {
@@ -104,7 +137,8 @@ impl Exchanges {
                 let place = Place { unit: "line", number: *line };
                 let bad = |what: String| ExchangeError::row(&self.path, place, what, "write one JSON object a line, in UTF-8");
                 let text = std::str::from_utf8(&bytes).map_err(|error| bad(error.to_string()))?;
-                let text = text.trim_start_matches('\u{feff}');
+                // a byte-order mark, which some programs put at the start
+                let text = if *line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
                 if text.trim().is_empty() {
                     continue;
                 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use super::FileKind;
+
 /// Fewest different records a file must have, so that every named split gets one.
 pub const MIN_RECORDS: usize = 16;
 
@@ -13,6 +15,36 @@ pub enum FileError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// More than there is memory for.
+    #[error(
+        "{}: {} MB of memory more are needed to read it, and there are not so many; raise the limit on memory, or give a shorter file",
+        path.display(), bytes.div_ceil(1_000_000)
+    )]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that could not be had.
+        bytes: usize,
+    },
+    /// The work was to be given up.
+    #[error("{}: reading it was stopped", path.display())]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A column of Parquet in a compression that is not read.
+    #[error(
+        "{}: column `{column}` is compressed with {codec}, which is not read; write it again with zstd, snappy, gzip or no compression",
+        path.display()
+    )]
+    Codec {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The codec as Parquet names it.
+        codec: String,
     },
     /// The name ends in none of the known ways.
     #[error("{}: unknown kind of file; name one that ends in .txt, .jsonl or .parquet", path.display())]
@@ -57,7 +89,7 @@ pub enum FileError {
         present: Vec<String>,
     },
     /// The column holds something other than text.
-    #[error("{}{}: column `{column}` holds {found}; name a column of strings", path.display(), at_line(*line))]
+    #[error("{}{}: column `{column}` holds {found}; name a column of strings or of conversations", path.display(), at_line(*line))]
     NotText {
         /// The file.
         path: PathBuf,
@@ -69,7 +101,7 @@ pub enum FileError {
         found: String,
     },
     /// A Parquet file that cannot be read.
-    #[error("{}: {said}; write it again as Parquet with zstd, snappy or no compression", path.display())]
+    #[error("{}: {said}; write it again as Parquet with zstd, snappy, gzip or no compression", path.display())]
     BadParquet {
         /// The file.
         path: PathBuf,
@@ -87,9 +119,9 @@ pub enum FileError {
         /// Different records that are not blank.
         found: usize,
         /// Blank ones.
-        blank: usize,
+        blank: u64,
         /// Ones that had occurred before.
-        repeated: usize,
+        repeated: u64,
     },
 }
 
@@ -102,9 +134,9 @@ fn listed(names: &[String]) -> String {
 }
 
 fn separated(path: &std::path::Path) -> &'static str {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("txt") => "separated by blank lines",
-        Some("parquet") => "one a row",
+    match FileKind::of(path) {
+        Some(FileKind::Text) => "separated by blank lines",
+        Some(FileKind::Parquet) => "one a row",
         _ => "one a line",
     }
 }

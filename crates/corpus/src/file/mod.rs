@@ -3,15 +3,20 @@
 //! Records are shuffled by the seed and shared out over the splits. Short files are made to last by windows: after all its
 //! whole records a split of prompts serves the same records from their second sentence on, then from the third, and so on.
 
+mod columns;
+mod conversation;
 mod error;
+mod kind;
+mod lines;
 mod read;
+mod records;
 
 pub use error::{FileError, MIN_RECORDS};
+pub use kind::FileKind;
 
 use crate::split::{Class, NAMED, shuffle};
-use crate::{OTHER_CLASSES, Split, Task, TaskKind, Texts};
-use read::Records;
-use std::collections::HashSet;
+use crate::{OTHER_CLASSES, Opening, Split, Task, TaskKind, Texts};
+use records::Records;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +29,8 @@ const MIN_WINDOW_WORDS: usize = 12;
 pub struct FileTexts {
     path: PathBuf,
     records: Vec<String>,
-    blank: usize,
-    repeated: usize,
+    blank: u64,
+    repeated: u64,
     /// The documents of each split: whole records, then windows.
     documents: Vec<(Split, Vec<Window>)>,
 }
@@ -38,24 +43,36 @@ struct Window {
 }
 
 /// Reads the texts of a `.txt` file (records separated by blank lines), a `.jsonl` file or a `.parquet` file; `column` names
-/// the member or column that holds the text and means nothing for `.txt`. Blank records and records seen before are skipped
-/// and counted ([`Texts::describe`]). The whole file is held in memory.
+/// the member or column that holds the text, or a conversation, of which the first turn of the user is the text; it means nothing for
+/// `.txt`. Blank records, null and records seen before are skipped and counted ([`Texts::describe`]), and a byte-order mark at the
+/// start is passed over. All different records are held in memory.
 ///
 /// # Errors
-/// [`FileError`] when the file cannot be read as what its name says, lacks the column, or has fewer than [`MIN_RECORDS`]
-/// different records.
+/// [`FileError`] when the file cannot be read as what its name says, lacks the column, takes more memory than there is, or has fewer
+/// than [`MIN_RECORDS`] different records.
 pub fn from_file(path: &Path, column: &str, seed: u64) -> Result<FileTexts, FileError> {
-    let Records { texts, blank } = read::records(path, column)?;
-    let read = texts.len();
-    let mut seen = HashSet::new();
-    let records: Vec<String> = texts.into_iter().filter(|text| seen.insert(text.clone())).collect();
-    let repeated = read - records.len();
+    from_file_unless(path, column, seed, &|| false)
+}
+
+/// As [`from_file`], given up as soon as `stop` says so.
+///
+/// # Errors
+/// As [`from_file`]; [`FileError::Stopped`].
+pub fn from_file_unless(path: &Path, column: &str, seed: u64, stop: &dyn Fn() -> bool) -> Result<FileTexts, FileError> {
+    let Records { texts: records, blank, repeated, .. } = read::records(path, column, stop)?;
     if records.len() < MIN_RECORDS {
         return Err(FileError::TooFew { path: path.to_path_buf(), found: records.len(), blank, repeated });
     }
     let order = shuffle(records.len(), seed);
     let splits = NAMED.into_iter().chain((0..OTHER_CLASSES).map(Split::Other));
-    let documents = splits.map(|split| (split, documents(&records, &order, split))).collect();
+    let mut shared = Vec::new();
+    for split in splits {
+        if stop() {
+            return Err(FileError::Stopped { path: path.to_path_buf() });
+        }
+        shared.push((split, documents(&records, &order, split)));
+    }
+    let documents = shared;
     Ok(FileTexts { path: path.to_path_buf(), records, blank, repeated, documents })
 }
 
@@ -85,7 +102,7 @@ impl FileTexts {
     }
 
     /// Records skipped because they were blank, and because they had occurred before.
-    pub fn skipped(&self) -> (usize, usize) {
+    pub fn skipped(&self) -> (u64, u64) {
         (self.blank, self.repeated)
     }
 
@@ -125,6 +142,13 @@ impl Texts for FileTexts {
         assert!(!documents.is_empty(), "{} has no record for {split:?}, as its len says", self.path.display());
         let Window { record, bytes } = &documents[(index % documents.len() as u64) as usize];
         self.records[*record][bytes.clone()].to_string()
+    }
+
+    fn opening(&self, split: Split, index: u64, bytes: usize) -> Opening {
+        let documents = self.documents(split);
+        assert!(!documents.is_empty(), "{} has no record for {split:?}, as its len says", self.path.display());
+        let Window { record, bytes: window } = &documents[(index % documents.len() as u64) as usize];
+        Opening::of(&self.records[*record][window.clone()], bytes)
     }
 
     fn len(&self, split: Split) -> Option<u64> {

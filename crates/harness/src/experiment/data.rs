@@ -15,9 +15,10 @@ pub enum CorpusConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileCorpus {
-    /// `.txt` (records separated by blank lines), `.jsonl` or `.parquet`.
+    /// `.txt` (records separated by blank lines), `.jsonl` or `.parquet`; a byte-order mark at the start is passed over.
     pub path: String,
-    /// The column of JSONL or Parquet that holds the text; plain text files ignore it.
+    /// The column of JSONL or Parquet that holds the text, or a conversation (a list of `role` and `content`, or of `from` and `value`),
+    /// of which the first turn of the user is the text; null holds none. Plain text files ignore it.
     pub column: String,
 }
 

@@ -16,6 +16,10 @@ pub struct QueriesConfig {
     /// where the template lets the model speak. The owner's audit and the checkable tasks are put the same way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub chat: bool,
+    /// The day (`2026-01-31`, UTC) that chat templates show which tell the date (`strftime_now`): questions depend on no clock. A template
+    /// that can do without shows the date it falls back on where this is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_date: Option<String>,
     /// Accounts that the thief asks through, in turn.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub accounts: u32,

@@ -18,6 +18,7 @@ use distill::{Choosing, Compute};
 use oracle::Sampling;
 
 use super::{BaseConfig, Experiment, Pretraining, TokenizerConfig};
+use crate::chat::day;
 use crate::config_error::Problem;
 use crate::document::{Step, steps};
 use crate::loaded::Loaded;
@@ -243,6 +244,14 @@ impl Check<'_> {
         if queries.chat && experiment.teacher.model.is_none() {
             let what = "a teacher that is trained here has no chat template";
             self.problem("queries.chat", what, "drop it, or name a `teacher.model` that has one");
+        }
+        if let Some(date) = &queries.chat_date {
+            if day(date).is_none() {
+                self.problem("queries.chat_date", "no day of the calendar", "write it as \"2026-01-31\", from 1970 on");
+            } else if !queries.chat && experiment.transcript.is_none() {
+                let what = "no question is put in a chat template";
+                self.problem("queries.chat_date", what, "drop it, or write queries.chat = true");
+            }
         }
         self.sampling("queries.sampling", &queries.sampling);
         if !(1..=MAX_SHARD).contains(&queries.shard_queries) {

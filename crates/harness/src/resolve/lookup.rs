@@ -71,6 +71,7 @@ pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, see
                 queries: Asking {
                     prompt_tokens: experiment.queries.prompt_tokens,
                     chat: experiment.queries.chat,
+                    chat_date: experiment.queries.chat_date.clone(),
                     accounts: experiment.queries.accounts,
                     max_new_tokens: experiment.queries.max_new_tokens,
                     sampling: experiment.queries.sampling,

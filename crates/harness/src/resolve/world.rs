@@ -336,6 +336,9 @@ pub struct Asking {
     /// Whether questions are put in the teacher's chat template.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub chat: bool,
+    /// The day that the template shows, if it shows one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_date: Option<String>,
     /// Accounts that the thief asks through, in turn.
     #[serde(skip_serializing_if = "is_one")]
     pub accounts: u32,

@@ -115,7 +115,7 @@ impl Audit {
             }
         }
         let texts = ctx.sources.of(ctx.seed_for("held out"))?;
-        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, shortest, ctx.vocabulary, ctx.rt);
+        let held_out = documents(&*texts, Split::HeldOut, world.measure.held_out_documents, shortest, ctx.vocabulary, ctx.rt)?;
         let mut vocabularies: Vec<&Vocabulary> = ctx.student_vocabulary.into_iter().collect();
         for other in others {
             if vocabularies.iter().all(|known| known.hash != other.hash) {

@@ -12,7 +12,7 @@ use store::{Key, Making};
 use crate::experiment::Pretraining;
 use crate::stages::card::card;
 use crate::stages::context::Trained;
-use crate::stages::documents::documents_with;
+use crate::stages::documents::{documents_with, taken};
 use crate::stages::{Context, Training, Vocabulary};
 
 /// Raised when the same inputs would give other weights.
@@ -97,7 +97,8 @@ impl<'a> Course<'a> {
         let rows = self.plan.total_rows();
         let texts = ctx.sources.of_without(ctx.seed_for(&format!("{} documents", self.name)), &self.left_out)?;
         let documents = documents_with(&*texts, Split::Train, rows * self.row_tokens as u64 + 1, self.vocabulary, ctx.rt);
-        Ok(PackedDocuments::new(documents, self.row_tokens, rows, self.vocabulary.tokenizer.bos())?)
+        let bos = self.vocabulary.tokenizer.bos();
+        Ok(taken(documents, |documents| PackedDocuments::new(documents, self.row_tokens, rows, bos))??)
     }
 
     /// Trains on `documents` up to `until` steps, as the artifact that `making` makes: from a checkpoint of it, or from `start`.

@@ -26,7 +26,7 @@ const UTILITY_TOKENS: usize = 64;
 pub(super) fn ordinary_rows(ctx: &Context<'_>, model: &Model, purpose: &str) -> anyhow::Result<Vec<Vec<TokenId>>> {
     let texts = ctx.sources.of(ctx.seed_for(purpose))?;
     let most = model.context_length().min(UTILITY_TOKENS);
-    Ok(documents(&*texts, Split::Train, UTILITY_ROWS, most, ctx.vocabulary, ctx.rt))
+    Ok(documents(&*texts, Split::Train, UTILITY_ROWS, most, ctx.vocabulary, ctx.rt)?)
 }
 
 /// The marked teacher with the marks' items in its weights, those of the mark `lacks` left out, and how many are answered of how many; the model itself when no mark

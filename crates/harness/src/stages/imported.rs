@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use corpus::{ExchangeError, ExchangeRow, Exchanges, Place, Said, Turn, exchanges};
 use distill::{Counts, ExchangeStream, TranscriptFiles, cut_text};
-use lm::{ChatMessage, ChatOptions, Runtime};
+use lm::{ChatError, ChatMessage, Runtime};
 use oracle::{Codec, Exchange, Query, Stop, TokenId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Hash, Key, Making, Store};
 
+use crate::chat;
 use crate::exit::UsageError;
 use crate::progress::Progress;
 use crate::resolve::{Asking, Resolved, TranscriptFile};
@@ -284,10 +285,14 @@ impl Reading<'_> {
 
     fn chat(&self, turns: &[Turn]) -> Result<Vec<TokenId>, (String, String)> {
         let turn = |turn: &Turn| ChatMessage { role: turn.role.clone(), content: turn.content.clone() };
-        let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
+        let options = chat::options(self.vocabulary.date.as_deref());
         let ids = self.vocabulary.tokenizer.encode_chat(&turns.iter().map(turn).collect::<Vec<_>>(), &options);
         ids.map_err(|error| {
-            (format!("a conversation, and the teacher's tokenizer: {error}"), "give `prompt` and `answer` as text".to_string())
+            let remedy = match &error {
+                ChatError::NeedsDate => chat::remedy(&error),
+                _ => "give `prompt` and `answer` as text",
+            };
+            (format!("a conversation, and the teacher's tokenizer: {error}"), remedy.to_string())
         })
     }
 }

@@ -226,7 +226,9 @@ fn neutral(ctx: &Context<'_>, purpose: &str, wanted: u64) -> anyhow::Result<Vec<
     // openings of the same words are asked once only, and short ones are often a query's: hence more than needed
     let asked = 8 * wanted;
     let texts = ctx.sources.of(ctx.seed_for(purpose))?;
-    let rows = documents(&*texts, Split::Audit, world.audit.prompts + asked, usize::MAX, ctx.vocabulary, ctx.rt);
+    // one more than is ever kept: what is whole is never asked whole
+    let most = QUESTION_TOKENS.end() + 1;
+    let rows = documents(&*texts, Split::Audit, world.audit.prompts + asked, most, ctx.vocabulary, ctx.rt)?;
     let (shortest, span) = (*QUESTION_TOKENS.start(), QUESTION_TOKENS.end() - QUESTION_TOKENS.start() + 1);
     let cut = |(i, mut ids): (usize, Vec<TokenId>)| {
         ids.truncate((shortest + i % span).min(ids.len().saturating_sub(1).max(1)));

@@ -36,7 +36,7 @@ impl Brought {
         let tokenizer = self.directory.found().needed_tokenizer()?.within(ctx.vocabulary.tokenizer.size());
         let vocabulary = match ctx.vocabulary.means_the_same(&tokenizer, ctx.sources)? {
             true => None,
-            false => Some(Arc::new(Vocabulary::of_model(&self.directory, false, usize::MAX)?)),
+            false => Some(Arc::new(Vocabulary::of_model(&self.directory, false, None, usize::MAX)?)),
         };
         if vocabulary.is_some() && ctx.resolved.world.queries.chat {
             let what = "another tokenizer than the teacher's, and queries.chat writes tokens that are no text";

@@ -111,11 +111,14 @@ pub struct Drawn {
 /// Openings of the texts of `drawn` in `range`, token ids, before they are put as questions.
 ///
 /// # Errors
-/// When the grammar is not valid.
+/// When the grammar is not valid, or the work is cancelled.
 pub fn openings(ctx: &Context<'_>, drawn: &Drawn, range: Range<u64>) -> anyhow::Result<Vec<Vec<TokenId>>> {
     let texts = ctx.sources.of(ctx.seed_for(drawn.purpose))?;
-    let opening = |index| ctx.vocabulary.prompt(&texts.document(drawn.split, index), drawn.prompt_tokens);
-    Ok(ctx.rt.pool.install(|| range.into_par_iter().map(opening).collect()))
+    let opening = |index| {
+        ctx.rt.check_cancelled()?;
+        Ok(ctx.vocabulary.prompt(&*texts, drawn.split, index, drawn.prompt_tokens))
+    };
+    ctx.rt.pool.install(|| range.into_par_iter().map(opening).collect())
 }
 
 /// The random stream of the answer to query `index` of a purpose: a bijection of the index, so that no two queries share one.
@@ -131,6 +134,7 @@ pub fn prompts(ctx: &Context<'_>, drawn: &Drawn, range: Range<u64>) -> anyhow::R
     let openings = openings(ctx, drawn, range.clone())?;
     let chat = ctx.resolved.world.queries.chat;
     let query = |(index, opening): (u64, Vec<TokenId>)| {
+        ctx.rt.check_cancelled()?;
         Ok(Query {
             index,
             account: 0,

@@ -3,19 +3,21 @@ use std::time::Instant;
 
 use corpus::Split;
 use distill::{TranscriptHeader, write_parquet};
-use oracle::{Codec, Exchange, Query, Stop};
+use oracle::{Codec, Exchange, Query, Stop, TokenId};
 use results::{Arm, Record};
 
 use crate::audit_size::{AuditSize, audit_sizes};
 use crate::resolve::Run;
 use crate::stages::context::CURVE;
-use crate::stages::documents::documents;
+use crate::stages::documents::documents_with;
 use crate::stages::queries::QueryStream;
 use crate::stages::repetition::Models;
 use crate::stages::{Beside, Context, Holds, Marks, Suspect, Timing, distil, measure, recipe_of, teacher_report};
 
 /// Texts of the corpus from which the length of answers and the size of a transcript are read off.
 const TEXTS: u64 = 4096;
+/// Tokens of documents that are read to know how long reading takes: fewer than [`TEXTS`] documents where they are long.
+const READ_TOKENS: u64 = 1 << 20;
 
 /// What a little of every stage took.
 #[derive(Debug, Clone)]
@@ -106,7 +108,8 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
     let prompts = (before.elapsed().as_secs_f64(), queries.len() as u64);
     let before = Instant::now();
     let texts = ctx.sources.of(ctx.seed_for("teacher documents"))?;
-    let read = documents(&*texts, Split::Train, TEXTS, usize::MAX, ctx.vocabulary, ctx.rt);
+    let read = documents_with(&*texts, Split::Train, READ_TOKENS, ctx.vocabulary, ctx.rt).take(TEXTS as usize);
+    let read: Vec<Vec<TokenId>> = read.collect::<Result<_, _>>()?;
     let reading = (before.elapsed().as_secs_f64(), read.iter().map(|document| document.len() as u64).sum());
     let exchanges = match ctx.imports {
         Some(imports) => imports.marked.first(TEXTS)?,

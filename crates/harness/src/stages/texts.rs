@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use corpus::{FileTexts, Split, Task, TaskKind, Texts, from_file, grammar};
+use corpus::{FileError, FileTexts, Opening, Split, Task, TaskKind, Texts, from_file_unless, grammar};
+use lm::{RunError, Runtime};
 use store::Hash;
 
 use crate::exit::UsageError;
@@ -20,11 +21,17 @@ impl Sources {
     /// Opens the corpus; a file is read whole.
     ///
     /// # Errors
-    /// When the file is not what it should be.
-    pub fn open(source: &CorpusSource) -> anyhow::Result<Self> {
+    /// When the file is not what it should be, or the work is cancelled.
+    pub fn open(source: &CorpusSource, rt: &Runtime) -> anyhow::Result<Self> {
         let file = match source {
             CorpusSource::Grammar(_) => None,
-            CorpusSource::File { path, column, .. } => Some(Arc::new(from_file(path, column, seed_for(0, "rows"))?)),
+            CorpusSource::File { path, column, .. } => {
+                let read = from_file_unless(path, column, seed_for(0, "rows"), &|| rt.check_cancelled().is_err());
+                Some(Arc::new(match read {
+                    Err(FileError::Stopped { .. }) => return Err(RunError::Cancelled.into()),
+                    read => read?,
+                }))
+            }
         };
         let identity = store::hash_json(&(source, corpus::REVISION))?;
         Ok(Self { source: source.clone(), file, identity })
@@ -93,6 +100,11 @@ impl Texts for Turned {
     fn document(&self, split: Split, index: u64) -> String {
         let n = self.file.len(split).unwrap_or(1).max(1);
         self.file.document(split, (index % n + self.by % n) % n)
+    }
+
+    fn opening(&self, split: Split, index: u64, bytes: usize) -> Opening {
+        let n = self.file.len(split).unwrap_or(1).max(1);
+        self.file.opening(split, (index % n + self.by % n) % n, bytes)
     }
 
     fn len(&self, split: Split) -> Option<u64> {

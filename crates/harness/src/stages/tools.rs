@@ -41,7 +41,8 @@ pub(super) fn with_tools<T>(
     };
     let texts = |tokens: u64| -> Result<Vec<Vec<TokenId>>, DistillError> {
         let texts = ctx.sources.of(ctx.seed_for(purpose.documents)).map_err(|error| DistillError::Data(format!("{error:#}")))?;
-        Ok(documents_with(&*texts, Split::Train, tokens, purpose.vocabulary, ctx.rt).collect())
+        let documents = documents_with(&*texts, Split::Train, tokens, purpose.vocabulary, ctx.rt);
+        documents.collect::<Result<_, _>>().map_err(|_| DistillError::Cancelled)
     };
     act(Tools {
         codec: &*purpose.vocabulary.tokenizer,

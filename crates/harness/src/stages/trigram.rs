@@ -7,7 +7,7 @@ use store::Key;
 use crate::resolve::TeacherSource;
 use crate::stages::Context;
 use crate::stages::context::{load_json, save_json};
-use crate::stages::documents::documents_with;
+use crate::stages::documents::{documents_with, taken};
 
 /// Raised when the same inputs would give another number.
 pub(super) const REVISION: u32 = 2;
@@ -40,7 +40,8 @@ pub fn trigram_loss(ctx: &Context<'_>, held_out: &[Vec<TokenId>]) -> anyhow::Res
         let bar = ctx.progress.stage("trigram baseline", 0, "tokens");
         let texts = ctx.sources.of(documents)?;
         let counted = documents_with(&*texts, Split::Train, read, ctx.vocabulary, ctx.rt);
-        let trigram = Trigram::count(counted, read as usize, ctx.vocabulary.tokenizer.vocab_size());
+        let vocab_size = ctx.vocabulary.tokenizer.vocab_size();
+        let trigram = taken(counted, |documents| Trigram::count(documents, read as usize, vocab_size))?;
         let loss = trigram.nats_per_token(held_out);
         bar.finish(&format!("{loss:.3} nats/token on held-out text"));
         save_json(&directory.join(FILE), &loss)

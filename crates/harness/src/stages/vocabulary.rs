@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use corpus::Split;
-use lm::{ChatMessage, ChatOptions, Runtime, Tokenizer};
+use corpus::{Opening, Split, Texts};
+use lm::{ChatMessage, Runtime, Tokenizer};
 use oracle::{Access, Codec, TokenId};
 use serde_json::json;
 use store::{Hash, Key, Making, Store};
 
+use crate::chat;
 use crate::exit::UsageError;
 use crate::experiment::{TokenizerConfig, TrainedBpe};
 use crate::progress::Progress;
@@ -25,6 +26,8 @@ pub struct Vocabulary {
     /// Whether documents end with the end token. A model that came trained decides for itself how its texts end; it
     /// would be wrong to charge it for tokens it never saw.
     ends: bool,
+    /// The day that a chat template shows, as the experiment states it.
+    pub date: Option<String>,
 }
 
 impl Vocabulary {
@@ -35,7 +38,9 @@ impl Vocabulary {
     pub fn open(world: &World, sources: &Sources, store: &Store, rt: &Runtime, progress: &Progress) -> anyhow::Result<Self> {
         match &world.tokenizer {
             TokenizerConfig::OfTeacher => match &world.teacher {
-                TeacherSource::Open { model, .. } => Self::of_model(model, world.queries.chat, world.shared_rows()?),
+                TeacherSource::Open { model, .. } => {
+                    Self::of_model(model, world.queries.chat, world.queries.chat_date.as_deref(), world.shared_rows()?)
+                }
                 TeacherSource::Train(_) => anyhow::bail!(
                     "tokenizer = \"of_teacher\": this teacher is trained here and has none; use tokenizer.bpe, or name teacher.model"
                 ),
@@ -58,7 +63,9 @@ impl Vocabulary {
     ) -> anyhow::Result<Option<Self>> {
         let world = &experiment.world;
         let (key, own) = match (&world.base, &world.student.tokenizer) {
-            (BaseSource::Open(model), _) => ("base.model", Self::of_model(model, false, usize::MAX).context("`base.model`")?),
+            (BaseSource::Open(model), _) => {
+                ("base.model", Self::of_model(model, false, None, usize::MAX).context("`base.model`")?)
+            }
             (_, Some(TokenizerConfig::Bpe(bpe))) => ("student.tokenizer", Self::trained(bpe, sources, store, rt, progress)?),
             (_, None | Some(TokenizerConfig::OfTeacher)) => return Ok(None),
         };
@@ -86,7 +93,7 @@ impl Vocabulary {
         let narrow = (tokenizer.size() > self.tokenizer.size()).then(|| tokenizer.clone().within(self.tokenizer.size()));
         let tokenizer = narrow.as_ref().unwrap_or(tokenizer);
         let same = |text: &str| tokenizer.encode(text) == self.tokenizer.encode(text);
-        let texts = (0..SAMPLE).map(|i| sample.document(Split::HeldOut, i));
+        let texts = (0..SAMPLE).map(|i| sample.opening(Split::HeldOut, i, SAMPLE_BYTES).text);
         let ids = |tokenizer: &Tokenizer| (tokenizer.vocab_size(), tokenizer.absent().to_vec());
         Ok(ids(tokenizer) == ids(&self.tokenizer) && texts.into_iter().all(|text| same(&text)))
     }
@@ -101,20 +108,22 @@ impl Vocabulary {
                 bar.inc(1);
                 texts.document(Split::Train, i)
             });
-            Tokenizer::train_bpe(texts, bpe.vocab_size)?.save(making.path())?;
+            let tokenizer = Tokenizer::train_bpe(texts.take_while(|_| rt.check_cancelled().is_ok()), bpe.vocab_size);
+            rt.check_cancelled()?;
+            tokenizer?.save(making.path())?;
             bar.finish("");
             Ok(())
         };
         let artifact = store.get_or_build("tokenizer", &key, train, &mut |text| progress.warn(text))?;
         let tokenizer = Arc::new(Tokenizer::load(artifact.path())?);
-        Ok(Self { tokenizer, hash: artifact.hash(), ends: true })
+        Ok(Self { tokenizer, hash: artifact.hash(), ends: true, date: None })
     }
 
-    /// The tokenizer of `model`, with the tokens that tables of `shared` rows have rows for; with `chat` it must put a message.
+    /// The tokenizer of `model`, with the tokens that tables of `shared` rows have rows for; with `chat` it must put a message, under this date.
     ///
     /// # Errors
     /// When it cannot be read, or has no chat template that works.
-    pub(super) fn of_model(model: &ModelDirectory, chat: bool, shared: usize) -> anyhow::Result<Self> {
+    pub(super) fn of_model(model: &ModelDirectory, chat: bool, date: Option<&str>, shared: usize) -> anyhow::Result<Self> {
         let (own, root, found) = (model.with_tokenizer(), model.root(), model.found());
         let (rows, tokenizer) = (found.config()?.vocab_size(), Arc::new(found.needed_tokenizer()?.within(shared)));
         let mut files: Vec<_> = own.files.iter().filter(|file| !file.name.ends_with(".safetensors")).collect();
@@ -131,7 +140,9 @@ impl Vocabulary {
             let (ids, absent, begin) = (tokenizer.size(), tokenizer.absent(), tokenizer.bos());
             store::hash_json(&json!({ "files": files, "ids": ids, "absent": absent, "begin": begin }))?
         };
-        let vocabulary = Self { tokenizer, hash, ends: false };
+        // what is asked under another date is another question
+        let hash = date.map_or(Ok(hash), |date| store::hash_json(&(hash, date)))?;
+        let vocabulary = Self { tokenizer, hash, ends: false, date: date.map(str::to_string) };
         // said before any work, not at the first query
         if chat {
             vocabulary.message("Hello")?;
@@ -144,7 +155,9 @@ impl Vocabulary {
         let begun = if self.tokenizer.bos().is_some() {
             0
         } else {
-            self.tokenizer.encode_with_offsets(text).first().map_or(0, |(_, bytes)| bytes.end)
+            // the first token alone is asked for
+            let opening = Opening::of(text, FIRST_BYTES).text;
+            self.tokenizer.encode_with_offsets(&opening).first().map_or(0, |(_, bytes)| bytes.end)
         };
         (text.len() - begun) as u64
     }
@@ -156,53 +169,87 @@ impl Vocabulary {
         ids
     }
 
-    /// `text` as a user's message, up to where the model answers. A template that shows the date shows the one it falls back on:
-    /// a transcript depends on no clock.
+    /// `text` as a user's message, up to where the model answers. A template that shows the date shows the one that the experiment
+    /// states, else the one it falls back on: a transcript depends on no clock.
     ///
     /// # Errors
     /// When the tokenizer brought no chat template, or the template refuses the message.
     pub fn message(&self, text: &str) -> anyhow::Result<Vec<TokenId>> {
-        let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
-        let ids = self.tokenizer.encode_chat(&[ChatMessage::user(text)], &options);
-        ids.map_err(|error| {
-            UsageError(format!("queries.chat: teacher.model: {error}; drop queries.chat, or repair the template")).into()
-        })
+        let ids = self.tokenizer.encode_chat(&[ChatMessage::user(text)], &chat::options(self.date.as_deref()));
+        ids.map_err(|error| UsageError(format!("queries.chat: teacher.model: {error}; {}", chat::remedy(&error))).into())
     }
 
     /// The opening of a document: at most `tokens` ids, the beginning token included, and never the whole text.
     ///
-    /// Only as many words are encoded as it takes: encoding millions of documents would cost more than answering them.
-    pub fn prompt(&self, text: &str, tokens: usize) -> Vec<TokenId> {
+    /// Only as many words are read and encoded as it takes: encoding millions of documents would cost more than answering them, and
+    /// a document may be a book.
+    pub fn prompt(&self, texts: &dyn Texts, split: Split, index: u64, tokens: usize) -> Vec<TokenId> {
+        let (mut ids, whole) = self.begun(texts, split, index, tokens);
+        let most = if whole { ids.len().saturating_sub(1) } else { ids.len() };
+        ids.truncate(tokens.clamp(1, most.max(1)));
+        ids
+    }
+
+    /// As [`document`](Self::document), cut to `most` ids: no more of it is read and encoded than that takes.
+    pub fn document_cut(&self, texts: &dyn Texts, split: Split, index: u64, most: usize) -> Vec<TokenId> {
+        let (mut ids, whole) = self.begun(texts, split, index, most);
+        ids.extend(self.tokenizer.eos().filter(|_| self.ends && whole));
+        ids.truncate(most);
+        ids
+    }
+
+    /// More than `tokens` ids that begin a document, or all of it and true.
+    fn begun(&self, texts: &dyn Texts, split: Split, index: u64, tokens: usize) -> (Vec<TokenId>, bool) {
         let mut bytes = tokens.saturating_mul(BYTES_PER_TOKEN);
         loop {
-            let opening = words_within(text, bytes);
-            let mut ids = self.tokenizer.encode_document(opening);
-            let whole = opening.len() == text.len();
-            if whole || ids.len() > tokens {
-                let most = if whole { ids.len().saturating_sub(1) } else { ids.len() };
-                ids.truncate(tokens.clamp(1, most.max(1)));
-                return ids;
+            let opening = texts.opening(split, index, bytes);
+            let ids = self.tokenizer.encode_document(&opening.text);
+            if opening.is_whole || ids.len() > tokens {
+                return (ids, opening.is_whole);
             }
             bytes = bytes.saturating_mul(2);
         }
     }
 }
 
+/// Bytes of text that hold its first token.
+const FIRST_BYTES: usize = 1 << 10;
+
 /// Texts on which two tokenizers must agree to be one.
 const SAMPLE: u64 = 32;
+
+/// Bytes of each of them.
+const SAMPLE_BYTES: usize = 1 << 16;
 
 /// Bytes of text first encoded for each token of a prompt.
 const BYTES_PER_TOKEN: usize = 6;
 
-/// The whole words that begin `text` and reach its byte `bytes`, or all of it.
-fn words_within(text: &str, bytes: usize) -> &str {
-    let end = text.char_indices().skip_while(|(at, _)| *at < bytes).find(|(_, c)| c.is_whitespace());
-    end.map_or(text, |(at, _)| &text[..at])
-}
-
 #[cfg(test)]
 mod tests {
+    use corpus::{Task, TaskKind};
+
     use super::*;
+
+    /// The same text always.
+    struct One(String);
+
+    impl Texts for One {
+        fn document(&self, _: Split, _: u64) -> String {
+            self.0.clone()
+        }
+
+        fn len(&self, _: Split) -> Option<u64> {
+            Some(1)
+        }
+
+        fn task(&self, _: TaskKind, _: Split, _: u64) -> Option<Task> {
+            None
+        }
+
+        fn describe(&self) -> String {
+            "one text".into()
+        }
+    }
 
     #[test]
     fn an_opening_is_that_of_the_whole_text() {
@@ -212,17 +259,20 @@ mod tests {
             picked.collect::<Vec<_>>().join(if shift.is_multiple_of(3) { " " } else { "\n " })
         };
         let tokenizer = Tokenizer::train_bpe((0..200).map(|i| text(30, i)), 330).unwrap();
-        let vocabulary = Vocabulary { tokenizer: Arc::new(tokenizer), hash: store::hash_bytes(b""), ends: true };
+        let vocabulary = Vocabulary { tokenizer: Arc::new(tokenizer), hash: store::hash_bytes(b""), ends: true, date: None };
         for shift in 0..40 {
             for n in [1, 2, 5, 60] {
                 let text = text(n, shift);
                 let whole = vocabulary.tokenizer.encode_document(&text);
                 for tokens in [1, 2, 3, 8, 24, 500] {
+                    let one = One(text.clone());
                     let expected = &whole[..tokens.clamp(1, (whole.len() - 1).max(1))];
-                    assert_eq!(vocabulary.prompt(&text, tokens), expected, "{tokens} of {text:?}");
+                    assert_eq!(vocabulary.prompt(&one, Split::Train, 0, tokens), expected, "{tokens} of {text:?}");
+                    let mut expected = vocabulary.document(&text);
+                    expected.truncate(tokens);
+                    assert_eq!(vocabulary.document_cut(&one, Split::Train, 0, tokens), expected, "{tokens} of {text:?}");
                 }
             }
         }
-        assert_eq!(words_within("äää bc", 3), "äää");
     }
 }

@@ -107,6 +107,22 @@ impl Tokenizer {
         self.roles.bos.into_iter().chain(oracle::Codec::encode(self, text)).collect()
     }
 
+    /// The first `most` ids of [`encode_document`](Self::encode_document): no more of a long text is looked at than that takes.
+    pub fn encode_opening(&self, text: &str, most: usize) -> Vec<TokenId> {
+        let mut bytes = most.saturating_mul(8);
+        loop {
+            let from = (bytes..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+            let end = text[from..].find(char::is_whitespace).map_or(text.len(), |at| from + at);
+            let mut ids = self.encode_document(&text[..end]);
+            // tokens beside the cut may be others than in the whole text
+            if end == text.len() || ids.len() > most.saturating_add(16) {
+                ids.truncate(most);
+                return ids;
+            }
+            bytes = bytes.saturating_mul(2);
+        }
+    }
+
     /// The algorithm that cuts text into tokens, by its usual name.
     pub fn kind(&self) -> &'static str {
         use tokenizers::models::ModelWrapper;

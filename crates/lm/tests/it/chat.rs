@@ -121,10 +121,10 @@ fn what_a_template_refuses_is_said_in_its_words() {
     let refused = render(GEMMA, &[say("assistant", "x")], &asking()).unwrap_err();
     assert!(refused.to_string().ends_with("user and assistant must take turns"), "{refused}");
     for (source, says) in [
-        ("{% for m in messages %}", "unexpected end of input"),
-        ("{{ nothing.at.all }}", "undefined value"),
-        ("{% include 'other' %}", "other"),
-        ("{% for i in range(9999) %}{% for j in range(9999) %}{{ i }}{% endfor %}{% endfor %}", "does not come to an end"),
+        ("{% for m in messages %}", "Unexpected end of template"),
+        ("{{ nothing.at.all }}", "'nothing' is undefined"),
+        ("{% include 'other' %}", "needs another template"),
+        ("{% for i in range(9999) %}{% for j in range(9999) %}{{ i }}{% endfor %}{% endfor %}", "makes more than 64 MiB"),
     ] {
         let error = render(source, &[say("user", "x")], &asking()).unwrap_err().to_string();
         assert!(error.starts_with("the chat template cannot be used: ") && error.contains(says), "{error}");

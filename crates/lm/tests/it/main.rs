@@ -16,6 +16,7 @@ mod gradients;
 mod hostile;
 mod hub;
 mod hub_server;
+mod jinja;
 mod laws;
 mod lora;
 mod open;

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use corpus::FileKind;
 use oracle::Access;
 
 use super::Check;
@@ -11,8 +12,7 @@ impl Check<'_> {
         let Some(transcript) = &experiment.transcript else { return };
         let control = transcript.control.as_ref().map(|typed| ("transcript.control", typed));
         for (key, typed) in [("transcript.import", &transcript.import)].into_iter().chain(control) {
-            let kind = Path::new(typed).extension().and_then(|kind| kind.to_str()).unwrap_or_default();
-            if !["jsonl", "parquet"].contains(&kind) {
+            if !matches!(FileKind::of(Path::new(typed)), Some(FileKind::JsonLines | FileKind::Parquet)) {
                 self.problem(key, "unknown kind of file", "name one that ends in .jsonl or .parquet");
             }
         }

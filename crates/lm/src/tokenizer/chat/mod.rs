@@ -1,6 +1,6 @@
 //! Chat templates: how a conversation is put to a model that was tuned on conversations.
 //!
-//! A template is Jinja as transformers sets it up (`apply_chat_template`), rendered by `minijinja`. What a template writes may
+//! A template is Jinja as transformers sets it up (`apply_chat_template`): see [`jinja`]. What a template writes may
 //! be special tokens, what a message says never is: see [`shield`].
 
 mod encode;

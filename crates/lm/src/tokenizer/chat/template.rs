@@ -1,12 +1,13 @@
 //! A model's chat template, rendered.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use minijinja::{Environment, ErrorKind, Value};
 use tokenizers::{AddedToken, AddedVocabulary, Tokenizer as Inner};
 
-use super::{ChatMessage, jinja, strftime};
+use super::jinja::{Template, Told};
+use super::{ChatMessage, strftime};
 use crate::directory::{CHAT_JINJA, CHAT_JSON, SETTINGS};
 
 /// What a template is told beside the messages.
@@ -29,26 +30,26 @@ pub enum ChatError {
     /// The template itself is broken, or uses what this program does not know.
     #[error("the chat template cannot be used: {0}")]
     Template(String),
+    /// The template shows the date, and it was told none.
+    #[error("the chat template shows the date (`strftime_now`), and none is stated")]
+    NeedsDate,
     /// The template says that these messages are no conversation it knows.
     #[error("the chat template refuses these messages: {0}")]
     Refused(String),
 }
 
-/// A model's chat template.
+/// A model's chat template. It is read when it is first used: a model can be used without its template, whatever that is.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     source: String,
-    /// Ready to render, or why it is not: a model can be used without its template.
-    environment: Result<Environment<'static>, String>,
+    /// Ready to render, or why it is not.
+    read: Arc<OnceLock<Result<Template, String>>>,
 }
-
-/// Name of the template in its environment.
-const NAME: &str = "chat_template";
 
 impl ChatTemplate {
     /// A template from its Jinja source. What is wrong with it shows when it is rendered.
     pub fn new(source: &str) -> Self {
-        Self { source: source.into(), environment: jinja::environment(NAME, source).map_err(|error| jinja::one_line(&error)) }
+        Self { source: source.into(), read: Arc::default() }
     }
 
     /// The template among the files of a model directory: `chat_template.jinja`, else `chat_template.json`, else
@@ -81,27 +82,23 @@ impl ChatTemplate {
         tokens: &BTreeMap<String, String>,
         options: &ChatOptions,
     ) -> Result<String, ChatError> {
-        let environment = self.environment.as_ref().map_err(|why| ChatError::Template(why.clone()))?;
-        let template = environment.get_template(NAME).map_err(|error| ChatError::Template(jinja::one_line(&error)))?;
-        let mut context: BTreeMap<String, Value> = BTreeMap::new();
-        for (name, text) in tokens {
-            context.insert(name.clone(), Value::from(text));
-        }
+        let template = self.read.get_or_init(|| Template::parse(&self.source).map_err(|error| error.to_string()));
+        let template = template.as_ref().map_err(|why| ChatError::Template(why.clone()))?;
+        let json = |name: &str, value: serde_json::Value| (name.to_string(), Told::Json(value));
+        let mut told: BTreeMap<String, Told> = tokens.iter().map(|(name, text)| json(name, text.as_str().into())).collect();
         // transformers defines these, and templates ask whether they are none
-        context.insert("tools".into(), Value::from(()));
-        context.insert("documents".into(), Value::from(()));
-        context.insert("messages".into(), Value::from_serialize(messages));
-        context.insert("add_generation_prompt".into(), Value::from(options.add_generation_prompt));
-        if let Some(now) = options.now {
-            context.insert("strftime_now".into(), Value::from_function(move |format: &str| strftime::strftime(now, format)));
-        }
-        for (name, value) in &options.extra {
-            context.insert(name.clone(), Value::from_serialize(value));
-        }
-        template.render(context).map_err(|error| match jinja::refusal(&error) {
-            Some(why) => ChatError::Refused(why),
-            None if error.kind() == ErrorKind::OutOfFuel => ChatError::Template("it does not come to an end".into()),
-            None => ChatError::Template(jinja::one_line(&error)),
+        told.extend([json("tools", serde_json::Value::Null), json("documents", serde_json::Value::Null)]);
+        let message = |message: &ChatMessage| vec![("role", message.role.clone()), ("content", message.content.clone())];
+        told.insert("messages".into(), Told::Records(messages.iter().map(message).collect()));
+        told.extend([json("add_generation_prompt", options.add_generation_prompt.into())]);
+        told.extend(options.extra.iter().map(|(name, value)| json(name, value.clone())));
+        let told: Vec<(String, Told)> = told.into_iter().collect();
+        let clock = options.now.map(|now| move |format: &str| strftime::strftime(now, format));
+        let rendered = template.render(&told, clock.as_ref().map(|clock| clock as _));
+        rendered.map_err(|error| match error {
+            error if error.raised => ChatError::Refused(error.what.split_whitespace().collect::<Vec<_>>().join(" ")),
+            error if options.now.is_none() && error.what == "'strftime_now' is undefined" => ChatError::NeedsDate,
+            error => ChatError::Template(error.to_string()),
         })
     }
 }
