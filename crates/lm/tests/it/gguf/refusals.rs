@@ -76,7 +76,6 @@ fn metadata_that_is_not_understood_is_refused_by_name() {
         ("llama.attention.clamp_kqv", Some(float(8.0)), "`llama.attention.clamp_kqv` is 8: this option is not known here"),
         ("llama.logit_scale", Some(float(0.5)), "`llama.logit_scale` is 0.5: this option is not known here"),
         ("llama.new\nkey", Some(number(1)), "`llama.new\\nkey` is 1"),
-        ("tokenizer.ggml.eos_token_id", Some(number(5000)), "`eos_token_id` is 5000: give a token id below vocab_size = 400"),
         ("tokenizer.ggml.bos_token_id", Some(text("x")), "`tokenizer.ggml.bos_token_id` is \"x\""),
         ("general.alignment", Some(number(0)), "`general.alignment` is 0"),
         ("general.alignment", Some(number(4)), "`general.alignment` is 4"),
