@@ -97,3 +97,83 @@ pub fn documents(
     };
     rt.pool.install(|| (0..n).into_par_iter().map(encoded).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use corpus::{Opening, Task, TaskKind};
+    use lm::{ComputePath, Tokenizer};
+
+    use super::*;
+
+    /// Texts of so many words, and how many bytes of them were asked for.
+    struct Counted {
+        words: usize,
+        asked: AtomicU64,
+    }
+
+    impl Texts for Counted {
+        fn document(&self, _: Split, index: u64) -> String {
+            format!("Book {index}. {}", "the old miller counted sacks ".repeat(self.words / 5))
+        }
+
+        fn opening(&self, split: Split, index: u64, bytes: usize) -> Opening {
+            let opening = Opening::of(&self.document(split, index), bytes);
+            self.asked.fetch_add(opening.text.len() as u64, Ordering::Relaxed);
+            opening
+        }
+
+        fn len(&self, _: Split) -> Option<u64> {
+            None
+        }
+
+        fn task(&self, _: TaskKind, _: Split, _: u64) -> Option<Task> {
+            None
+        }
+
+        fn describe(&self) -> String {
+            "counted".into()
+        }
+    }
+
+    fn read(words: usize, tokens: u64, cancelled: bool) -> (Result<Vec<Vec<TokenId>>, RunError>, Counted, Vocabulary) {
+        let texts = Counted { words, asked: AtomicU64::new(0) };
+        let short = Counted { words: 20, asked: AtomicU64::new(0) };
+        let trained = Tokenizer::train_bpe((0..50).map(|i| short.document(Split::Train, i)), 300);
+        let vocabulary = Vocabulary::of_tokenizer(trained.unwrap());
+        let rt = Runtime::new(2, ComputePath::Fused, Arc::new(AtomicBool::new(cancelled))).unwrap();
+        let read = documents_with(&texts, Split::Train, tokens, &vocabulary, &rt).collect();
+        (read, texts, vocabulary)
+    }
+
+    #[test]
+    fn short_documents_are_the_first_that_hold_as_many_tokens() {
+        let (read, texts, vocabulary) = read(20, 5000, false);
+        let read = read.unwrap();
+        let whole: Vec<Vec<TokenId>> =
+            (0..read.len() as u64).map(|i| vocabulary.document(&texts.document(Split::Train, i))).collect();
+        assert_eq!(read, whole);
+        let tokens = |documents: &[Vec<TokenId>]| documents.iter().map(Vec::len).sum::<usize>();
+        assert!(tokens(&read) >= 5000 && tokens(&read[..read.len() - 1]) < 5000);
+    }
+
+    #[test]
+    fn of_books_no_more_is_read_than_is_asked() {
+        let (read, texts, vocabulary) = read(200_000, 5000, false);
+        let read = read.unwrap();
+        assert_eq!(read.len(), 1);
+        let whole = vocabulary.document(&texts.document(Split::Train, 0));
+        assert!(read[0].len() >= 5000 && read[0].len() < whole.len());
+        assert_eq!(read[0], whole[..read[0].len()]);
+        assert!(texts.asked.load(Ordering::Relaxed) < 4_000_000, "two workers, a book and a half each at most");
+    }
+
+    #[test]
+    fn nothing_is_read_once_the_work_is_cancelled() {
+        let (read, texts, _) = read(20, 5000, true);
+        assert!(matches!(read, Err(RunError::Cancelled)));
+        assert_eq!(texts.asked.load(Ordering::Relaxed), 0);
+    }
+}

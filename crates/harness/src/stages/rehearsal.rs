@@ -17,7 +17,7 @@ use crate::stages::{Beside, Context, Holds, Marks, Suspect, Timing, distil, meas
 /// Texts of the corpus from which the length of answers and the size of a transcript are read off.
 const TEXTS: u64 = 4096;
 /// Tokens of documents that are read to know how long reading takes: fewer than [`TEXTS`] documents where they are long.
-const READ_TOKENS: u64 = 1 << 20;
+const READ_TOKENS: u64 = 1 << 19;
 
 /// What a little of every stage took.
 #[derive(Debug, Clone)]
@@ -147,14 +147,16 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
 fn of_the_corpus(ctx: &Context<'_>, queries: Vec<Query>) -> anyhow::Result<Vec<Exchange>> {
     let texts = ctx.sources.of(ctx.seed_for("queries"))?;
     let answered = |query: Query| {
-        let ids = ctx.vocabulary.document(&texts.document(Split::Prompts, query.index));
+        ctx.rt.check_cancelled()?;
         // a chat template's own tokens are none of the text's
         let opening = query.prompt.len().min(ctx.resolved.world.queries.prompt_tokens);
+        let most = opening.saturating_add(query.max_new_tokens).saturating_add(1);
+        let ids = ctx.vocabulary.document_cut(&*texts, Split::Prompts, query.index, most);
         let answer: Vec<_> = ids.into_iter().skip(opening).take(query.max_new_tokens).collect();
         let stop = if answer.len() < query.max_new_tokens { Stop::EndToken } else { Stop::Length };
-        Exchange { query, answer, stop }
+        Ok(Exchange { query, answer, stop })
     };
-    Ok(queries.into_iter().map(answered).collect())
+    queries.into_iter().map(answered).collect()
 }
 
 /// Bytes of all files of a directory but the one called `left_out`.

@@ -150,6 +150,12 @@ impl Vocabulary {
         Ok(vocabulary)
     }
 
+    /// A vocabulary of this tokenizer, documents with their end tokens.
+    #[cfg(test)]
+    pub(crate) fn of_tokenizer(tokenizer: Tokenizer) -> Self {
+        Self { tokenizer: Arc::new(tokenizer), hash: store::hash_bytes(b""), ends: true, date: None }
+    }
+
     /// Bytes of `text` that a loss over all tokens but the first of [`encode_document`](Tokenizer::encode_document) is a loss on.
     pub fn scored_bytes(&self, text: &str) -> u64 {
         let begun = if self.tokenizer.bos().is_some() {
@@ -259,7 +265,7 @@ mod tests {
             picked.collect::<Vec<_>>().join(if shift.is_multiple_of(3) { " " } else { "\n " })
         };
         let tokenizer = Tokenizer::train_bpe((0..200).map(|i| text(30, i)), 330).unwrap();
-        let vocabulary = Vocabulary { tokenizer: Arc::new(tokenizer), hash: store::hash_bytes(b""), ends: true, date: None };
+        let vocabulary = Vocabulary::of_tokenizer(tokenizer);
         for shift in 0..40 {
             for n in [1, 2, 5, 60] {
                 let text = text(n, shift);
