@@ -241,7 +241,10 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<HubSettin
     let token_file = path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token")));
     let token = match text("HF_TOKEN")? {
         Some(token) => Some(token),
-        None => token_file.filter(|file| file.is_file()).and_then(|file| std::fs::read_to_string(file).ok()).map(|text| text.trim().to_string()),
+        None => token_file
+            .filter(|file| file.is_file())
+            .and_then(|file| std::fs::read_to_string(file).ok())
+            .map(|text| text.trim().to_string()),
     };
     let token = token.filter(|token| !token.is_empty());
     if token.as_ref().is_some_and(|token| !token.chars().all(|c| c.is_ascii_graphic())) {

@@ -142,8 +142,11 @@ impl Lookup<'_> {
             }
             CorpusConfig::File(file) => {
                 let found = self.file("corpus.file.path", &file.path, "a .txt, .jsonl or .parquet file", "texts");
-                let source = |(path, seen): (PathBuf, store::Seen)| {
-                    CorpusSource::File { path, column: file.column.clone(), sha256: seen.sha256, seen }
+                let source = |(path, seen): (PathBuf, store::Seen)| CorpusSource::File {
+                    path,
+                    column: file.column.clone(),
+                    sha256: seen.sha256,
+                    seen,
                 };
                 Ok(found.map(source))
             }

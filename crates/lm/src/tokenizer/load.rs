@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Tokenizer;
-use crate::directory::{CHAT_JINJA, CHAT_JSON, CONFIG, GENERATION, SETTINGS, SPECIALS, TOKENIZER, check_file, has_own, read_text};
+use crate::directory::{
+    CHAT_JINJA, CHAT_JSON, CONFIG, GENERATION, SETTINGS, SPECIALS, TOKENIZER, check_file, has_own, read_text,
+};
 use crate::gguf::{self, Gguf};
 use crate::read::LoadError;
 
