@@ -182,6 +182,6 @@ fn not_a_base_of_peft(model: &ModelDirectory) -> Option<&'static str> {
     model.files.iter().any(|file| file.name.ends_with(".gguf")).then_some("a GGUF file")
 }
 
-fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {
+pub(crate) fn read(model: &ModelDirectory, key: &'static str) -> Result<ModelConfig, ShapeError> {
     model.found().config().map_err(|error| ShapeError { key: key.into(), what: error.to_string(), remedy: String::new() })
 }

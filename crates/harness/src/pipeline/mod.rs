@@ -1,7 +1,10 @@
 //! From resolved points to their records, and one summary, figures and table of all.
 
 mod files;
+mod inputs;
 mod job;
+mod joined;
+mod machine;
 mod point;
 mod report;
 
@@ -14,11 +17,11 @@ use crate::progress::Progress;
 use crate::resolve::Grid;
 use crate::stages::save_json;
 
-use files::make_directory;
+pub use files::make_directory;
 pub use job::{Failure, Job, Outcome, RunOptions};
 use point::Workshop;
 use report::Collected;
-pub use report::{in_words, report};
+pub use report::{ReportJob, TABLE, in_words, report};
 
 /// The results directory of `grid`.
 ///
