@@ -190,3 +190,14 @@ fn tables_have_a_row_and_a_column_for_each_grid_point() {
         assert_eq!(metrics.rows_of(&[("metric", "exposure"), ("metric_of", mark), (delta, "1")], "value"), [value]);
     }
 }
+
+#[test]
+fn grid_points_of_a_negative_are_one_model() {
+    let base = |delta: &str| {
+        let record = mark(suspect(Arm::Base, "-", 0, 0), "kgw", -0.1);
+        let axes = [("delta".to_string(), delta.to_string())].into();
+        Record { decoys: Some(999), decoys_at_alpha: Some(1), axes, ..record }
+    };
+    let [rate] = self_tests(&[base("1"), base("2")], ALPHA).try_into().unwrap();
+    assert_eq!((rate.models, rate.pairs), (1, 2 * 999));
+}
