@@ -8,7 +8,7 @@ use crate::support::{Ran, birthmark, command, copy, experiments, root, shared, s
 #[test]
 fn help_names_every_command() {
     let help = birthmark(&["--help"]).expect_code(0);
-    for command in ["run", "check", "audit", "report", "list", "model", "bench", "schema"] {
+    for command in ["run", "check", "audit", "report", "list", "model", "bench", "schema", "completions", "man"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command} is not in\n{}", help.stdout);
         assert!(birthmark(&[command, "--help"]).expect_code(0).stdout.contains("Usage: birthmark"));
     }

@@ -244,10 +244,6 @@ fn every_command_of_the_documents_works() {
             match args.first().map(String::as_str) {
                 Some("run") => scratch.run(args),
                 Some("audit") => scratch.audit(args),
-                Some("report") => {
-                    let directory = args.get(1).map_or("", String::as_str);
-                    birthmark(&["report", text(scratch.results(directory))]).expect_code(0);
-                }
                 _ => {
                     let args: Vec<String> = args.iter().map(|arg| scratch.moved(arg)).collect();
                     let ran = if args.iter().any(|arg| arg.starts_with("org/name")) { with_hub(&args) } else { birthmark(&args) };

@@ -16,6 +16,7 @@ use results::{Arm, AuditOutcome};
 use crate::args::{DeviceArgs, PartArgs, ThreadArgs};
 use crate::exit::{Found, INCONCLUSIVE, PROVEN, Signals, UsageError};
 use crate::output::Output;
+use crate::version;
 
 /// Whom to look at, and for whose marks.
 #[derive(Debug, Args)]
@@ -109,7 +110,9 @@ pub fn audit(args: &AuditArgs, signals: &Signals, out: &mut Output) -> anyhow::R
         checkpoint_every: Duration::from_secs(args.checkpoint_every.into()),
         threads: args.threads.count(),
         decode_rows: None,
-        revision: option_env!("BIRTHMARK_REVISION").unwrap_or("unknown"),
+        revision: version::REVISION,
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        sets: args.sets.clone(),
     };
     let audited = pipeline::audit(&job, &options, &progress, &signals.cancelled)?;
     if args.json {

@@ -3,16 +3,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use kernels::vectors::{self, Width};
 
 use crate::exit::{self, Signals};
 use crate::output::{Output, complain, in_one_line};
-use crate::{audit, bench, check, list, model, report, run, schema};
+use crate::version::VERSION;
+use crate::{audit, bench, check, list, model, report, run, schema, shell};
 
 /// Measures which ownership marks survive the distillation of a language model through its API.
 #[derive(Debug, Parser)]
-#[command(name = "birthmark", version, max_term_width = 120)]
+#[command(name = "birthmark", version = VERSION, max_term_width = 120)]
 #[command(
     after_help = "Exit codes: 0 done; 1 unexpected; 2 usage, configuration or input; 3 a true key fires in a model that must \
                         not show it; 5 an audit is inconclusive; 75 stopped, run again to resume; 100 a check that was asked for failed, \
@@ -45,6 +46,10 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Print the JSON Schema of the experiment file.
     Schema,
+    /// Print what makes a shell complete birthmark's commands and flags.
+    Completions(shell::CompletionsArgs),
+    /// Print a man page, or write all of them.
+    Man(shell::ManArgs),
 }
 
 /// Runs the command line of this process.
@@ -114,6 +119,8 @@ fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {
         Command::Model(command) => model::model(&command, signals, &mut out)?,
         Command::Bench(args) => bench::bench(&args, signals, &mut out)?,
         Command::Schema => schema::schema(&mut out)?,
+        Command::Completions(args) => shell::completions(&args, Cli::command(), &mut out)?,
+        Command::Man(args) => shell::man(&args, Cli::command(), &mut out)?,
     }
     out.finish()
 }

@@ -13,6 +13,8 @@ mod plan;
 mod report;
 mod run;
 mod schema;
+mod shell;
+mod version;
 
 /// Tensors of the generic path are many and large; with the system allocator their allocation dominates training.
 #[global_allocator]

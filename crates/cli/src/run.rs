@@ -14,7 +14,7 @@ use harness::sharing::sharing;
 use crate::args::{DeviceArgs, FileArgs, PartArgs, ThreadArgs};
 use crate::exit::{DEVIATES, FALSE_POSITIVE, Found, NoRoom, PointsFailed, Signals};
 use crate::output::{Output, in_one_line};
-use crate::plan;
+use crate::{plan, version};
 
 /// What to run, where to put it, how to show it.
 #[derive(Debug, Args)]
@@ -82,7 +82,9 @@ pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Resul
         checkpoint_every: Duration::from_secs(args.checkpoint_every.into()),
         threads: args.threads.count(),
         decode_rows: args.decode_rows.map(usize::from),
-        revision: option_env!("BIRTHMARK_REVISION").unwrap_or("unknown"),
+        revision: version::REVISION,
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        sets: args.file.sets.clone(),
     };
     let job = Job { grid: &grid, chosen: &chosen, fail_fast: args.fail_fast };
     let mut outcome = pipeline::run(&job, &options, &progress, &signals.cancelled)?;

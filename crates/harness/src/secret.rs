@@ -62,6 +62,14 @@ impl OwnerSecret {
         Ok(Self { bytes, salt: salt.unwrap_or(DEFAULT_SALT).to_string(), public: false })
     }
 
+    /// `text` with `instead` in every place where the secret itself stands.
+    pub fn hidden_in(&self, text: &str, instead: &str) -> String {
+        match std::str::from_utf8(&self.bytes) {
+            Ok(secret) if !secret.is_empty() => text.replace(secret, instead),
+            _ => text.to_string(),
+        }
+    }
+
     /// Whether the secret is written in the experiment file.
     pub fn is_public(&self) -> bool {
         self.public

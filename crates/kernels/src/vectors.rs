@@ -76,3 +76,40 @@ pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
         _ => Simd::vectorize(Scalar::new(), op),
     }
 }
+
+/// The vector instructions that kernels called from this thread use: `avx512`, `avx2`, `neon` or `scalar`.
+pub fn in_use() -> &'static str {
+    /// Says which instructions it is compiled for.
+    struct Name;
+    impl WithSimd for Name {
+        type Output = &'static str;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> &'static str {
+            std::any::type_name::<S>()
+        }
+    }
+    match dispatch(Name).rsplit("::").next() {
+        Some("V4") => "avx512",
+        Some("V3") => "avx2",
+        Some("Neon") => "neon",
+        _ => "scalar",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_instructions_in_use_are_named() {
+        assert_eq!(with_limit(Width::Scalar, in_use), "scalar");
+        #[cfg(target_arch = "x86_64")]
+        if pulp::x86::V3::try_new().is_some() {
+            assert_eq!(with_limit(Width::Avx2, in_use), "avx2");
+            assert!(["avx2", "avx512"].contains(&in_use()), "{}", in_use());
+        }
+        #[cfg(target_arch = "aarch64")]
+        assert_eq!(in_use(), "neon");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use kernels::llama::LlamaShape;
 
-use crate::arch::Arch;
+use crate::arch::{Arch, ModelConfig};
 use crate::device::Device;
 
 /// Which implementation computes.
@@ -16,6 +16,21 @@ pub enum ComputePath {
     Fused,
     /// Operations of candle and candle-nn, and our own with gradients, for every architecture.
     Generic,
+}
+
+impl ComputePath {
+    /// What computes a model of this shape on `device` where the fused path is asked for.
+    pub fn at(config: &ModelConfig, device: &Device) -> Self {
+        if device.is_cpu() && config.arch().fused().is_some() { Self::Fused } else { Self::Generic }
+    }
+
+    /// Its name: `fused` or `generic`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fused => "fused",
+            Self::Generic => "generic",
+        }
+    }
 }
 
 /// Workers, compute path, device and cancellation flag of one caller.

@@ -39,6 +39,45 @@ pub enum StarClaim {
     NoTheft,
 }
 
+impl StarClaim {
+    /// For a column of words.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::NStar => "claimed".to_string(),
+            Self::FewSeeds => format!("fewer than {MIN_SEEDS_FOR_N_STAR} seeds"),
+            Self::NoTheft => "no theft".to_string(),
+        }
+    }
+}
+
+/// A budget that was reached, or that was not enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Reached {
+    /// In queries; the largest run if it was not enough.
+    pub(crate) queries: u64,
+    /// Whether it was not enough.
+    pub(crate) censored: bool,
+}
+
+impl Reached {
+    /// Of `n`, which is `u64::MAX` for never.
+    fn of(n: u64, largest: u64) -> Self {
+        Self { queries: n.min(largest), censored: n == u64::MAX }
+    }
+}
+
+/// [`NStar`] as numbers, which are there where an N* is claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StarNumbers {
+    pub(crate) claim: StarClaim,
+    /// The median over seeds, which is not reached if half of the seeds never prove the mark.
+    pub(crate) median: Option<Reached>,
+    pub(crate) low: Option<Reached>,
+    pub(crate) high: Option<Reached>,
+    /// Seeds, and how many of them prove the mark from some budget on.
+    pub(crate) seeds: (usize, usize),
+}
+
 /// N* of every (mark, account, setting) that has a judged student, in that order. Innocent accounts have none.
 ///
 /// Read off the verdicts at the budgets run; never interpolated, and never from an e-process: students at different
@@ -171,21 +210,22 @@ impl NStar {
         }
     }
 
-    /// For a column of numbers: "300-1000", ">10000", "300->10000", or why there is none.
-    pub(crate) fn cell(&self) -> String {
-        match self.claim() {
-            StarClaim::NoTheft => "no theft".to_string(),
-            StarClaim::FewSeeds => format!("fewer than {MIN_SEEDS_FOR_N_STAR} seeds"),
-            StarClaim::NStar => {
-                let found: Vec<u64> = self.of_thefts.iter().filter_map(|(_, n)| *n).collect();
-                let beyond = format!(">{}", self.largest);
-                match (found.iter().min(), found.iter().max()) {
-                    (Some(low), _) if found.len() < self.of_thefts.len() => format!("{low}-{beyond}"),
-                    (Some(low), Some(high)) => format!("{low}-{high}"),
-                    _ => beyond,
-                }
-            }
-        }
+    /// As numbers, for files.
+    pub(crate) fn numbers(&self) -> StarNumbers {
+        let claim = self.claim();
+        let seen = if claim == StarClaim::NStar { &self.of_thefts } else { &self.by_seed };
+        let seeds = (seen.len(), seen.iter().filter(|(_, n)| n.is_some()).count());
+        let mut all: Vec<u64> = seen.iter().map(|(_, n)| n.unwrap_or(u64::MAX)).collect();
+        all.sort_unstable();
+        let at = |i: usize| all.get(i).filter(|_| claim == StarClaim::NStar).map(|&n| Reached::of(n, self.largest));
+        let [median, low, high] = [all.len() / 2, 0, all.len().saturating_sub(1)].map(at);
+        StarNumbers { claim, median, low, high, seeds }
+    }
+
+    /// What was seen of one seed.
+    pub(crate) fn of_seed(&self, seed: u64) -> Option<Reached> {
+        let (_, found) = self.by_seed.iter().find(|(own, _)| *own == seed)?;
+        Some(Reached::of(found.unwrap_or(u64::MAX), self.largest))
     }
 
     /// Median over seeds, `None` where no N* is claimed or at least half of the seeds never reach it.

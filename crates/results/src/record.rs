@@ -24,6 +24,9 @@ pub struct Record {
     pub experiment: String,
     /// Hash of the resolved experiment.
     pub experiment_hash: String,
+    /// Results directory that it was joined from, by its name in the joined report; absent in what a run writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Hash of the run that made the suspect.
     pub run_id: String,
     /// Root seed of the repetition: its keys, canaries, initialisations and prompts.
@@ -326,6 +329,7 @@ impl Record {
             schema: self.schema,
             experiment: self.experiment.clone(),
             experiment_hash: self.experiment_hash.clone(),
+            source: self.source.clone(),
             run_id: self.run_id.clone(),
             seed: self.seed,
             arm: self.arm,

@@ -4,8 +4,8 @@ use anyhow::{Context, anyhow};
 use store::StoreError;
 
 use crate::{
-    Arm, Caption, Figure, Kind, LossSeries, Record, Width, effect_figure, loss_figure, survival_figure, write_records,
-    write_summary,
+    Arm, Caption, Figure, Kind, LossSeries, Record, Width, effect_figure, loss_figure, survival_figure, write_metrics,
+    write_records, write_summary,
 };
 
 /// What the file names of the narrow figures end with.
@@ -18,7 +18,7 @@ pub struct ReportFiles {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes into `dir`, each file atomically: `records.jsonl`, `summary.csv`, and as SVG, PNG and PDF the figures `survival` (evidence and
+/// Writes into `dir`, each file atomically: `records.jsonl`, `summary.csv`, `metrics.csv`, and as SVG, PNG and PDF the figures `survival` (evidence and
 /// effect against queries, with the students' worth), `effect` (effect alone) and `loss` (if there are `curves`), each two columns wide
 /// and, as `NAME-column`, one. `records` must have been judged at `alpha`. Files that are there are replaced, figures that these records do
 /// not give are removed; nothing else is touched.
@@ -37,6 +37,8 @@ pub fn write_report(
     write_records(&files[0], records)?;
     files.push(dir.join("summary.csv"));
     write_summary(&files[1], records, alpha)?;
+    files.push(dir.join("metrics.csv"));
+    write_metrics(&files[2], records)?;
     let curves = with_losses(curves, records);
     // curves of losses have neither points of one test nor verdicts
     let of_training = Caption { statistics: String::new(), ..caption.clone() };

@@ -229,6 +229,7 @@ fn write(directory: &Path, mut records: Vec<Record>, about: &About) -> anyhow::R
     results::sort_records(&mut records);
     results::write_records(&directory.join(RECORDS), &records)?;
     results::write_summary(&directory.join("summary.csv"), &records, about.alpha)?;
+    results::write_metrics(&directory.join("metrics.csv"), &records)?;
     let table = format!("{}\n\n{}", about.heading(), audit_table(&records, about.alpha));
     write_table(directory, &table)?;
     let outcome = audit_outcome(&records, about.alpha);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use store::write_atomic;
 
 use super::job::RunOptions;
+use super::machine;
 use crate::exit::UsageError;
 use crate::resolve::{Grid, Resolved};
 use crate::stages::{Timings, save_json};
@@ -61,9 +62,16 @@ pub(super) fn write_timings(timings: &Timings, directory: &Path) -> anyhow::Resu
 pub(super) fn manifest(grid: &Grid, options: &RunOptions, started: Instant) -> Value {
     let models: BTreeMap<_, _> = grid.points.iter().flat_map(|point| point.resolved.world.origins()).collect();
     let experiment = grid.first();
+    let shown = |words: &[String]| words.iter().map(|word| machine::without_secret(word, grid)).collect::<Vec<_>>();
     json!({
         "birthmark": env!("CARGO_PKG_VERSION"),
         "revision": options.revision,
+        "date": machine::date_before(started.elapsed()),
+        "command": shown(&options.command),
+        "sets": shown(&options.sets),
+        "cpu": machine::cpu(),
+        "vectors": kernels::vectors::in_use(),
+        "paths": machine::paths(grid),
         "experiment": experiment.name,
         "question": experiment.question,
         "hypothesis": experiment.hypothesis,
@@ -78,7 +86,10 @@ pub(super) fn manifest(grid: &Grid, options: &RunOptions, started: Instant) -> V
 }
 
 /// Makes a directory that a flag asks for; that it cannot be made is a mistake in the flag, unless the disk is full.
-pub(super) fn make_directory(flag: &str, given: &Path, directory: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// As [`UsageError`] naming flag and directory, or as [`store::StoreError`] when the disk is full.
+pub fn make_directory(flag: &str, given: &Path, directory: &Path) -> anyhow::Result<()> {
     let Err(error) = std::fs::create_dir_all(directory) else { return Ok(()) };
     let error = store::StoreError::io(directory, "make the directory", error);
     if store::trouble(&error) == Some(store::Trouble::Full) {

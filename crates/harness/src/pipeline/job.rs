@@ -28,6 +28,10 @@ pub struct RunOptions {
     pub decode_rows: Option<usize>,
     /// Revision of the source that the program was built from, for the manifest.
     pub revision: &'static str,
+    /// The command line, program included, for the manifest.
+    pub command: Vec<String>,
+    /// Every `--set` of it, likewise.
+    pub sets: Vec<String>,
 }
 
 /// What is to be run.

@@ -2,7 +2,10 @@
 
 mod audit;
 mod files;
+mod inputs;
 mod job;
+mod joined;
+mod machine;
 mod point;
 mod report;
 mod seal;
@@ -16,11 +19,11 @@ use crate::progress::Progress;
 use crate::resolve::Grid;
 
 pub use audit::{AuditJob, Audited, audit};
-use files::make_directory;
+pub use files::make_directory;
 pub use job::{Failure, Job, Outcome, RunOptions};
 use point::Workshop;
 use report::Collected;
-pub use report::{in_words, report};
+pub use report::{ReportJob, TABLE, in_words, report};
 pub use seal::Seal;
 use seal::{MANIFEST, save_manifest};
 

@@ -1,15 +1,16 @@
 //! From records to summary, figures and table.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use results::{Arm, Caption, Expectation, LossSeries, Record};
-use serde::{Deserialize, Serialize};
+use results::{Arm, Caption, LossSeries, Record, TableFormat};
 
 use super::audit;
-use super::files::write_table;
+use super::files::{make_directory, write_table};
+use super::inputs::{self, PointInputs, REPORT, ReportInputs};
 use super::job::Outcome;
+use super::joined;
 use super::point::Found;
 use super::seal::{RECORDS, Seal, seal};
 use crate::exit::UsageError;
@@ -19,48 +20,16 @@ use crate::stages::{load_json, save_json};
 
 /// What the points of a figure are, and what its rings.
 const POINTS: &str = "points: p of one test; rings and N*: verdicts";
-/// Columns of the table when its width is not known.
-const TABLE_WIDTH: u16 = 160;
+/// The table in `table.txt`, as wide as a terminal whose width is not known.
+pub const TABLE: TableFormat = TableFormat::Text(160);
 /// Points of a grid whose loss curves are drawn: more would hide each other.
 const MOST_DRAWN: usize = 12;
-
-const REPORT: &str = "report.json";
-
-/// What a report needs beside the records, kept in `report.json` of a results directory.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ReportInputs {
-    alpha: f64,
-    caption: Caption,
-    /// Conditions on the records.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    expect: BTreeMap<String, Expectation>,
-    /// Of an experiment without a grid.
-    curves: Vec<LossSeries>,
-    /// Likewise.
-    samples: Vec<String>,
-    /// What `curves` and `samples` are, point by point of a grid, as far as it was run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    points: Vec<PointInputs>,
-}
-
-/// The same of one point.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PointInputs {
-    /// The point's own hash, which its records carry.
-    hash: String,
-    axes: BTreeMap<String, String>,
-    curves: Vec<LossSeries>,
-    samples: Vec<String>,
-}
 
 /// What is known of a grid's points: found now, or left by an earlier run of other points.
 pub(super) struct Collected<'a> {
     grid: &'a Grid,
     directory: &'a Path,
     found: BTreeMap<String, Found>,
-    /// Why what an earlier run left is not taken over, where it is not.
     left_out: Option<&'static str>,
 }
 
@@ -128,6 +97,7 @@ impl<'a> Collected<'a> {
             curves: Vec::new(),
             samples: Vec::new(),
             points: Vec::new(),
+            sources: Vec::new(),
         };
         let mut records = Vec::new();
         for point in &grid.points {
@@ -142,7 +112,7 @@ impl<'a> Collected<'a> {
         results::judge(&mut records, experiment.alpha)?;
         results::sort_records(&mut records);
         save_json(&directory.join(REPORT), &inputs)?;
-        let outcome = write(directory, &records, &inputs)?;
+        let outcome = write(directory, &records, &inputs, TABLE)?;
         seal(directory)?;
         Ok(outcome)
     }
@@ -171,62 +141,83 @@ fn caption(grid: &Grid) -> Caption {
     }
 }
 
-/// Makes summary, figures and table again from the records in a results directory; loads no model. Of an audit, its table.
+/// What is to be reported, where to, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportJob<'a> {
+    /// Results directories, at least one.
+    pub directories: &'a [PathBuf],
+    /// Where the report goes; `None` leaves it where the records are, which only one directory allows.
+    pub out: Option<&'a Path>,
+    /// The form of the table that comes back.
+    pub format: TableFormat,
+}
+
+/// Makes summary, figures and table again from the records in results directories; loads no model. Of several directories it is one report
+/// of all their records ([`results::join`]); of an audit it is its table.
 ///
 /// # Errors
-/// When it is not a results directory, or cannot be written.
-pub fn report(directory: &Path) -> anyhow::Result<Outcome> {
-    if directory.join(audit::AUDIT).is_file() {
-        return audit::report(directory);
+/// When one is not a results directory, several do not go together, or the report cannot be written.
+pub fn report(job: &ReportJob<'_>) -> anyhow::Result<Outcome> {
+    if let [one] = job.directories
+        && one.join(audit::AUDIT).is_file()
+    {
+        if job.out.is_some() || job.format != TABLE {
+            let what = format!("{} is an audit, whose report is its table, beside it", one.display());
+            return Err(UsageError(format!("{what}; leave out --out and --format")).into());
+        }
+        return audit::report(one);
     }
-    let path = directory.join(RECORDS);
-    let remedy = "name a directory that `birthmark run` printed, results/<experiment>/<hash>";
-    if path.symlink_metadata().is_err() {
-        return Err(UsageError(format!("{} has no records.jsonl; {remedy}", directory.display())).into());
-    }
-    if let Some(why) = store::why_no_file(&path) {
-        return Err(UsageError(format!("{why}; {remedy}")).into());
-    }
-    let unusable = |error: anyhow::Error| UsageError(format!("{error:#}"));
-    let inputs: ReportInputs = load_json(&directory.join(REPORT)).map_err(unusable)?;
-    let mut records = results::read_records(&path).map_err(unusable)?;
-    let found = Seal::of(directory);
-    results::judge(&mut records, inputs.alpha).map_err(|error| unusable(error.into()))?;
-    let mut outcome = write(directory, &records, &inputs)?;
+    let (mut records, inputs, found) = match job.directories {
+        [one] => inputs::read(one)?,
+        several => joined::read(several)?,
+    };
+    let directory = match (job.out, job.directories) {
+        (Some(out), directories) => {
+            joined::refuse_results(out, directories)?;
+            make_directory("--out", out, out)?;
+            save_json(&out.join(REPORT), &inputs)?;
+            out
+        }
+        (None, [one]) => one,
+        (None, _) => {
+            let what = "a report of several results directories needs a place of its own; name it with --out DIR";
+            return Err(UsageError(what.to_string()).into());
+        }
+    };
+    results::judge(&mut records, inputs.alpha).map_err(|error| UsageError(format!("{error:#}")))?;
+    results::sort_records(&mut records);
+    let mut outcome = write(directory, &records, &inputs, job.format)?;
     match found {
         // this version may judge and write otherwise than the one that ran
-        Seal::Whole => seal(directory)?,
-        Seal::Broken => {
+        Seal::Whole if job.out.is_none() => seal(directory)?,
+        Seal::Broken if job.format == TABLE => {
             outcome.table = format!("CHANGED: {}\n\n{}", found.words().unwrap_or_default(), outcome.table);
             write_table(directory, &outcome.table)?;
         }
-        Seal::Absent => {}
+        _ => {}
     }
     Ok(Outcome { seal: found, ..outcome })
 }
 
 /// Writes everything that follows from records.
-fn write(directory: &Path, records: &[Record], inputs: &ReportInputs) -> anyhow::Result<Outcome> {
+fn write(directory: &Path, records: &[Record], inputs: &ReportInputs, format: TableFormat) -> anyhow::Result<Outcome> {
     let drawn = inputs.points.iter().take(MOST_DRAWN).flat_map(|point| &point.curves);
     let curves: Vec<LossSeries> = inputs.curves.iter().chain(drawn).cloned().collect();
     results::write_report(directory, records, &curves, &inputs.caption, inputs.alpha)?;
-    let mut table = said_by_the_teacher(inputs);
+    let mut table = joined_from(inputs);
+    table.push_str(&said_by_the_teacher(inputs));
     table.push_str(&teacher_in_words(records, inputs));
-    table.push_str(&results::survival_table(records, inputs.alpha, Some(TABLE_WIDTH)));
+    table.push_str(&results::table_as(TABLE, records, inputs.alpha)?);
     let broken = results::broken(&inputs.expect, records);
     table.push_str(&expected_in_words(inputs.expect.len(), &broken));
     write_table(directory, &table)?;
+    if format != TABLE {
+        table = results::table_as(format, records, inputs.alpha)?;
+    }
     let lines = records.iter().map(serde_json::to_value).collect::<Result<_, _>>().context("records as JSON")?;
     let false_positives = results::false_positives(records);
-    Ok(Outcome {
-        directory: directory.to_path_buf(),
-        table,
-        lines,
-        false_positives,
-        broken,
-        failures: Vec::new(),
-        seal: Seal::Whole,
-    })
+    let (directory, failures) = (directory.to_path_buf(), Vec::new());
+    Ok(Outcome { directory, table, lines, false_positives, broken, failures, seal: Seal::Whole })
 }
 
 /// What became of the conditions of `[expect]`; nothing where there are none.
@@ -237,6 +228,15 @@ fn expected_in_words(conditions: usize, broken: &[String]) -> String {
         (n, 0) => format!("\n\nAll {n} conditions of [expect] hold"),
         (n, gone) => format!("\n\n{gone} of {n} conditions of [expect] broken\n  {}", broken.join("\n  ")),
     }
+}
+
+/// Where the records of a joined report are from.
+fn joined_from(inputs: &ReportInputs) -> String {
+    if inputs.sources.is_empty() {
+        return String::new();
+    }
+    let lines: String = inputs.sources.iter().map(|source| format!("  {source}\n")).collect();
+    format!("Joined from\n{lines}\n")
 }
 
 /// What the served teacher says, at the first point of a grid.

@@ -41,6 +41,8 @@ pub(crate) struct Chart {
     pub(crate) stranger: Option<Dot>,
     /// Levels of the teacher; with the number of its curve where there are several.
     pub(crate) teacher: Vec<(Option<usize>, Dot)>,
+    /// The teacher of each curve, by curve number.
+    pub(crate) teacher_of: Vec<Option<Dot>>,
 }
 
 /// A value and, if it has one, its interval.
@@ -64,11 +66,19 @@ impl Chart {
             }
         };
         let lone = |arm: Arm| dots(of(arm), value).into_iter().next();
+        let teacher_of = |key: &Setting| {
+            let own = |r: &&Record| {
+                let beside = r.surface == "-" || r.surface == key.surface;
+                beside && (&r.defence, &r.axes) == (&key.defence, &key.axes)
+            };
+            dots(of(Arm::Teacher).filter(own), value).into_iter().next()
+        };
         Self {
             curves: keys.iter().map(curve).collect(),
             base: lone(Arm::Base),
             stranger: lone(Arm::Stranger),
             teacher: teachers(&of(Arm::Teacher).collect::<Vec<_>>(), keys, value),
+            teacher_of: keys.iter().map(teacher_of).collect(),
         }
     }
 

@@ -7,8 +7,8 @@ use super::place::Place;
 use super::scale::Axis;
 use super::series::{Count, Panel};
 
-const LEVEL_DASH: (f64, f64) = (2.0, 2.5);
-const HOLM_DASH: (f64, f64) = (5.0, 2.0);
+pub(crate) const LEVEL_DASH: (f64, f64) = (2.0, 2.5);
+pub(crate) const HOLM_DASH: (f64, f64) = (5.0, 2.0);
 const COUNT_WIDTH: f64 = 1.6;
 const COUNT_MARKER: f64 = 2.8;
 

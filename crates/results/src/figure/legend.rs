@@ -6,9 +6,11 @@ use super::arms::{DASH, alarm, apart_dash, plus};
 use super::canvas::{Canvas, Marker, Point, Stroke, text_width};
 use super::cell::Cell;
 use super::chart::{Chart, Dot};
+use super::evidence::{HOLM_DASH, LEVEL_DASH};
 use super::layout::{BODY, MARGIN, wrap};
 use super::palette::{INK, SOFT, dash, pale, series, text};
 use super::series::Panels;
+use crate::words::queries;
 
 const LINE: f64 = 15.0;
 const ROW_GAP: f64 = 5.0;
@@ -30,6 +32,10 @@ pub(crate) enum Sample {
     Star,
     /// The sign of a false positive.
     Alarm,
+    /// An upright line.
+    Upright { color: RGBColor, width: f64, dash: Option<(f64, f64)> },
+    /// A marker with a line through it that lies.
+    Whisker { color: RGBColor, marker: Marker },
 }
 
 type Entry = (Sample, Vec<String>);
@@ -111,7 +117,66 @@ fn sample(canvas: &Canvas<'_>, (x, y): Point, sample: Sample) -> anyhow::Result<
             canvas.marker((middle, y), Marker::Ring, 7.5, INK, false)
         }
         Sample::Alarm => alarm(canvas, (middle, y)),
+        Sample::Upright { color, width, dash } => {
+            canvas.line(&[(middle, y - 6.0), (middle, y + 6.0)], Stroke { color, width, dash })
+        }
+        Sample::Whisker { color, marker } => {
+            canvas.line(&[(x, y), (end, y)], Stroke { color, width: 1.1, dash: None })?;
+            canvas.marker((middle, y), marker, 3.4, color, true)
+        }
     }
+}
+
+/// The same of rows: budgets have the colours there, and curves their names beside them.
+pub(crate) fn rows_legend(panels: &Panels, cells: &[Cell<'_>], width: f64) -> Legend {
+    let charts: Vec<&Chart> =
+        cells.iter().map(|cell| cell.chart()).chain(panels.worth.iter().map(|worth| &worth.chart)).collect();
+    let any = |pick: fn(&Chart) -> bool| charts.iter().any(|chart| pick(chart));
+    let has = |pick: fn(&Cell<'_>) -> bool| cells.iter().any(pick);
+    let evidence = has(|cell| matches!(cell, Cell::Evidence(_)));
+    let several_tests = has(|cell| matches!(cell, Cell::Evidence(panel) if panel.tests > 1));
+    let ringed =
+        has(|cell| matches!(cell, Cell::Evidence(panel) if panel.stars.iter().flatten().any(|star| star.median().is_some())));
+    let budgets = panels.budgets.all();
+    let student = |(i, budget): (usize, &u64)| {
+        let (color, marker) = series(i);
+        let words = format!("student of {} queries", queries(*budget));
+        match i + 1 == budgets.len() {
+            true => (Sample::Whisker { color, marker }, format!("{words}, with its interval, or the range over seeds")),
+            false => (Sample::Mark { color, marker, filled: true }, words),
+        }
+    };
+    let lone = |marker| Sample::Mark { color: SOFT, marker, filled: false };
+    let upright = |color, width, dash| Sample::Upright { color, width, dash };
+    let lacked = panels.lacked.join(", ");
+    let held_against = match evidence {
+        true => "\u{3b1}; in panels of effect none, in those of worth the base",
+        false => "no effect; in panels of worth the base",
+    };
+    let others = [
+        (any(|c| c.teacher_of.iter().any(Option::is_some)), upright(SOFT, 1.6, None), "teacher".to_string()),
+        (
+            any(|c| c.curves.iter().any(|curve| !curve.control.is_empty())),
+            lone(Marker::Circle),
+            "control (student of the clean teacher)".to_string(),
+        ),
+        (!panels.lacked.is_empty(), lone(Marker::Triangle), format!("student without one mark ({lacked})")),
+        (
+            any(|c| c.curves.iter().any(|curve| !curve.rival.is_empty())),
+            lone(Marker::Cross),
+            "rival (student of another teacher)".to_string(),
+        ),
+        (true, upright(INK, 1.0, Some(LEVEL_DASH)), held_against.to_string()),
+        (several_tests, upright(INK, 1.0, Some(HOLM_DASH)), "\u{3b1} over the number of tests (Holm's first step)".to_string()),
+        (ringed, Sample::Star, "N*: proven from here on (median)".to_string()),
+        (
+            any(|c| c.dots().any(|dot| dot.alarm)),
+            Sample::Alarm,
+            "false positive in this row: a key fires where it must not".to_string(),
+        ),
+    ];
+    let others = others.into_iter().filter(|(shown, ..)| *shown).map(|(_, sample, words)| (sample, words)).collect();
+    Legend::new(vec![budgets.iter().enumerate().map(student).collect(), others], width)
 }
 
 /// First the colours, then the arms: the two are crossed in the panels. Only what is drawn is explained.

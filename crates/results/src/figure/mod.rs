@@ -19,6 +19,8 @@ mod palette;
 mod pdf;
 mod picture;
 mod place;
+mod rows;
+mod said;
 mod scale;
 mod series;
 mod survival;

@@ -7,6 +7,7 @@ use super::layout::{BODY, Frame, HEADING, MARGIN, SMALL, heading, heading_height
 use super::legend::Legend;
 use super::palette::{COLORS, SOFT, series, text};
 use super::place::{Place, Shared};
+use super::said::Said;
 use super::series::{Panel, Panels};
 use super::width::Width;
 
@@ -19,9 +20,6 @@ const FOOTER: f64 = 42.0;
 /// How much higher panels with very many curves are, and how much lower those of worth.
 const CROWDED: f64 = 1.5;
 const WORTH: f64 = 0.6;
-/// Height of a line of words under the panels.
-const WORDS_LINE: f64 = 15.0;
-const WORDS_GAP: f64 = 7.0;
 
 /// What is written under a title: with the number of the curve whose marker stands before it.
 struct Sub {
@@ -71,10 +69,9 @@ fn said_of_stars(panel: &Panel) -> Vec<(Option<usize>, String)> {
 
 /// Place of everything that does not depend on the values.
 pub(crate) struct Multiples<'a> {
-    panels: &'a Panels,
     cells: Vec<Cell<'a>>,
     worth: Vec<Cell<'a>>,
-    lines: Vec<Vec<String>>,
+    said: Said<'a>,
     columns: usize,
     size: Point,
     plot: Point,
@@ -107,12 +104,6 @@ impl<'a> Multiples<'a> {
         let sub_lines = |cell: &Cell<'_>| subs(*cell, plot.0 + RIGHT - 6.0).last().map_or(0, |sub| sub.line + 1);
         let header = |row: &[Cell<'_>]| TITLE_LINE + SUB_LINE * row.iter().map(sub_lines).max().unwrap_or_default() as f64;
         let headers = cells.chunks(columns).map(header).collect();
-        let room = width - 2.0 * MARGIN;
-        let lines: Vec<Vec<String>> = panels
-            .lines
-            .iter()
-            .map(|line| wrap(&format!("{}: {}", line.mark, line.words), " ", room - 12.0, SMALL, false))
-            .collect();
         let has = |pick: fn(&Chart) -> bool| cells.iter().chain(&worth).any(|cell| pick(cell.chart()));
         let shared = Shared {
             budgets: &panels.budgets,
@@ -123,7 +114,18 @@ impl<'a> Multiples<'a> {
         };
         let legend = legend(width);
         let top = heading_height(width, title, phrases) + 4.0;
-        let mut multiples = Self { panels, cells, worth, lines, columns, size: (width, 0.0), plot, headers, top, legend, shared };
+        let mut multiples = Self {
+            cells,
+            worth,
+            said: Said::new(&panels.lines, width),
+            columns,
+            size: (width, 0.0),
+            plot,
+            headers,
+            top,
+            legend,
+            shared,
+        };
         multiples.size.1 = multiples.legend_top() + multiples.legend.height() + MARGIN;
         multiples
     }
@@ -138,8 +140,7 @@ impl<'a> Multiples<'a> {
     }
 
     fn worth_top(&self) -> f64 {
-        let lines = self.lines.iter().map(|line| line.len() as f64 * WORDS_LINE + WORDS_GAP).sum::<f64>();
-        self.lines_top() + if lines > 0.0 { lines + WORDS_GAP } else { 0.0 }
+        self.lines_top() + self.said.height()
     }
 
     fn legend_top(&self) -> f64 {
@@ -161,21 +162,7 @@ impl<'a> Multiples<'a> {
                 let header = self.headers[row];
                 self.panel(canvas, cell, column, (self.row_top(row) + header, self.plot.1), header, &paint)?;
             }
-            let mut y = self.lines_top() + WORDS_GAP;
-            for (line, words) in self.panels.lines.iter().zip(&self.lines) {
-                for (i, words) in words.iter().enumerate() {
-                    let (name, rest) = match words.strip_prefix(line.mark.as_str()) {
-                        Some(rest) if i == 0 => (line.mark.as_str(), rest),
-                        _ => ("", words.as_str()),
-                    };
-                    if !name.is_empty() {
-                        canvas.text((MARGIN, y), name, text(SMALL).bold())?;
-                    }
-                    canvas.text((MARGIN + text_width(name, SMALL, true), y), rest, text(SMALL).colored(SOFT))?;
-                    y += WORDS_LINE;
-                }
-                y += WORDS_GAP;
-            }
+            self.said.draw(canvas, self.lines_top())?;
             for (column, &cell) in self.worth.iter().enumerate() {
                 self.panel(canvas, cell, column, (self.worth_top() + TITLE_LINE, WORTH * self.plot.1), TITLE_LINE, &paint)?;
             }

@@ -3,11 +3,12 @@
 use super::canvas::Canvas;
 use super::cell::Cell;
 use super::evidence::Levels;
-use super::legend::legend;
+use super::legend::{legend, rows_legend};
 use super::multiples::Multiples;
 use super::palette::COLORS;
 use super::picture::Figure;
 use super::place::Place;
+use super::rows::{MOST_CURVES, Rows};
 use super::scale::Axis;
 use super::series::{Panel, Panels};
 use super::width::Width;
@@ -21,6 +22,8 @@ use crate::{Caption, MIN_SEEDS_FOR_N_STAR, Record};
 /// they are positives; students without one mark thin and hollow; rival, base and stranger at their place; alpha, Holm's level and the
 /// teacher's as labelled lines; N* ringed; a false positive with a sign of its own; pale, what the count of distinct units says of the
 /// same students. Several seeds: median, with a band from the smallest to the largest. A mark of which nothing is seen is a line of words.
+///
+/// More than twelve settings are a row each instead of a curve each: their names stand at the left, budgets have the colours.
 ///
 /// The scale of evidence is shared by all panels, and turns from linear to logarithmic when the evidence is large. `records` must have
 /// been judged at `alpha`.
@@ -75,6 +78,14 @@ fn draw(
     }
     if panels.seeds < MIN_SEEDS_FOR_N_STAR && has(|cell| matches!(cell, Cell::Evidence(_))) {
         phrases.push(format!("fewer than {MIN_SEEDS_FOR_N_STAR} seeds: no N*"));
+    }
+    if panels.labels.len() > MOST_CURVES {
+        let rows = Rows::new(panels, cells.clone(), width, &caption.title, &phrases, |room| rows_legend(panels, &cells, room));
+        let of_cell = |cell: Cell<'_>| match cell {
+            Cell::Evidence(panel) => Some(levels(panel)),
+            Cell::Effect(_) | Cell::Worth(_) => None,
+        };
+        return Ok(Figure { svg: rows.draw(&caption.title, &phrases, &axis, of_cell)? });
     }
     let figure = Multiples::new(panels, cells.clone(), width, &caption.title, &phrases, |room| legend(panels, &cells, room));
     let paint = |canvas: &Canvas<'_>, place: &Place<'_>, cell: Cell<'_>| match cell {

@@ -17,8 +17,7 @@ pub(super) fn table(findings: &[Finding], width: Option<u16>) -> String {
     if findings.is_empty() {
         return "no student was measured".to_string();
     }
-    let settings: Vec<Setting> = findings.iter().map(|f| f.setting.clone()).collect();
-    let names = Names::of(&settings);
+    let names = Names::of(&settings_of(findings));
     let of_surface = |f: &Finding, g: &Finding| (&f.setting.surface, &f.setting.axes) == (&g.setting.surface, &g.setting.axes);
     let several_losses = findings.iter().any(|f| findings.iter().any(|g| of_surface(f, g) && g.setting.loss != f.setting.loss));
     let largest = findings.iter().map(|f| f.n_star.largest).max().unwrap_or_default();
@@ -91,7 +90,13 @@ fn lines(arms: &[Seen], cell: impl Fn(&Seen) -> String) -> String {
     arms.iter().map(cell).collect::<Vec<_>>().join("\n")
 }
 
-fn effect(seen: &Seen) -> String {
+/// Settings of findings, in their order.
+pub(super) fn settings_of(findings: &[Finding]) -> Vec<Setting> {
+    findings.iter().map(|f| f.setting.clone()).collect()
+}
+
+/// An effect with its interval, on one line.
+pub(super) fn effect(seen: &Seen) -> String {
     let text = match (seen.effect, seen.interval) {
         (Some(effect), Some((low, high))) if high > low => ranged(effect, low, high),
         (Some(effect), _) => number(effect),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Cell, CellAlignment, TableComponent};
 
+use super::sheet::Sheet;
 use super::style::empty;
 use crate::setting::Names;
 use crate::words::{compact, median, number, queries, who};
@@ -35,6 +36,27 @@ type Measured = (f64, Option<(f64, f64)>);
 
 /// One row for each suspect that has metrics; several seeds in one, with their range.
 pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
+    let Some(Sheet { header, rows, note }) = sheet(records) else { return String::new() };
+    let mut table = empty(width);
+    // rows of one line need no rules between them
+    use TableComponent::{HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections};
+    for part in [HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections] {
+        table.remove_style(part);
+    }
+    table.set_header(header.iter().map(|(name, _)| name));
+    for row in rows {
+        let aligned = |(text, (_, right)): (String, &(String, bool))| {
+            let cell = Cell::new(text);
+            if *right { cell.set_alignment(CellAlignment::Right) } else { cell }
+        };
+        table.add_row(row.into_iter().zip(&header).map(aligned));
+    }
+    let note = if note.is_empty() { note } else { format!("\n{note}") };
+    table.trim_fmt() + &note
+}
+
+/// The same as plain cells, if there are metrics to show.
+pub(super) fn sheet(records: &[Record]) -> Option<Sheet> {
     let mut suspects: BTreeMap<SuspectKey, Vec<&Record>> = BTreeMap::new();
     for record in records.iter().filter(|r| r.kind == Kind::Metric && r.metric_of.is_none()) {
         suspects.entry(record.suspect()).or_default().push(record);
@@ -64,13 +86,7 @@ pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
     let told = |name: &str| rows.values().any(|row| row.contains_key(name)) && told(name);
     let shown: Vec<_> = SHOWN.into_iter().filter(|(name, _)| told(name)).collect();
     if shown.is_empty() {
-        return String::new();
-    }
-    let mut table = empty(width);
-    // rows of one line need no rules between them
-    use TableComponent::{HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections};
-    for part in [HorizontalLines, LeftBorderIntersections, MiddleIntersections, RightBorderIntersections] {
-        table.remove_style(part);
+        return None;
     }
     let unit = |name: &str| units.get(name).copied().unwrap_or_default();
     let headings = shown.iter().map(|(name, heading)| match unit(name) {
@@ -78,30 +94,31 @@ pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
         "" | "queries" | "tokens" | "FLOP" => heading.to_string(),
         unit => format!("{heading},\n{unit}"),
     });
-    let header = ["suspect", "surface"].into_iter().chain(names.has_points().then_some("setting")).chain(["budget,\nqueries"]);
-    table.set_header(header.map(str::to_string).chain(headings));
+    let header =
+        ["suspect", "surface"].into_iter().chain(names.has_points().then_some("setting")).map(|name| (name.to_string(), false));
+    let header = header.chain([("budget,\nqueries".to_string(), true)]).chain(headings.map(|heading| (heading, true))).collect();
+    let mut lines = Vec::new();
     for ((_, setting, label, budget, arm, lacks), metrics) in &rows {
         let name = if lacks.is_some() { who(*arm, lacks.as_deref()) } else { arm.name().replace('_', " ") };
-        let mut cells = vec![Cell::new(name), Cell::new(&setting.surface)];
+        let mut cells = vec![name, setting.surface.clone()];
         if names.has_points() {
-            cells.push(Cell::new(if label.is_empty() { "-" } else { label }));
+            cells.push(if label.is_empty() { "-".to_string() } else { label.clone() });
         }
-        cells.push(Cell::new(budget.map_or("-".to_string(), queries)).set_alignment(CellAlignment::Right));
+        cells.push(budget.map_or("-".to_string(), queries));
         for (name, _) in &shown {
             let text = metrics.get(name).and_then(|values| cell(values, unit(name)));
-            let text = text.unwrap_or_else(|| "-".to_string()).replace(' ', "\u{a0}");
-            cells.push(Cell::new(text).set_alignment(CellAlignment::Right));
+            cells.push(text.unwrap_or_else(|| "-".to_string()).replace(' ', "\u{a0}"));
         }
-        table.add_row(cells);
+        lines.push(cells);
     }
     let several = rows.values().flat_map(BTreeMap::values).any(|values| values.len() > 1);
     let intervals = rows.values().flat_map(BTreeMap::values).flatten().any(|(_, interval)| interval.is_some());
     let note = match (several, intervals) {
-        (true, _) => "\nmedian over seeds; in brackets smallest to largest, which holds no error of a single measurement",
-        (false, true) => "\nin brackets: 95 % interval over held-out texts and tasks, without any spread between seeds",
+        (true, _) => "median over seeds; in brackets smallest to largest, which holds no error of a single measurement",
+        (false, true) => "in brackets: 95 % interval over held-out texts and tasks, without any spread between seeds",
         (false, false) => "",
     };
-    table.trim_fmt() + note
+    Some(Sheet { header, rows: lines, note: note.to_string() })
 }
 
 /// Whether the number of queries is the budget wherever it is told.

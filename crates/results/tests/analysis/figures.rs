@@ -7,7 +7,7 @@ use results::{
 };
 use resvg::usvg;
 
-use crate::fixture::{ALPHA, curve, grid, of, quickstart};
+use crate::fixture::{ALPHA, curve, grid, of, quickstart, sixty};
 
 fn place() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures")
@@ -334,7 +334,7 @@ fn a_report_writes_all_files_and_writes_them_equally_twice() {
         svg.split("</desc>").next().unwrap().contains("points: p of one test")
     };
     assert!(said("survival.svg") && !said("loss.svg"), "losses are no tests");
-    let mut expected = vec!["records.jsonl".to_string(), "summary.csv".to_string()];
+    let mut expected = ["records.jsonl", "summary.csv", "metrics.csv"].map(String::from).to_vec();
     for ending in ["", "-column"] {
         let figures = ["survival", "effect", "loss"].into_iter();
         expected.extend(figures.flat_map(|name| ["svg", "png", "pdf"].map(|format| format!("{name}{ending}.{format}"))));
@@ -361,6 +361,29 @@ fn twelve_grid_points_are_twelve_curves_that_can_be_told_apart() {
     let at_one: Vec<Record> = quickstart(1).into_iter().map(|r| Record { axes: grid()[0].axes.clone(), ..r }).collect();
     let plain = survival_figure(&judged(quickstart(1)), &caption(), ALPHA, Width::Two).unwrap();
     assert!(survival_figure(&judged(at_one), &caption(), ALPHA, Width::Two).unwrap() == plain);
+}
+
+#[test]
+fn sixty_grid_points_are_sixty_rows_with_their_names() {
+    let one = judged(sixty(1));
+    let labels: Vec<String> = ["0.5", "0.75", "1", "1.5", "2", "3", "4", "5", "7.5", "10"]
+        .iter()
+        .flat_map(|delta| [0, 1, 2, 3, 4, 6].map(|width| format!("delta={delta}, width={width}")))
+        .collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let own = ["kgw", "secret_sharer", "base", "stranger", "student of 300 queries", "control (student of the clean teacher)"];
+    let all = [labels.as_slice(), own.as_slice(), &["!"]].concat();
+    both("survival-60", &all, |width| survival_figure(&one, &caption(), ALPHA, width).unwrap());
+    both("effect-60", &all, |width| effect_figure(&one, &caption(), ALPHA, width).unwrap());
+    let three = judged(sixty(3));
+    both("survival-60-3-seeds", &["N*: proven from here on (median)"], |width| {
+        survival_figure(&three, &caption(), ALPHA, width).unwrap()
+    });
+    // names that are long wrap and still stand apart
+    let long = |r: Record| Record { defence: Some("rounding of every answer to two digits".into()), ..r };
+    let mut wordy = sixty(1);
+    wordy.extend(sixty(1).into_iter().filter(|r| r.axes["marks.wm.kgw.width"] == "0").map(long));
+    both("survival-60-long", &[], |width| survival_figure(&judged(wordy.clone()), &caption(), ALPHA, width).unwrap());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::fs;
 
 use proptest::prelude::*;
-use results::{Claim, RECORD_SCHEMA, Record, judge, read_records, sort_records, summary_csv, write_records};
+use results::{Claim, RECORD_SCHEMA, Record, judge, read_records, sort_records, write_records};
 use stats::NullKind;
 
 use crate::fixture::{ALPHA, quickstart};
@@ -153,48 +153,4 @@ fn a_number_that_is_not_finite_never_reaches_the_file() {
     let bad = Record { effect: Some(f64::NAN), ..judged()[0].clone() };
     assert!(write_records(&path, &[bad]).is_err());
     assert!(!path.exists());
-}
-
-#[test]
-fn the_summary_joins_marks_metrics_and_retention() {
-    let records = judged();
-    let text = summary_csv(&records, ALPHA).unwrap();
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let header = reader.headers().unwrap().clone();
-    let column = |name: &str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("no column {name}"));
-    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    // marks: 4 x (teacher, base, stranger, 2 surfaces x (4 students, 4 controls, 1 rival)) for each of 2 seeds; and a row for
-    // each clean teacher, which has metrics only
-    assert_eq!(rows.len(), 2 * (4 * (3 + 2 * 9) + 1));
-    let find = |arm: &str, surface: &str, budget: &str, mark: &str| {
-        let is = |row: &&csv::StringRecord| {
-            [("arm", arm), ("surface", surface), ("budget_queries", budget), ("mark", mark), ("seed", "0")]
-                .iter()
-                .all(|(name, value)| &row[column(name)] == *value)
-        };
-        rows.iter().find(is).unwrap()
-    };
-    let student = find("student", "text", "10000", "kgw");
-    assert_eq!(&student[column("held_out_loss")], (2.9 - 0.12 * 3.0).to_string());
-    assert_eq!(&student[column("train_flop")], 2.4e12.to_string());
-    assert_eq!(&student[column("verdict")], "proven");
-    assert!(student[column("retention")].parse::<f64>().unwrap() > 0.0);
-    assert_eq!(&student[column("n_star")], "fewer than 3 seeds");
-    assert!(!student[column("proven_from")].is_empty());
-    let again: f64 = student[column("proven_again")].parse().unwrap();
-    assert!((0.0..=1.0).contains(&again));
-    let (own, all) = (column("log10_p_holm"), column("log10_p_holm_all_students"));
-    let p = |at: usize| student[at].parse::<f64>().unwrap();
-    assert!(p(all) > p(own), "a larger family corrects more");
-    assert_eq!(&student[column("effect_unit")], "green rate \u{2212} 0.25");
-    for (arm, mark, role) in
-        [("student", "kgw", "question"), ("control", "kgw", "negative"), ("control", "output_agreement", "positive control")]
-    {
-        assert_eq!(&find(arm, "text", "10000", mark)[column("role")], role, "{arm} {mark}");
-    }
-    assert_eq!(&find("teacher", "-", "", "kgw")[column("role")], "positive control");
-    assert_eq!(&find("base", "-", "", "output_agreement")[column("role")], "negative");
-    let control = find("control", "text", "10000", "kgw");
-    assert_eq!(&control[column("retention")], "");
-    assert_eq!(&find("clean_teacher", "-", "", "")[column("held_out_loss")], "2.08");
 }

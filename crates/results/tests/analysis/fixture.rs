@@ -196,3 +196,86 @@ pub fn grid() -> Vec<Record> {
     }
     records
 }
+
+/// Sixty points of a grid of two axes: three marks, two surfaces' worth of arms on one, a false positive, and what the students are worth.
+pub fn sixty(seeds: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    for seed in 0..seeds {
+        for (i, delta) in [0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0].into_iter().enumerate() {
+            for (j, width) in [0, 1, 2, 3, 4, 6].into_iter().enumerate() {
+                let axes = [("marks.wm.kgw.delta", delta.to_string()), ("marks.wm.kgw.width", width.to_string())];
+                let axes = axes.map(|(axis, value)| (axis.to_string(), value));
+                let strength = delta / (1.0 + f64::from(width)) * (1.0 + 0.2 * seed as f64);
+                let rows = [
+                    ("kgw", Family::Watermark, true, 6.0),
+                    ("secret_sharer", Family::Canary, true, 0.4),
+                    ("agree", Family::Probe, false, 1.0),
+                ];
+                for (name, family, planted, scale) in rows {
+                    let at = |arm: Arm, budget: u64, evidence: f64| {
+                        let effect = 0.012 * evidence.sqrt();
+                        Record {
+                            family: Some(family),
+                            planted: Some(planted),
+                            axes: axes.clone().into(),
+                            effect: Some(effect),
+                            effect_low: Some(effect - 0.009),
+                            effect_high: Some(effect + 0.009),
+                            effect_unit: Some(format!("{name} rate \u{2212} 0.25")),
+                            ..mark(suspect(arm, "text", budget, seed), name, -evidence)
+                        }
+                    };
+                    records.push(at(Arm::Teacher, 0, 30.0 + 40.0 * strength));
+                    records.push(at(Arm::Base, 0, 0.3));
+                    let fires = (i, j, name) == (3, 2, "kgw");
+                    records.push(at(Arm::Stranger, 0, if fires { 4.0 } else { 0.6 }));
+                    records.push(at(Arm::Rival, 10_000, 0.2));
+                    for (budget, share) in [(300, 0.3), (1_000, 1.0), (3_000, 2.5), (10_000, 6.0)] {
+                        records.push(at(Arm::Student, budget, share * strength * scale));
+                        let control = if planted { 0.4 + 0.05 * i as f64 } else { 0.7 * share * strength };
+                        records.push(at(Arm::Control, budget, control));
+                    }
+                }
+                for (budget, loss) in [(300, 3.4), (1_000, 3.0), (3_000, 2.7), (10_000, 2.5)] {
+                    let id = Record { axes: axes.clone().into(), ..suspect(Arm::Student, "text", budget, seed) };
+                    let value = loss + 0.01 * delta;
+                    let metric = id.metric("held_out_loss", value, "nats/token");
+                    records.push(Record { low: Some(value - 0.03), high: Some(value + 0.03), ..metric });
+                    records.push(id.metric("agreement", 0.9 - 0.2 * value, "1"));
+                }
+                let base = Record { axes: axes.clone().into(), ..suspect(Arm::Base, "-", 0, seed) };
+                records.push(base.metric("held_out_loss", 3.2, "nats/token"));
+            }
+        }
+    }
+    records
+}
+
+/// A CSV file that was read back.
+pub struct Csv {
+    pub header: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Csv {
+    pub fn read(text: &str) -> Self {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header = reader.headers().unwrap().iter().map(str::to_string).collect();
+        let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_string).collect()).collect();
+        Self { header, rows }
+    }
+
+    #[track_caller]
+    pub fn column(&self, name: &str) -> usize {
+        self.header.iter().position(|own| own == name).unwrap_or_else(|| panic!("no column {name} in {:?}", self.header))
+    }
+
+    /// What stands in `column` of the rows that have all of `wanted`.
+    #[track_caller]
+    pub fn rows_of(&self, wanted: &[(&str, &str)], column: &str) -> Vec<String> {
+        let is = |row: &&Vec<String>| wanted.iter().all(|(name, value)| row[self.column(name)] == *value);
+        let found: Vec<String> = self.rows.iter().filter(is).map(|row| row[self.column(column)].clone()).collect();
+        assert!(!found.is_empty(), "no row has {wanted:?}");
+        found
+    }
+}

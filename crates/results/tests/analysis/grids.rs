@@ -1,9 +1,9 @@
 //! Grid points, attacks, defences and accounts: who stands beside whom, and how they are told apart.
 
-use results::{Arm, Kind, Record, Verdict, findings, judge, n_star, self_tests, summary_csv, survival_table};
+use results::{Arm, Kind, Record, Verdict, findings, judge, metrics_csv, n_star, self_tests, summary_csv, survival_table};
 use stats::NullKind;
 
-use crate::fixture::{ALPHA, curve, grid, mark, suspect};
+use crate::fixture::{ALPHA, Csv, curve, grid, mark, suspect};
 
 fn judged(mut records: Vec<Record>) -> Vec<Record> {
     judge(&mut records, ALPHA).unwrap();
@@ -181,21 +181,14 @@ fn tables_have_a_row_and_a_column_for_each_grid_point() {
     }
     assert!(!table.contains("layers"), "what does not differ is not named: {table}");
 
-    let csv = summary_csv(&records, ALPHA).unwrap();
-    let mut reader = csv::Reader::from_reader(csv.as_bytes());
-    let header = reader.headers().unwrap().clone();
-    let column = |name: &str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("no column {name}"));
-    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    assert_eq!(rows.len(), records.iter().filter(|r| r.kind == Kind::Mark).count());
-    let find = |mark: &str, delta: &str| {
-        let is = |r: &&csv::StringRecord| {
-            (&r[column("arm")], &r[column("mark")], &r[column("axis.marks.wm.kgw.delta")]) == ("teacher", mark, delta)
-        };
-        rows.iter().find(is).unwrap()
-    };
-    assert_eq!(&find("kgw", "10")[column("axis.student.layers")], "4");
-    assert_eq!(&find("kgw", "1")[column("exposure")], "1.5");
-    assert_eq!(&find("secret_sharer", "1")[column("exposure")], "2.5");
+    let marks = Csv::read(&summary_csv(&records, ALPHA).unwrap());
+    assert_eq!(marks.rows.len(), records.iter().filter(|r| r.kind == Kind::Mark).count());
+    let delta = "axis.marks.wm.kgw.delta";
+    assert_eq!(marks.rows_of(&[("arm", "teacher"), ("mark", "kgw"), (delta, "10")], "axis.student.layers"), ["4"; 3]);
+    let metrics = Csv::read(&metrics_csv(&records).unwrap());
+    for (mark, value) in [("kgw", "1.5"), ("secret_sharer", "2.5")] {
+        assert_eq!(metrics.rows_of(&[("metric", "exposure"), ("metric_of", mark), (delta, "1")], "value"), [value]);
+    }
 }
 
 #[test]

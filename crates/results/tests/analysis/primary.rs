@@ -154,7 +154,7 @@ fn figures_tables_and_sums_tell_of_the_order() {
     assert!(of_mark("keys").again.unwrap() < of_mark("kgw").again.unwrap() + 1e-12, "both must be proven again");
 
     let header = |records: &[Record]| summary_csv(records, ALPHA).unwrap().lines().next().unwrap().to_string();
-    assert!(header(&records).contains(",measured,primary,"));
+    assert!(header(&records).contains(",n_star_by_count_claim,primary"));
     let plain: Vec<Record> = records.iter().map(|r| Record { primary: None, ..r.clone() }).collect();
     assert!(!header(&judged(plain, ALPHA)).contains("primary"));
 }

@@ -7,7 +7,7 @@ use super::meter::Meter;
 use super::value::Value;
 
 /// Shows the date as a format says.
-pub type Clock<'a> = &'a dyn Fn(&str) -> std::result::Result<String, String>;
+pub type Clock<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
 /// One rendering. Namespaces lie here and are only pointed to, so that none holds itself.
 pub struct World<'a> {
