@@ -1,4 +1,4 @@
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use candle_nn::ops;
 
 use super::one_pass::NormPass;
@@ -66,8 +66,56 @@ impl Norm {
         match (centred, running) {
             (false, true) => ops::rms_norm(&x.contiguous()?, &weight, eps),
             (false, false) => ops::rms_norm_slow(x, &weight, eps),
-            (true, true) => ops::layer_norm(&x.contiguous()?, &weight, weights.get(&bias)?, eps),
+            (true, true) => {
+                // its variance is mean(x^2) - mean(x)^2, which has no digits left where the mean is large: it is given rows without one
+                let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+                ops::layer_norm(&centred, &weight, weights.get(&bias)?, eps)
+            }
             (true, false) => ops::layer_norm_slow(x, &weight, weights.get(&bias)?, eps),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::arch::Summed;
+    use crate::device::Device;
+
+    /// Rows whose mean is a thousand times their deviation: a difference of two large means would leave nothing of it.
+    #[test]
+    fn a_large_mean_does_not_drown_the_deviation() {
+        const WIDTH: usize = 48;
+        let device = Device::cpu();
+        let x: Vec<f32> = (0..3 * WIDTH).map(|i| 100.0 + ((i * 37 % 101) as f32 - 50.0) / 300.0).collect();
+        for (kind, centred) in [(NormKind::Layer(1e-5), true), (NormKind::Rms(1e-5), false)] {
+            let norm = Norm::new("norm".into(), WIDTH, kind);
+            let mut layout = Layout::default();
+            norm.push(&mut layout);
+            let flat: Vec<f32> = (0..layout.n_params()).map(|i| 0.5 + i as f32 / 64.0).collect();
+            let mut summed = Summed::new(&layout, device.candle()).unwrap();
+            summed.begin(&flat);
+            let weights = [
+                Weights::constant(&layout, &flat, &device).unwrap(),
+                Weights::variable(&layout, &flat, &device).unwrap(),
+                Weights::summing(Arc::new(summed)),
+            ];
+            for (which, weights) in weights.iter().enumerate() {
+                let tensor = Tensor::from_slice(&x, (3, WIDTH), device.candle()).unwrap();
+                let ours = norm.apply(weights, &tensor).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                for (x, ours) in x.chunks(WIDTH).zip(ours.chunks(WIDTH)) {
+                    let mean = |of: &dyn Fn(f64) -> f64| x.iter().map(|x| of(f64::from(*x))).sum::<f64>() / WIDTH as f64;
+                    let middle = if centred { mean(&|x| x) } else { 0.0 };
+                    let deviation = (mean(&|x| (x - middle).powi(2)) + 1e-5).sqrt();
+                    for (i, (x, ours)) in x.iter().zip(ours).enumerate() {
+                        let bias = if centred { f64::from(flat[WIDTH + i]) } else { 0.0 };
+                        let exact = (f64::from(*x) - middle) / deviation * f64::from(flat[i]) + bias;
+                        assert!((f64::from(*ours) - exact).abs() < 2e-3, "{kind:?}, weights {which}: {ours} for {exact}");
+                    }
+                }
+            }
         }
     }
 }
