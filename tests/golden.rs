@@ -187,6 +187,10 @@ fn current() -> Golden {
     exchanges.sort_by_key(|exchange| exchange.query.index);
     let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
     let prompts = sha256(exchanges.iter().map(|exchange| bytes(&exchange.query.prompt)));
+    // what the marked teacher says to its owner
+    let served = |inputs: &serde_json::Value| inputs["laws"].as_array().is_some_and(|laws| !laws.is_empty());
+    let audited: Vec<_> =
+        files("audit/", "answers.parquet", served).iter().flat_map(|file| distill::read_parquet(file).unwrap()).collect();
     let contents = |kind, name| sha256(files(kind, name, |_| true).iter().map(|file| fs::read(file).unwrap()));
     let is_named = |record: &Record, names: &[&str]| record.metric.as_deref().is_some_and(|name| names.contains(&name));
     let is_trained = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_none();
@@ -218,6 +222,11 @@ fn current() -> Golden {
             "attack" => Stage { numbers: metrics(&attacked(), LOSS, is_student), ..stage },
             "student" => Stage { numbers: metrics(&records, LOSS, is_student), ..stage },
             "choice" => Stage { numbers: metrics(&chosen().1, LOSS, is_tried), ..stage },
+            "audit" => {
+                let tokens = audited.iter().map(|exchange| exchange.answer.clone()).collect();
+                let prompts = sha256(audited.iter().map(|exchange| bytes(&exchange.query.prompt)));
+                Stage { exact: exact("prompts", prompts), tokens, ..stage }
+            }
             "measure" => Stage { numbers: effects(&records), ..stage },
             "metrics" => Stage { numbers: metrics(&records, LOSS, is_distance), ..stage },
             "teacher_report" => Stage { numbers: metrics(&records, LOSS, is_report), ..stage },

@@ -31,6 +31,7 @@ mod protocols;
 mod readme;
 mod real_models;
 mod reference;
+mod researcher;
 mod same_bits;
 mod sampling;
 mod shared_models;

@@ -61,6 +61,11 @@ impl OwnerSecret {
         Ok(Self { bytes, salt: salt.unwrap_or(DEFAULT_SALT).to_string(), public: false })
     }
 
+    /// The salt of its commitment, unless that is the usual one.
+    pub fn salt(&self) -> Option<&str> {
+        Some(self.salt.as_str()).filter(|&salt| salt != DEFAULT_SALT)
+    }
+
     /// Whether the secret is written in the experiment file.
     pub fn is_public(&self) -> bool {
         self.public

@@ -35,8 +35,14 @@ impl Shapes {
     /// The shapes that `world` asks for. Begin and end tokens of models still to be trained are left open.
     ///
     /// # Errors
-    /// A `config.json` that cannot be used, or a shape that does not hold together, with the key that named it.
-    pub fn of(world: &World, channels: &[Channel]) -> Result<Self, ShapeError> {
+    /// A `config.json` that cannot be used, or all shapes that do not hold together, each with the key that named it.
+    pub fn of(world: &World, channels: &[Channel]) -> Result<Self, Vec<ShapeError>> {
+        let shapes = Self::read(world).map_err(|error| vec![error])?;
+        let problems = shapes.fit(world, channels);
+        if problems.is_empty() { Ok(shapes) } else { Err(problems) }
+    }
+
+    fn read(world: &World) -> Result<Self, ShapeError> {
         let teacher_vocab = match (&world.tokenizer, &world.teacher) {
             (TokenizerConfig::Bpe(bpe), _) => bpe.vocab_size,
             (TokenizerConfig::OfTeacher, TeacherSource::Open { model, .. }) => read(model, "teacher.model")?.vocab_size(),
@@ -67,34 +73,26 @@ impl Shapes {
             BaseSource::Cold(cold) => sized(&cold.architecture, student_vocab, "base.cold.architecture")?,
             BaseSource::Open(model) => read(model, "base.model")?,
         };
-        let shapes = Self { teacher, stranger, student };
-        shapes.fit(world, channels)?;
-        Ok(shapes)
+        Ok(Self { teacher, stranger, student })
     }
 
-    /// Refuses texts longer than a model's context, and models of different vocabularies.
-    fn fit(&self, world: &World, channels: &[Channel]) -> Result<(), ShapeError> {
+    /// Texts longer than a model's context, and models of different vocabularies: everything that does not fit.
+    fn fit(&self, world: &World, channels: &[Channel]) -> Vec<ShapeError> {
         let query = ("queries.max_new_tokens", world.queries.prompt_tokens + world.queries.max_new_tokens);
         let audit = ("audit.max_new_tokens", world.audit.prompt_tokens + world.audit.max_new_tokens);
         let models = [("teacher", &self.teacher), ("stranger", &self.stranger), ("student", &self.student)];
-        for (model, config) in models {
-            for (key, tokens) in [query, audit] {
-                // one more for the token that begins every text
-                if tokens + 1 > config.context_length() {
-                    return Err(ShapeError {
-                        key: key.into(),
-                        what: format!(
-                            "prompt and answer take {} tokens, the {model} holds {}",
-                            tokens + 1,
-                            config.context_length()
-                        ),
-                        remedy: "ask for less, or give the model a longer context".into(),
-                    });
-                }
-            }
+        let mut problems = Vec::new();
+        for (key, tokens) in [query, audit] {
+            // one more for the token that begins every text
+            let short = models.iter().find(|(_, config)| tokens + 1 > config.context_length());
+            problems.extend(short.map(|(model, config)| ShapeError {
+                key: key.into(),
+                what: format!("prompt and answer take {} tokens, the {model} holds {}", tokens + 1, config.context_length()),
+                remedy: "ask for less, or give the model a longer context".into(),
+            }));
         }
-        self.marks_fit(world)?;
-        self.adapter_fits(world)?;
+        problems.extend(self.marks_fit(world));
+        problems.extend(self.adapter_fits(world).err());
         let rows = [
             match &world.teacher {
                 TeacherSource::Train(plan) => Some(("teacher.train.row_tokens", plan.row_tokens, &self.teacher)),
@@ -111,16 +109,20 @@ impl Shapes {
                 BaseSource::Cold(_) | BaseSource::Open(_) => None,
             },
         ];
-        for (key, row_tokens, config) in rows.into_iter().flatten() {
-            if row_tokens > config.context_length() {
-                let what = format!("longer than the model's context of {}", config.context_length());
-                return Err(ShapeError { key: key.into(), what, remedy: "write less".into() });
-            }
-        }
-        let vocab = self.teacher.vocab_size();
-        let stranger = self.stranger.vocab_size();
+        let long = rows.into_iter().flatten().filter(|(_, row_tokens, config)| *row_tokens > config.context_length());
+        problems.extend(long.map(|(key, _, config)| {
+            let what = format!("longer than the model's context of {}", config.context_length());
+            ShapeError { key: key.into(), what, remedy: "write less".into() }
+        }));
+        problems.extend(self.vocabularies_fit(channels));
+        problems
+    }
+
+    fn vocabularies_fit(&self, channels: &[Channel]) -> Vec<ShapeError> {
+        let (vocab, stranger) = (self.teacher.vocab_size(), self.stranger.vocab_size());
+        let mut problems = Vec::new();
         if stranger != vocab {
-            return Err(ShapeError {
+            problems.push(ShapeError {
                 key: "stranger.model".into(),
                 what: format!("it has {stranger} token ids, the teacher {vocab}"),
                 remedy: "name a model with the teacher's tokenizer".into(),
@@ -129,17 +131,12 @@ impl Shapes {
         // text passes between any two vocabularies, laws between equal ones
         let student = self.student.vocab_size();
         let needs_laws = channels.iter().map(|channel| channel.loss.build()).find(|loss| loss.needs() > Access::Text);
-        if let Some(loss) = needs_laws.filter(|_| student != vocab) {
-            return Err(ShapeError {
-                key: "base.model".into(),
-                what: format!(
-                    "it has {student} token ids, the teacher {vocab}, and `{}` compares laws token by token",
-                    loss.name()
-                ),
-                remedy: "use sequence_kd, or name a model with the teacher's tokenizer".into(),
-            });
-        }
-        Ok(())
+        problems.extend(needs_laws.filter(|_| student != vocab).map(|loss| ShapeError {
+            key: "base.model".into(),
+            what: format!("it has {student} token ids, the teacher {vocab}, and `{}` compares laws token by token", loss.name()),
+            remedy: "use sequence_kd, or name a model with the teacher's tokenizer".into(),
+        }));
+        problems
     }
 
     /// Refuses an adapter that the student cannot take.
@@ -160,17 +157,17 @@ impl Shapes {
         Err(ShapeError { key: key.into(), what: format!("{} does not fit the student", error.value), remedy: error.remedy })
     }
 
-    /// Refuses marks that ask longer rows than some model holds, as far as their parameters tell.
-    fn marks_fit(&self, world: &World) -> Result<(), ShapeError> {
+    /// Marks that ask longer rows than some model holds, as far as their parameters tell.
+    fn marks_fit(&self, world: &World) -> Vec<ShapeError> {
         let context = [&self.teacher, &self.stranger, &self.student].map(ModelConfig::context_length).into_iter().min();
-        for (name, needs) in world.needs() {
-            if let Some(context) = context.filter(|&context| needs.longest_row > context) {
-                let what = format!("it asks rows of {} tokens, a model holds {context}", needs.longest_row);
-                let remedy = "shorten what it asks, or give the models a longer context".into();
-                return Err(ShapeError { key: format!("marks.{name}").into(), what, remedy });
-            }
-        }
-        Ok(())
+        let context = context.unwrap_or(usize::MAX);
+        let long = world.needs().filter(|(_, needs)| needs.longest_row > context);
+        let error = |(name, needs): (&String, marks::Needs)| {
+            let what = format!("it asks rows of {} tokens, a model holds {context}", needs.longest_row);
+            let remedy = "shorten what it asks, or give the models a longer context".into();
+            ShapeError { key: format!("marks.{name}").into(), what, remedy }
+        };
+        long.map(error).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::args::count_above_0;
 use crate::exit::UsageError;
 
 /// A file of texts.
@@ -27,7 +28,7 @@ pub struct TextArgs {
     #[arg(long, default_value = "text")]
     column: String,
     /// Only the first N texts.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_above_0::<usize>)]
     rows: Option<usize>,
 }
 

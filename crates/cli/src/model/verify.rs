@@ -20,13 +20,13 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     expected: PathBuf,
     /// Largest difference of a logit.
-    #[arg(long, value_name = "X", default_value_t = Tolerances::default().logits, value_parser = tolerance)]
+    #[arg(long, value_name = "X", default_value_t = Tolerances::default().logits, value_parser = tolerance, allow_hyphen_values = true)]
     logits_tolerance: f64,
     /// Largest difference of the mean loss, nats.
-    #[arg(long, value_name = "X", default_value_t = Tolerances::default().loss, value_parser = tolerance)]
+    #[arg(long, value_name = "X", default_value_t = Tolerances::default().loss, value_parser = tolerance, allow_hyphen_values = true)]
     loss_tolerance: f64,
     /// Largest norm of the difference of two gradients of a parameter, over the norm of the reference's.
-    #[arg(long, value_name = "X", default_value_t = Tolerances::default().gradient, value_parser = tolerance)]
+    #[arg(long, value_name = "X", default_value_t = Tolerances::default().gradient, value_parser = tolerance, allow_hyphen_values = true)]
     gradient_tolerance: f64,
     /// Compute by plain tensor operations even where there are fused kernels.
     #[arg(long)]

@@ -4,14 +4,17 @@ mod files;
 mod job;
 mod point;
 mod report;
+mod students;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use crate::progress::Progress;
+use crate::estimate::{Means, Stages, estimate};
+use crate::progress::{Predicted, Progress};
 use crate::resolve::Grid;
+use crate::sharing::sharing;
 use crate::stages::save_json;
 
 use files::make_directory;
@@ -56,14 +59,19 @@ pub fn run(job: &Job<'_>, options: &RunOptions, progress: &Progress, cancelled: 
     let mut workshop = Workshop::open(&directory, grid.first().device.clone(), options, progress, cancelled)?;
     files::write_plan(grid, &directory)?;
     let mut collected = Collected::open(grid, &directory);
-    let mut failures = Vec::new();
+    let predicted = predicted(job, options)?;
+    predicted.iter().for_each(|predicted| progress.plan(predicted));
+    let (mut failures, mut rows) = (Vec::new(), Vec::new());
     for (place, &number) in job.chosen.iter().enumerate() {
         let point = &grid.points[number];
         if grid.is_grid() {
             progress.note(&format!("point {} of {}: {}", place + 1, job.chosen.len(), in_words(&point.axes)));
         }
-        match workshop.run(point) {
-            Ok(found) => collected.put(point, found),
+        match workshop.run(point, &predicted[place]) {
+            Ok(mut found) => {
+                rows.append(&mut found.suspects);
+                collected.put(point, found);
+            }
             Err(error) if !grid.is_grid() || workshop.is_cancelled() || is_full(&error) => return Err(error),
             Err(error) => {
                 progress.note(&format!("this point failed: {error:#}"));
@@ -78,12 +86,24 @@ pub fn run(job: &Job<'_>, options: &RunOptions, progress: &Progress, cancelled: 
     if workshop.worked || !directory.join("manifest.json").exists() {
         save_json(&directory.join("manifest.json"), &files::manifest(grid, options, started))?;
     }
+    students::write(&directory, rows)?;
     let outcome = match collected.is_empty() {
         true => Outcome { directory: directory.clone(), table: String::new(), lines: Vec::new(), failures },
         false => Outcome { failures, ..collected.write()? },
     };
     workshop.close();
     Ok(outcome)
+}
+
+/// What each of the chosen points was predicted to take, at assumed rates: only the proportions count.
+fn predicted(job: &Job<'_>, options: &RunOptions) -> anyhow::Result<Vec<Predicted>> {
+    let new = sharing(job.grid, job.chosen)?.new;
+    let of = |(&number, new): (&usize, Stages)| {
+        let point = &job.grid.points[number];
+        let seconds = estimate(&point.resolved, &point.shapes, &Means { threads: options.threads, rehearsal: None, new }).stages;
+        Predicted { models: seconds.models, students: seconds.asking + seconds.students, measuring: seconds.measuring }
+    };
+    Ok(job.chosen.iter().zip(new).map(of).collect())
 }
 
 /// Whether no other point could be run either.

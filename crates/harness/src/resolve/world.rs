@@ -250,8 +250,8 @@ impl World {
         (!labels.is_empty()).then(|| labels.join(" + "))
     }
 
-    /// The models that came from the hub, with the keys that named them; an adapter's base under the adapter's key and `.base`.
-    pub fn origins(&self) -> Vec<(String, &Origin)> {
+    /// The open models, with the keys that name them.
+    pub fn open_models(&self) -> Vec<(String, &ModelDirectory)> {
         let teacher = match &self.teacher {
             TeacherSource::Open { model, .. } => Some(model),
             TeacherSource::Train(_) => None,
@@ -265,15 +265,38 @@ impl World {
             BaseSource::Train(_) | BaseSource::Cold(_) => None,
         };
         let keyed = [("teacher.model", teacher), ("stranger.model", stranger), ("base.model", base)];
-        let named = self.models.iter().map(|(name, model)| (format!("models.{name}"), Some(model)));
+        let keyed = keyed.into_iter().filter_map(|(key, model)| Some((key.to_string(), model?)));
+        keyed.chain(self.models.iter().map(|(name, model)| (format!("models.{name}"), model))).collect()
+    }
+
+    /// The models that came from the hub, with the keys that named them; an adapter's base under the adapter's key and `.base`.
+    pub fn origins(&self) -> Vec<(String, &Origin)> {
         let mut origins = Vec::new();
-        for (mut key, model) in keyed.into_iter().map(|(key, model)| (key.to_string(), model)).chain(named) {
-            for origin in model.into_iter().flat_map(ModelDirectory::origins) {
+        for (mut key, model) in self.open_models() {
+            for origin in model.origins() {
                 origins.push((key.clone(), origin));
                 key.push_str(".base");
             }
         }
         origins
+    }
+
+    /// Keys of the experiment file that name files and models, with where these are: a path, or `org/name@commit`.
+    pub fn places(&self) -> Vec<(String, PathBuf)> {
+        let mut places = Vec::new();
+        if let CorpusSource::File { path, .. } = &self.corpus {
+            places.push(("corpus.file.path".to_string(), path.clone()));
+        }
+        if let Some(transcript) = &self.transcript {
+            places.push(("transcript.import".into(), transcript.import.path.clone()));
+            places.extend(transcript.control.iter().map(|control| ("transcript.control".into(), control.path.clone())));
+        }
+        let place = |model: &ModelDirectory| match &model.origin {
+            Some(Origin { name, commit, .. }) => PathBuf::from(format!("{name}@{commit}")),
+            None => model.path.clone(),
+        };
+        places.extend(self.open_models().into_iter().map(|(key, model)| (key, place(model))));
+        places
     }
 }
 

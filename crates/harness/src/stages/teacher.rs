@@ -135,7 +135,7 @@ pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
             let seed = ctx.seed_for("base initialisation");
             let model = Arc::new(Model::init(&config, seed));
             let hash = store::hash_json(&json!({ "revision": REVISION, "cold": cold, "vocabulary": own.hash, "seed": seed }))?;
-            Ok(Trained { model, hash, curve: Curve::default() })
+            Ok(Trained { model, hash, place: None, curve: Curve::default() })
         }
     }
 }
@@ -144,7 +144,7 @@ pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
 fn brought(key: &str, directory: &ModelDirectory) -> anyhow::Result<Trained> {
     let (model, _) = load(key, directory)?;
     let hash = directory.hash()?;
-    Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
+    Ok(Trained { model: Arc::new(model), hash, place: None, curve: Curve::default() })
 }
 
 /// The model in the directory that `key` of the experiment file names, with its tokenizer.
@@ -166,5 +166,5 @@ fn same_vocabulary(ctx: &Context<'_>, key: &str, directory: &ModelDirectory) -> 
         .into());
     }
     let hash = directory.hash()?;
-    Ok(Trained { model: Arc::new(model), hash, curve: Curve::default() })
+    Ok(Trained { model: Arc::new(model), hash, place: None, curve: Curve::default() })
 }
