@@ -112,6 +112,75 @@ fn an_override_that_is_none() {
     assert!(!refused.contains("17"), "{refused}");
 }
 
+/// Form, values and files are wrong at once: each mistake is a line with key and value, in the order of the file.
+#[test]
+fn every_mistake_of_a_file_is_shown() {
+    let smoke = fs::read_to_string(smoke_file()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.toml");
+    let changed = [
+        ("alpha = 0.001", "alhpa = 0.001"),
+        ("seeds = [1]", "seeds = [1, 1]"),
+        ("vocab_size = 384", "vocab_size = \"384\""),
+        ("decay = \"cosine\"", "decay = \"cosinus\""),
+        ("beta2 = 0.98", "beta2 = 1.5"),
+        ("budgets = [20, 60]", "budgets = [0, 60]"),
+        ("batch_rows = 8", "batch_row = 8"),
+    ];
+    let bad = changed.iter().fold(smoke, |text, (from, to)| {
+        assert!(text.contains(from), "smoke.toml has no `{from}`");
+        text.replacen(from, to, 1)
+    });
+    let bad = bad.lines().filter(|line| !line.starts_with("permutations")).collect::<Vec<_>>().join("\n");
+    fs::write(&file, format!("{bad}\n")).unwrap();
+    let shown = birthmark(&["check", text(&file), "--quick", "--set", "audit.prompts=0"]).expect_code(2);
+    let lines: Vec<&str> = shown.stderr.lines().collect();
+    let parts = [
+        ["`seeds[1] = 1`", "given twice"],
+        ["`alhpa`", "unknown key; did you mean `alpha`?"],
+        ["`corpus.grammar = \"datasets/quickstart.toml\"`", "no file"],
+        ["`tokenizer.bpe.vocab_size = \"384\"`", "should be a whole number, is a string"],
+        ["`optimizer.decay = \"cosinus\"`", "did you mean `cosine`?"],
+        ["`optimizer.beta2 = 1.5`", "write 0 or more, below 1"],
+        ["`queries.budgets[0] = 0`", "buys nothing"],
+        ["`student.batch_row`", "unknown key; did you mean `batch_rows`?"],
+        ["`measure.permutations`", "missing; add `permutations = …`"],
+        ["`audit.prompts = 0`", "too small"],
+    ];
+    for part in parts {
+        let said = lines.iter().filter(|line| part.iter().all(|part| line.contains(part))).count();
+        assert_eq!(said, 1, "{part:?} in\n{}", shown.stderr);
+    }
+    assert_eq!(lines.len(), parts.len(), "one line each:\n{}", shown.stderr);
+    assert!(lines[0].starts_with("error: ") && lines[lines.len() - 1].starts_with("--set audit.prompts=0: "), "{lines:#?}");
+}
+
+#[test]
+fn no_remedy_is_nonsense() {
+    let check = |set: &str| birthmark(&["check", "experiments/ci/smoke.toml", "--quick", "--set", set]);
+    for alpha in ["0", "-1", "0.0", "1"] {
+        let said = check(&format!("alpha={alpha}")).refused_with(&["`alpha = ", "above 0 and at most 0.05"]);
+        assert!(!said.contains("inf") && !said.contains("decoys"), "{said}");
+    }
+    check("alpha=1e-9").refused_with(&["`alpha = ", "99999 decoy keys", "write 1e-5 or more"]);
+}
+
+#[test]
+fn a_flag_that_meets_a_table_says_how_to_replace_it() {
+    let check = |set: &str| birthmark(&["check", "experiments/ci/smoke.toml", "--quick", "--set", set]);
+    check("base.model=DIR").refused_with(&["`base = ", "2 choices at once (train, model)", "--set 'base={ model = \"DIR\" }'"]);
+    check("teacher.model=DIR").refused_with(&["`teacher.model = \"DIR\"`", "--set 'teacher={ model = \"DIR\" }'"]);
+    check("base.modle=DIR").refused_with(&["`base.modle`", "unknown choice; did you mean `model`?"]);
+    check("marks.kgv.kgw.delta=3.0").refused_with(&["the file has no mark `kgv`", "did you mean `kgw`?", "--set 'marks.kgv={"]);
+    check("marks.kgw.unigram={ gamma = 0.5, delta = 1.0 }").refused_with(&[
+        "`marks.kgw",
+        "a second kind beside",
+        "--set 'marks.kgw={ unigram = { gamma = 0.5, delta = 1.0 } }'",
+    ]);
+    check("marks.kgw.kgv={ gamma = 0.5, delta = 1.0 }").refused_with(&["`marks.kgw.kgv`", "unknown key; did you mean `kgw`?"]);
+    check("student.compute.one_pas={}").refused_with(&["`student.compute.one_pas`", "unknown choice; did you mean `one_pass`?"]);
+}
+
 #[test]
 fn text_too_long_for_a_model() {
     let short = "base.train.architecture.llama.max_position_embeddings=10";

@@ -8,7 +8,7 @@ use crate::support::{Ran, birthmark, command, copy, experiments, root, shared, s
 #[test]
 fn help_names_every_command() {
     let help = birthmark(&["--help"]).expect_code(0);
-    for command in ["run", "check", "audit", "report", "list", "model", "bench", "schema", "completions", "man"] {
+    for command in ["run", "init", "check", "audit", "report", "list", "model", "bench", "schema", "completions", "man"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command} is not in\n{}", help.stdout);
         assert!(birthmark(&[command, "--help"]).expect_code(0).stdout.contains("Usage: birthmark"));
     }
@@ -22,6 +22,59 @@ fn an_unknown_command_is_a_usage_error() {
         let ran = birthmark(args).expect_code(2);
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}: {ran:?}");
     }
+}
+
+#[test]
+fn a_negative_number_is_refused_with_the_range() {
+    let generate = ["model", "generate", "--model", "m"];
+    let cases: [(&[&str], &str); 14] = [
+        (&["--temperature", "-1"], "write a number, 0 (the most probable token) or more"),
+        (&["--temperature", "-0.5"], "write a number, 0 (the most probable token) or more"),
+        (&["--temperature", "-inf"], "write a number, 0 (the most probable token) or more"),
+        (&["--temperature", "hot"], "write a number, 0 (the most probable token) or more"),
+        (&["--top-p", "-0.1"], "write a number above 0 and at most 1"),
+        (&["--top-k", "-3"], "write a whole number, 0 or more"),
+        (&["--seed", "-7"], "write a whole number, 0 or more"),
+        (&["--samples", "-1"], "write a whole number, 1 or more"),
+        (&["--max-new-tokens", "-1"], "write a whole number, 1 or more"),
+        (&["--threads", "-2"], "-2 is not in 1..=1024"),
+        (&["bench", "--seconds", "-1"], "write a number of seconds, 0 to 3600"),
+        (&["run", "a.toml", "--limit", "-1"], "-1 is not in 1.."),
+        (&["run", "a.toml", "--checkpoint-every", "-1"], "-1 is not in 0.."),
+        (&["model", "verify", "--model", "m", "--expected", "e", "--loss-tolerance", "-1"], "a number above 0"),
+    ];
+    for (args, said) in cases {
+        let whole: Vec<&str> = if args[0].starts_with("--") { [&generate[..], args].concat() } else { args.to_vec() };
+        let ran = birthmark(&whole).expect_code(2);
+        let (number, flag) = (args[args.len() - 1], args[args.len() - 2]);
+        for part in [number, flag, said] {
+            assert!(ran.stderr.contains(part), "no `{part}` in\n{}", ran.stderr);
+        }
+        assert!(ran.stdout.is_empty() && !ran.stderr.contains("unexpected argument"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_model_that_is_no_directory_is_told_how_the_hub_names_models() {
+    for command in ["info", "generate", "score"] {
+        let text = ["--text", "README.md"];
+        let more: &[&str] = if command == "score" { &text } else { &[] };
+        let args = [&["model", command, "--model", "gpt2"][..], more].concat();
+        birthmark(&args).refused_with(&["--model gpt2", "not found", "org/name, as in openai-community/gpt2"]);
+    }
+}
+
+#[test]
+fn a_list_of_experiments_elsewhere_says_where_they_would_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = dir.path().canonicalize().unwrap();
+    let none = format!("no experiment file below {}/experiments", text(&there));
+    for args in [&["list", "experiments"][..], &["list"]] {
+        let ran = crate::support::birthmark_at(&there, args).expect_code(0);
+        assert!(ran.stdout.contains(&none) && ran.stdout.contains("birthmark init"), "{}", ran.stdout);
+    }
+    let ran = crate::support::birthmark_at(&there, &["list", "experiments", "--json"]).expect_code(0);
+    assert!(ran.stdout.is_empty() && ran.stderr.contains(&none), "{ran:?}");
 }
 
 #[test]

@@ -155,6 +155,10 @@ fn current() -> Golden {
     let mut exchanges: Vec<_> = shards.iter().flat_map(|shard| distill::read_parquet(shard).unwrap()).collect();
     exchanges.sort_by_key(|exchange| exchange.query.index);
     let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
+    // what the marked teacher says to its owner
+    let served = |inputs: &serde_json::Value| inputs["laws"].as_array().is_some_and(|laws| !laws.is_empty());
+    let audited: Vec<_> =
+        files("audit/", "answers.parquet", served).iter().flat_map(|file| distill::read_parquet(file).unwrap()).collect();
     let contents = |kind, name| sha256(files(kind, name, |_| true).iter().map(|file| fs::read(file).unwrap()));
     let is_named = |record: &Record, names: &[&str]| record.metric.as_deref().is_some_and(|name| names.contains(&name));
     let is_trained = |record: &Record| is_named(record, &["held_out_loss"]) && record.budget_queries.is_none();
@@ -186,6 +190,10 @@ fn current() -> Golden {
             "attack" => Stage { numbers: metrics(&attacked(), is_student), ..stage },
             "student" => Stage { numbers: metrics(&records, is_student), ..stage },
             "choice" => Stage { numbers: metrics(&chosen().1, is_tried), ..stage },
+            "audit" => {
+                let whole = |exchange: &oracle::Exchange| bytes(&[&exchange.query.prompt[..], &exchange.answer].concat());
+                Stage { hashes: hashes("tokens", sha256(audited.iter().map(whole))), ..stage }
+            }
             "measure" => Stage { numbers: effects(&records), ..stage },
             "metrics" => Stage { numbers: metrics(&records, is_distance), ..stage },
             "teacher_report" => Stage { numbers: metrics(&records, is_report), ..stage },

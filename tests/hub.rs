@@ -124,8 +124,18 @@ fn an_experiment_names_its_teacher_on_the_hub() {
     };
     let cache = text(&hub.cache()).to_string();
     let remedy = format!("hf download {NAME} --revision main");
-    let finding = ["`teacher.model = ", NAME, &cache, "`birthmark run` will fetch it", &hub.server.endpoint(), &remedy];
-    check(NAME, &[]).refused_with(&finding);
+    let finding = ["teacher.model", NAME, &cache, "`birthmark run` will fetch it", &hub.server.endpoint(), &remedy];
+    let waits = check(NAME, &[]).expect_code(0);
+    for part in finding.into_iter().chain(["is valid as far as it can be told"]) {
+        assert!(waits.stdout.contains(part) && waits.stderr.is_empty(), "no `{part}` in\n{waits:?}");
+    }
+    let waits = check(NAME, &["--json"]).expect_code(0).json_lines().remove(0);
+    assert!(waits["will_be_fetched"]["teacher.model"].as_str().unwrap().contains(NAME), "{waits}");
+    check(NAME, &["--set", "alpha=0"]).refused_with(&["`alpha = 0`", "above 0"]);
+    let offline = check_args(Path::new(NAME), place.path());
+    let offline: Vec<&str> = offline.iter().map(String::as_str).collect();
+    hub.birthmark_with(&offline, &[("HF_HUB_OFFLINE", "1")])
+        .refused_with(&["HF_HUB_OFFLINE is set, so `birthmark run` will not"]);
     assert!(hub.server.requests().is_empty() && !hub.cache().exists(), "a check asks nobody");
 
     let mut run = open_teacher(Path::new(NAME), tiny_model(), place.path());

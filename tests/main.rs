@@ -36,6 +36,7 @@ mod readme;
 mod real_models;
 mod reference;
 mod reports;
+mod researcher;
 mod same_bits;
 mod sampling;
 mod shared_models;

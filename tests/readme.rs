@@ -213,7 +213,15 @@ impl Scratch {
         if let Some(name) = arg.strip_prefix("target/") {
             return text(&self.at(name)).to_string();
         }
-        if arg.starts_with("results/") { text(self.results(arg)).to_string() } else { arg.to_string() }
+        if !arg.starts_with("results/") {
+            return arg.to_string();
+        }
+        let (directory, file) = (self.results(arg), Path::new(arg));
+        // a file in it, by its name
+        match file.file_name().filter(|_| file.extension().is_some()) {
+            Some(name) => text(&directory.join(name)).to_string(),
+            None => text(directory).to_string(),
+        }
     }
 }
 

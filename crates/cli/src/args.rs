@@ -4,17 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use harness::grid;
 use harness::hub::Models;
-use harness::resolve::{Grid, Selection, resolve_grid};
+use harness::resolve::{Grid, Selection};
+use harness::written;
 use lm::{Device, DeviceName};
 
 /// An experiment file and what overrides it.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// Experiment file (TOML).
+    /// Experiment file (TOML), or the experiment.json of a results directory, which is the same resolved.
     pub file: PathBuf,
-    /// Override a key, for example --set queries.budgets=[100,300] or --set distill[0].surface=text; repeatable.
+    /// Override a key, for example --set queries.budgets=[100,300] or --set distill[0].surface=text; repeatable. A table that is given
+    /// replaces the whole one: --set 'teacher={ model = "DIR" }', --set 'base={ model = "DIR" }'.
     /// Paths given here start at the current directory, those in the file beside the `experiments` folder.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
@@ -23,7 +24,7 @@ pub struct FileArgs {
 impl FileArgs {
     /// Reads, expands, validates and looks up the experiment on `device`, shapes of its models included.
     pub fn grid(&self, device: &Device, models: &Models<'_>) -> anyhow::Result<Grid> {
-        resolve_grid(&grid::read(&self.file, &self.sets)?, models, device)
+        written::open(&self.file, &self.sets, models, device)
     }
 }
 
@@ -59,6 +60,16 @@ impl ThreadArgs {
     pub fn count(&self) -> usize {
         self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
     }
+}
+
+/// A whole number that may be 0.
+pub fn count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write a whole number, 0 or more".to_string())
+}
+
+/// A whole number above 0.
+pub fn count_above_0<T: std::str::FromStr + PartialEq + Default>(text: &str) -> Result<T, String> {
+    text.parse().ok().filter(|number| *number != T::default()).ok_or_else(|| "write a whole number, 1 or more".to_string())
 }
 
 /// Where models compute.

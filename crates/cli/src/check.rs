@@ -1,6 +1,6 @@
 //! `birthmark check`: everything that can be known before the work starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use harness::audit_size::{AuditSize, POWER};
 use harness::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, Means, TRAIN_FLOP_PER_SECOND, estimate, sum};
 use harness::hub::{Models, Origin};
+use harness::look::{Openings, Warning, look, warnings};
 use harness::progress::{count, duration};
 use harness::rehearsal::{self, Rehearsal};
 use harness::resolve::{Grid, Point, Resolved};
@@ -60,6 +61,11 @@ struct Checked<'a> {
     /// What the audit can show of marks that are judged by the keyed score test, where a rehearsal measured it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     audit: Vec<AuditSize>,
+    /// How many of the first queries open differently, where their tokenizer is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openings: Option<Openings>,
+    /// What is likely not meant.
+    warnings: &'a [Warning],
     /// What imported transcripts hold, where a rehearsal read them: by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     imported: BTreeMap<&'static str, Holds>,
@@ -70,7 +76,10 @@ struct Checked<'a> {
 
 /// Validates an experiment, expands its grid and estimates its cost.
 pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let grid = args.file.grid(&args.device.open()?, &Models::cached())?;
+    let grid = match args.file.grid(&args.device.open()?, &Models::cached()) {
+        Ok(grid) => grid,
+        Err(error) => return plan::will_be_fetched(&args.file.file, args.json, error.downcast()?, out),
+    };
     let chosen = args.part.chosen(&grid)?;
     let bill = Bill::of(&grid, &chosen, args, signals)?;
     let experiment = grid.first();
@@ -91,6 +100,8 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
             models: origins,
             estimate: &bill.estimate,
             audit: bill.audit,
+            openings: bill.openings,
+            warnings: &bill.warnings,
             imported: bill.imported,
             notes,
         });
@@ -129,6 +140,12 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     for (key, holds) in &bill.imported {
         out.pair(key, holds.words())?;
     }
+    if let Some(Openings { queries, distinct }) = bill.openings {
+        out.pair("different prompts", format!("{distinct} among the first {queries} queries"))?;
+    }
+    for Warning { key, what } in &bill.warnings {
+        out.pair("warning", format!("`{key}`: {what}"))?;
+    }
     for size in &bill.audit {
         out.pair("audit shows", shown(size))?;
     }
@@ -150,6 +167,10 @@ struct Bill {
     audit: Vec<AuditSize>,
     /// What the imported transcripts of the first of them hold.
     imported: BTreeMap<&'static str, Holds>,
+    /// How many of the first queries of the first point open differently.
+    openings: Option<Openings>,
+    /// What is likely not meant, each thing once.
+    warnings: Vec<Warning>,
 }
 
 /// Most points that are rehearsed.
@@ -161,14 +182,23 @@ impl Bill {
         let sharing = sharing(grid, chosen)?;
         let mut rehearsals: Vec<(Hash, Rehearsal)> = Vec::new();
         let mut parts = Vec::new();
+        let (mut opened, mut warned) = (Vec::new(), BTreeSet::new());
         for (&number, &new) in chosen.iter().zip(&sharing.new) {
             let point = &grid.points[number];
             let name = rehearsal::name(&point.resolved)?;
             let known = rehearsals.iter().any(|(known, _)| *known == name);
+            let mut openings = None;
+            if opened.len() < MOST_REHEARSED {
+                openings = look(&point.resolved, threads, &signals.cancelled)?;
+            }
             if !args.quick && !known && rehearsals.len() < MOST_REHEARSED {
                 let rehearsal = rehearsal::run(&point.resolved, threads, &signals.cancelled);
-                rehearsals.push((name, rehearsal.context("rehearsing it (--quick does without)")?));
+                let rehearsal = rehearsal.context("rehearsing it (--quick does without)")?;
+                openings = rehearsal.openings;
+                rehearsals.push((name, rehearsal));
             }
+            warned.extend(warnings(&point.resolved, openings));
+            opened.push(openings);
             let nearest = rehearsals.iter().find(|(known, _)| *known == name).or(like(&rehearsals, point));
             let rehearsal = nearest.map(|(_, rehearsal)| rehearsal);
             parts.push(estimate(&point.resolved, &point.shapes, &Means { threads, rehearsal, new }));
@@ -177,7 +207,8 @@ impl Bill {
         let (import, control) = rehearsals.first().and_then(|(_, rehearsal)| rehearsal.took.imported.clone()).unzip();
         let held = [("transcript.import", import), ("transcript.control", control.flatten())];
         let imported = held.into_iter().filter_map(|(key, holds)| Some((key, holds?))).collect();
-        Ok(Self { sharing, estimate: sum(&parts), rehearsed: rehearsals.len(), audit, imported })
+        let (openings, warnings) = (opened.first().copied().flatten(), warned.into_iter().collect());
+        Ok(Self { sharing, estimate: sum(&parts), rehearsed: rehearsals.len(), audit, imported, openings, warnings })
     }
 }
 

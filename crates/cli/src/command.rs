@@ -3,13 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use kernels::vectors::{self, Width};
 
 use crate::exit::{self, Signals};
-use crate::output::{Output, complain, in_one_line};
+use crate::output::{Output, complain, complain_at_the_end, in_one_line};
 use crate::version::VERSION;
-use crate::{audit, bench, check, list, model, report, run, schema, shell};
+use crate::{audit, bench, check, init, list, model, report, run, schema, shell};
 
 /// Measures which ownership marks survive the distillation of a language model through its API.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ pub struct Cli {
 enum Command {
     /// Run an experiment file; finished work is found, not redone.
     Run(run::RunArgs),
+    /// Write a commented experiment file to begin with, about your own model and texts if you name them.
+    Init(init::InitArgs),
     /// Validate an experiment file, expand its grid, and rehearse a little of it to estimate time, memory and disk.
     Check(check::CheckArgs),
     /// Look for the marks of an experiment in a model from outside; exit code 0 not proven, 100 proven, 5 inconclusive.
@@ -63,7 +65,8 @@ pub fn main() -> ExitCode {
         let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
         complain(&format!("internal error{place}: {message}; please report this line with the command that led to it"));
     }));
-    let cli = match Cli::try_parse() {
+    let parsed = with_negative_numbers(Cli::command()).try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // also how clap hands out --help and --version; a closed pipe is no failure of theirs
@@ -86,32 +89,38 @@ pub fn main() -> ExitCode {
             let code = exit::code(&error, signals.received());
             if let Some(found) = error.downcast_ref::<exit::Found>() {
                 if !found.text.is_empty() {
-                    complain(&found.text);
+                    complain_at_the_end(&found.text, code);
                 }
                 return code.into();
             }
-            match code {
-                exit::UNEXPECTED | exit::USAGE | exit::DEVIATES => complain(&format!("error: {}", in_one_line(&error))),
+            let said = match code {
+                exit::UNEXPECTED | exit::USAGE | exit::DEVIATES => format!("error: {}", in_one_line(&error)),
                 exit::RESUMABLE => {
                     let full = store::trouble(error.as_ref()) == Some(store::Trouble::Full);
                     let remedy = if full { "; free some space and run the same command again" } else { "" };
-                    complain(&format!(
-                        "stopped: {}{remedy}\nfinished work is kept; the same command resumes",
-                        in_one_line(&error)
-                    ))
+                    format!("stopped: {}{remedy}\nfinished work is kept; the same command resumes", in_one_line(&error))
                 }
-                _ => complain("stopped by a signal; finished work is kept, and the same command resumes"),
-            }
+                _ => "stopped by a signal; finished work is kept, and the same command resumes".to_string(),
+            };
+            complain_at_the_end(&said, code);
             code.into()
         }
         Err(_) => exit::UNEXPECTED.into(),
     }
 }
 
+/// Has negative numbers taken for values, so that they are refused with the range and not as unknown flags.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg })
+        .mut_subcommands(with_negative_numbers)
+}
+
 fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {
     let mut out = Output::stdout();
     match command {
         Command::Run(args) => run::run(&args, signals, &mut out)?,
+        Command::Init(args) => init::init(&args, &mut out)?,
         Command::Check(args) => check::check(&args, signals, &mut out)?,
         Command::Audit(args) => audit::audit(&args, signals, &mut out)?,
         Command::Report(args) => report::report(&args, &mut out)?,

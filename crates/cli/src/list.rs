@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::output::Output;
+use crate::output::{Output, complain};
 use harness::experiment::Experiment;
 use harness::grid;
 
@@ -51,15 +51,21 @@ pub fn list(args: &ListArgs, out: &mut Output) -> anyhow::Result<()> {
             What::Losses => losses(),
             What::Surfaces => choices("surface", "Surface"),
             What::Architectures => choices("architecture", "ArchitectureConfig"),
-            What::Experiments => experiments(Path::new("experiments")),
+            What::Experiments => experiments(Path::new(EXPERIMENTS)),
         };
         if args.json {
             entries.iter().try_for_each(|entry| out.json(entry))?;
+            if entries.is_empty() && args.what.is_some() {
+                complain(&none_here());
+            }
             continue;
         }
         if args.what.is_none() {
             let title = what.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
             out.line(&format!("{}{title}", if index > 0 { "\n" } else { "" }))?;
+        }
+        if entries.is_empty() {
+            out.line(&none_here())?;
         }
         let width = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
         for entry in entries {
@@ -70,6 +76,17 @@ pub fn list(args: &ListArgs, out: &mut Output) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The folder that experiment files are listed from.
+const EXPERIMENTS: &str = "experiments";
+
+/// What is said where there are no experiment files.
+fn none_here() -> String {
+    let here = std::env::current_dir().map_or_else(|_| ".".into(), |place| place.display().to_string());
+    format!(
+        "no experiment file below {here}/{EXPERIMENTS}: go to the folder that holds `{EXPERIMENTS}`, or write a file with `birthmark init`"
+    )
 }
 
 fn marks() -> Vec<Entry> {

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod command;
 mod exit;
+mod init;
 mod list;
 mod model;
 mod output;

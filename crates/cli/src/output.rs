@@ -1,6 +1,8 @@
 //! Standard output without panics: a reader that goes away is an error like any other.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use store::{is_unshowable, plain};
 
@@ -68,6 +70,22 @@ pub fn in_one_line(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// When messages became JSON lines; unset while they are words.
+static IN_JSON: OnceLock<Instant> = OnceLock::new();
+
+/// Has what is said of a failure put as a line of the progress that programs read.
+pub fn complain_in_json() {
+    let _ = IN_JSON.set(Instant::now());
+}
+
+/// The last words of a command that ends with `code`.
+pub fn complain_at_the_end(text: &str, code: u8) {
+    match IN_JSON.get() {
+        Some(began) => complain(&harness::progress::error_line(text, code, began.elapsed().as_secs_f64())),
+        None => complain(text),
+    }
 }
 
 /// A message on standard error; when that is closed there is nobody to tell.

@@ -1,7 +1,9 @@
 //! The points of a grid, and what they have in common, before anything is run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use harness::exit::NotHereYet;
 use harness::pipeline::{in_words, records_there, results_directory};
 use harness::resolve::Grid;
 use harness::sharing::{Counts, Made, Sharing, sharing};
@@ -39,6 +41,19 @@ pub fn dry_run(grid: &Grid, chosen: &[usize], results: &Path, as_json: bool, out
     more(chosen.len(), out)?;
     shared(&sharing(grid, chosen)?, out)?;
     out.line("nothing was run; a run finds what its artifacts hold already, whatever records say")
+}
+
+/// What is said of an experiment in which nothing is wrong as far as it can be told before its models are here.
+pub fn will_be_fetched(file: &Path, as_json: bool, waiting: NotHereYet, out: &mut Output) -> anyhow::Result<()> {
+    if as_json {
+        let models: BTreeMap<&String, &String> = waiting.models.iter().map(|(key, said)| (key, said)).collect();
+        return out.json(&json!({ "name": waiting.name, "will_be_fetched": models }));
+    }
+    out.line(&format!("{} is valid as far as it can be told before its models are here", file.display()))?;
+    for (key, said) in &waiting.models {
+        out.pair(key, said)?;
+    }
+    out.pair("estimate", "none before they are: shapes, tokenizers and costs follow from their files")
 }
 
 /// The points by number, for `check`.

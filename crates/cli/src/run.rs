@@ -1,11 +1,13 @@
 //! `birthmark run`: the main job.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use harness::estimate::{Means, estimate, sum};
 use harness::hub::Models;
+use harness::look::{Warning, warnings};
 use harness::pipeline::{self, Failure, Job, Outcome, RunOptions, in_words};
 use harness::progress::Progress;
 use harness::resolve::Grid;
@@ -13,7 +15,7 @@ use harness::sharing::sharing;
 
 use crate::args::{DeviceArgs, FileArgs, PartArgs, ThreadArgs};
 use crate::exit::{DEVIATES, FALSE_POSITIVE, Found, NoRoom, PointsFailed, Signals};
-use crate::output::{Output, in_one_line};
+use crate::output::{Output, complain_in_json, in_one_line};
 use crate::{plan, version};
 
 /// What to run, where to put it, how to show it.
@@ -52,12 +54,25 @@ pub struct RunArgs {
     /// Answers a worker samples together [default: a number that keeps its core busy]. Results do not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     decode_rows: Option<u16>,
-    /// Show no progress.
-    #[arg(long)]
+    /// How progress is shown on standard error: bars on a terminal and lines elsewhere (auto), lines, one JSON object a line (json), or
+    /// not at all (none).
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    progress: Shown,
+    /// Show no progress: --progress none.
+    #[arg(long, conflicts_with = "progress")]
     quiet: bool,
     /// Print one JSON object per line instead of the table; progress stays on standard error.
     #[arg(long)]
     json: bool,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shown {
+    Auto,
+    Lines,
+    Json,
+    None,
 }
 
 const RESULTS: &str = "results";
@@ -65,15 +80,36 @@ const ARTIFACTS: &str = "artifacts";
 
 /// Runs an experiment and prints what survived.
 pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let progress = Progress::new(args.quiet);
+    let progress = match args.progress {
+        _ if args.quiet => Progress::quiet(),
+        Shown::Auto => Progress::new(false),
+        Shown::Lines => Progress::lines(),
+        Shown::Json => {
+            complain_in_json();
+            Progress::json()
+        }
+        Shown::None => Progress::quiet(),
+    };
     let models = if args.dry_run { Models::cached() } else { Models::fetching(&progress, &signals.cancelled) };
-    let grid = args.file.grid(&args.device.open()?, &models)?;
+    let grid = match args.file.grid(&args.device.open()?, &models) {
+        Err(error) if args.dry_run => return plan::will_be_fetched(&args.file.file, args.json, error.downcast()?, out),
+        grid => grid?,
+    };
     let chosen = args.part.chosen(&grid)?;
     if args.dry_run {
         return plan::dry_run(&grid, &chosen, &args.results, args.json, out);
     }
+    let mut warned = BTreeSet::new();
     if !args.no_disk_check && !args.offline_artifacts {
         refuse_without_room(&grid, &chosen, args)?;
+    }
+    for &number in &chosen {
+        for Warning { key, what } in warnings(&grid.points[number].resolved, None) {
+            let text = format!("warning: `{key}`: {what}");
+            if warned.insert(text.clone()) {
+                progress.note(&text);
+            }
+        }
     }
     let options = RunOptions {
         results: args.results.clone(),

@@ -1,14 +1,14 @@
 //! Mistakes in an experiment file, shown where they are.
 //!
-//! Every problem's first line names file, line, column, key, value and what to do; below it is the source line with a
-//! caret. Problems are collected, so that one run of `check` shows them all.
+//! Every problem is one line that names file, line, column, key, value and what to do. Problems are collected, so that one run of
+//! `check` shows them all, each on its line; a single one has the source line with a caret below it.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// How many problems are shown at once; more are counted.
-const SHOWN: usize = 10;
+/// How many problems are shown at once; more are counted. Nobody mends as many by hand before asking again.
+const SHOWN: usize = 200;
 
 /// Where a key or value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,14 @@ pub struct Problem {
     pub place: Place,
 }
 
+impl Problem {
+    /// The same without the value, which would say nothing.
+    #[must_use]
+    pub fn without_value(self) -> Self {
+        Self { value: None, ..self }
+    }
+}
+
 /// All mistakes found in one file; never empty.
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigErrors {
@@ -67,20 +75,31 @@ impl ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.display().to_string();
         for (index, problem) in self.problems.iter().take(SHOWN).enumerate() {
             if index > 0 {
-                f.write_str("\n\n")?;
+                f.write_str("\n")?;
             }
-            write_problem(f, problem, &self.file.display().to_string(), &self.text)?;
+            let position = write_problem(f, problem, &file, &self.text)?;
+            // below each of many the lines of the file would hide the mistakes
+            if let (Some(at), 1) = (position, self.problems.len()) {
+                at.write_source(f)?;
+            }
         }
         if self.problems.len() > SHOWN {
-            write!(f, "\n\nand {} more", self.problems.len() - SHOWN)?;
+            write!(f, "\nand {} more", self.problems.len() - SHOWN)?;
         }
         Ok(())
     }
 }
 
-fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, file: &str, source: &str) -> fmt::Result {
+/// Writes the line of `problem`; what comes back is the place whose source may be shown.
+fn write_problem(
+    f: &mut fmt::Formatter<'_>,
+    problem: &Problem,
+    file: &str,
+    source: &str,
+) -> Result<Option<Position>, fmt::Error> {
     let position = match &problem.place {
         Place::Bytes(bytes) => Some(Position::of(source, bytes)),
         Place::Flag(_) | Place::File => None,
@@ -101,12 +120,7 @@ fn write_problem(f: &mut fmt::Formatter<'_>, problem: &Problem, file: &str, sour
     if !problem.remedy.is_empty() {
         write!(f, "; {}", problem.remedy)?;
     }
-    if let Some(at) = position.filter(|_| !secret) {
-        let gutter = at.line.to_string().len();
-        write!(f, "\n{:gutter$} |\n{} | {}\n", "", at.line, at.text)?;
-        write!(f, "{:gutter$} | {}{}", "", " ".repeat(at.indent), "^".repeat(at.width))?;
-    }
-    Ok(())
+    Ok(position.filter(|_| !secret))
 }
 
 /// Whether a key, or the key of a flag, leads to the owner's secret: terminals and logs are read by others.
@@ -137,6 +151,13 @@ struct Position {
 }
 
 impl Position {
+    /// The line with a caret below it.
+    fn write_source(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gutter = self.line.to_string().len();
+        write!(f, "\n{:gutter$} |\n{} | {}\n", "", self.line, self.text)?;
+        write!(f, "{:gutter$} | {}{}", "", " ".repeat(self.indent), "^".repeat(self.width))
+    }
+
     fn of(source: &str, bytes: &Range<usize>) -> Self {
         let start = floor_char_boundary(source, bytes.start);
         let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
@@ -184,6 +205,16 @@ fn floor_char_boundary(text: &str, index: usize) -> usize {
     index
 }
 
+/// Problems in the order of the file, those of flags last.
+pub fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| match &problem.place {
+        Place::File => 0,
+        Place::Bytes(bytes) => bytes.start + 1,
+        Place::Flag(_) => usize::MAX,
+    });
+    problems
+}
+
 /// The name nearest to `typed`, if one is near enough to have been meant.
 pub fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let simple = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
@@ -220,6 +251,23 @@ mod tests {
             assert_eq!(chars[at.indent..at.indent + at.width].iter().collect::<String>(), number);
             assert_eq!(at.column, start + 1);
         }
+    }
+
+    #[test]
+    fn of_several_problems_each_is_one_line() {
+        let problem = |key: &str, place| Problem {
+            key: key.into(),
+            value: Some("1".into()),
+            what: "wrong".into(),
+            remedy: "write 2".into(),
+            place,
+        };
+        let problems =
+            vec![problem("b", Place::Bytes(6..7)), problem("c", Place::Flag("c=1".into())), problem("a", Place::Bytes(0..1))];
+        let errors = ConfigErrors { file: "e.toml".into(), text: "a = 1\nb = 1\n".into(), problems: in_order(problems) };
+        let lines =
+            "e.toml:1:1: `a = 1`: wrong; write 2\ne.toml:2:1: `b = 1`: wrong; write 2\n--set c=1: `c = 1`: wrong; write 2";
+        assert_eq!(errors.to_string(), lines);
     }
 
     #[test]

@@ -151,6 +151,16 @@ impl Node {
         }
     }
 
+    /// As [`get`](Self::get), to be changed.
+    pub fn get_mut(&mut self, path: &[Step]) -> Option<&mut Self> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        match (first, &mut self.tree) {
+            (Step::Key(key), Tree::Table(entries)) => entries.iter_mut().find(|entry| entry.key == *key)?.node.get_mut(rest),
+            (Step::Index(index), Tree::Array(nodes)) => nodes.get_mut(*index)?.get_mut(rest),
+            _ => None,
+        }
+    }
+
     /// Where a problem with `path` should point: the value, else the nearest enclosing key or table that was written.
     pub fn place_of(&self, path: &[Step]) -> Place {
         let mut node = self;

@@ -110,6 +110,13 @@ const SUSPECT_BYTES: f64 = 64e3;
 /// Bytes of a report whatever it shows: three figures in three formats and two widths.
 const REPORT_BYTES: f64 = 3.7e6;
 
+/// Bytes of a suspect's answers to the audit, at most.
+fn audit_bytes(resolved: &Resolved) -> f64 {
+    let audit = &resolved.world.audit;
+    let tokens = (audit.prompt_tokens + audit.max_new_tokens) as f64;
+    audit.prompts as f64 * (QUERY_BYTES + TOKEN_BYTES * tokens) + SHARD_BYTES
+}
+
 fn disk(resolved: &Resolved, shapes: &Shapes, total: &Estimate, rehearsal: Option<&Rehearsal>) -> Stages {
     let per_query = rehearsal.map(|rehearsal| rehearsal.took.bytes_per_query);
     let tokens = (total.prompt_tokens + total.answer_tokens) as f64;
@@ -130,7 +137,7 @@ fn disk(resolved: &Resolved, shapes: &Shapes, total: &Estimate, rehearsal: Optio
         models: kept(counts::trained_models(resolved, shapes)),
         asking,
         students: kept(counts::distilled_models(resolved, shapes)),
-        measuring: SUSPECT_BYTES * total.suspects as f64,
+        measuring: (SUSPECT_BYTES + audit_bytes(resolved)) * total.suspects as f64,
         other: REPORT_BYTES,
     }
 }

@@ -11,6 +11,21 @@ use crate::config_error::ConfigErrors;
 #[error("{0}")]
 pub struct UsageError(pub String);
 
+/// A model that is not here, and that a run will fetch: no mistake in a file.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct WillBeFetched(pub String);
+
+/// An experiment of which nothing is wrong as far as it can be told before its models are here.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", models.iter().map(|(key, said)| format!("`{key}`: {said}")).collect::<Vec<_>>().join("; "))]
+pub struct NotHereYet {
+    /// Its name.
+    pub name: String,
+    /// By key: what is to be fetched, from where, and how to have it now.
+    pub models: Vec<(String, String)>,
+}
+
 /// Whether somebody gave something that cannot be used, rather than that something failed.
 pub fn is_refusal(error: &anyhow::Error) -> bool {
     error.chain().any(is_input)
@@ -20,6 +35,8 @@ pub fn is_refusal(error: &anyhow::Error) -> bool {
 fn is_input(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<ConfigErrors>()
         || error.is::<UsageError>()
+        || error.is::<WillBeFetched>()
+        || error.is::<NotHereYet>()
         || error.is::<lm::LoadError>()
         || error.is::<lm::DeviceError>()
         || error.is::<lm::hub::NameError>()

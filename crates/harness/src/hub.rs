@@ -10,7 +10,7 @@ use std::time::Duration;
 use lm::hub::{self, HubError, HubEvent, HubSettings, ModelName, Snapshot};
 use lm::lora;
 
-use crate::exit::UsageError;
+use crate::exit::{UsageError, WillBeFetched};
 pub use crate::found::{FoundModel, Origin, Said};
 use crate::progress::{Bar, Progress, count};
 
@@ -145,16 +145,15 @@ impl<'a> Models<'a> {
         };
         let Some((progress, cancelled)) = self.fetching else {
             return hub::cached(&settings, name).ok_or_else(|| {
-                let (place, endpoint) = (settings.cache.display(), &settings.endpoint);
-                let fetcher = if settings.offline {
-                    "HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set, so `birthmark run` will not fetch it".to_string()
-                } else {
-                    format!("`birthmark run` will fetch it from {endpoint}")
-                };
                 let (repository, revision) = (name.repository(), name.revision());
+                let there = format!("neither a directory here nor whole in the cache {}", settings.cache.display());
                 let remedy = format!("to have it now: hf download {repository} --revision {revision}");
-                UsageError(format!("{name} is neither a directory here nor whole in the cache {place}; {fetcher}; {remedy}"))
-                    .into()
+                if settings.offline {
+                    let fetcher = "HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set, so `birthmark run` will not fetch it";
+                    return UsageError(format!("{name} is {there}; {fetcher}; {remedy}")).into();
+                }
+                let fetcher = format!("`birthmark run` will fetch it from {}", settings.endpoint);
+                WillBeFetched(format!("{name} is {there}; {fetcher}; {remedy}")).into()
             });
         };
         let mut shown = Shown { progress, bar: None, name };

@@ -1,10 +1,13 @@
 //! Reading an experiment file: its form first, then what its values say together.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::config_error::ConfigErrors;
+use crate::config_error::{ConfigErrors, in_order};
+use crate::document::Node;
 use crate::experiment::{Experiment, validate};
-use crate::loaded::Loaded;
+use crate::loaded::{Loaded, Source};
+use crate::{nowhere, shape, stand_ins};
 
 /// Reads an experiment from text, overrides and validates it, its grid left aside (see [`crate::grid`]); `file` is named in
 /// messages and roots relative paths.
@@ -12,12 +15,33 @@ use crate::loaded::Loaded;
 /// # Errors
 /// Everything that is wrong with it, as far as the text alone shows.
 pub fn experiment_from_text(file: &Path, text: &str, sets: &[String]) -> Result<Loaded<Experiment>, ConfigErrors> {
-    checked(Loaded::parse(file, text, sets)?)
+    let Source { file, text, root } = Source::parse(file, text, sets)?;
+    checked(&file, &text, root, schemars::schema_for!(Experiment).as_value())
 }
 
-pub(crate) fn checked(loaded: Loaded<Experiment>) -> Result<Loaded<Experiment>, ConfigErrors> {
-    let problems = validate(&loaded);
-    if problems.is_empty() { Ok(loaded) } else { Err(loaded.errors(problems)) }
+/// `root` as an experiment; `file` and `text` are what it came from.
+///
+/// # Errors
+/// Everything that is wrong with it: its form, what its values say together, and files that are not there. Where the form is wrong, the rest
+/// is looked at as if it were right.
+pub(crate) fn checked(
+    file: &Path,
+    text: &Arc<str>,
+    root: Node,
+    schema: &serde_json::Value,
+) -> Result<Loaded<Experiment>, ConfigErrors> {
+    let mut problems = shape::problems(&root, schema);
+    if problems.is_empty() {
+        let loaded = Loaded::of(file, text, root, schema)?;
+        problems.extend(validate(&loaded));
+        if problems.is_empty() {
+            return Ok(loaded);
+        }
+        problems.extend(nowhere::problems(&loaded, &problems));
+    } else {
+        problems.extend(stand_ins::beside(file, text, &root, &problems, schema));
+    }
+    Err(ConfigErrors { file: file.to_path_buf(), text: text.to_string(), problems: in_order(problems) })
 }
 
 #[cfg(test)]

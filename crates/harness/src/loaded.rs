@@ -20,6 +20,7 @@ pub struct Loaded<T> {
     pub file: PathBuf,
     text: Arc<str>,
     root: Node,
+    base: Option<PathBuf>,
 }
 
 impl<T: DeserializeOwned + JsonSchema> Loaded<T> {
@@ -54,7 +55,7 @@ impl<T: DeserializeOwned + JsonSchema> Loaded<T> {
             return Err(ConfigErrors { file: file.to_path_buf(), text: text.to_string(), problems });
         }
         match T::deserialize(root.to_value()) {
-            Ok(value) => Ok(Self { value, file: file.to_path_buf(), text: text.clone(), root }),
+            Ok(value) => Ok(Self { value, file: file.to_path_buf(), text: text.clone(), root, base: None }),
             Err(error) => {
                 let what = error.to_string().trim().replace('\n', " ");
                 Err(ConfigErrors { text: text.to_string(), ..ConfigErrors::whole(file, what, "") })
@@ -76,17 +77,21 @@ pub(crate) struct Source {
 impl Source {
     /// Reads `file` with `sets` (`key=value`) applied.
     pub fn read(file: &Path, sets: &[String]) -> Result<Self, ConfigErrors> {
+        Self::parse(file, &Self::text(file)?, sets)
+    }
+
+    /// The text of `file`.
+    pub fn text(file: &Path) -> Result<String, ConfigErrors> {
         if let Some(why) = store::not_a_file(file) {
             return Err(ConfigErrors::whole(file, why, "check the path"));
         }
-        let text = std::fs::read_to_string(file).map_err(|error| {
+        std::fs::read_to_string(file).map_err(|error| {
             let (what, remedy) = match error.kind() {
                 std::io::ErrorKind::InvalidData => ("not UTF-8 text".to_string(), "save it as UTF-8".to_string()),
                 _ => (format!("cannot be read: {error}"), String::new()),
             };
             ConfigErrors::whole(file, what, remedy)
-        })?;
-        Self::parse(file, &text, sets)
+        })
     }
 
     /// As [`Source::read`], from text that is already here.
@@ -146,13 +151,24 @@ impl<T> Loaded<T> {
         }
     }
 
+    /// The same with relative paths that start at `base`, whatever file it was read from.
+    #[must_use]
+    pub fn with_base(self, base: PathBuf) -> Self {
+        Self { base: Some(base), ..self }
+    }
+
+    /// Where relative paths in the file start.
+    pub fn base(&self) -> PathBuf {
+        self.base.clone().unwrap_or_else(|| project_root(&self.file))
+    }
+
     /// A path typed at `key`, made absolute or relative to the current directory.
     ///
     /// A relative path in a file starts at the project root ([`project_root`]), so that an experiment means the same
     /// wherever it is started; one given by `--set` starts at the current directory, as on any command line.
     pub fn path(&self, key: &[Step], typed: &str) -> PathBuf {
         let typed = Path::new(typed);
-        if typed.is_absolute() || self.is_from_flag(key) { typed.to_path_buf() } else { project_root(&self.file).join(typed) }
+        if typed.is_absolute() || self.is_from_flag(key) { typed.to_path_buf() } else { self.base().join(typed) }
     }
 }
 

@@ -12,8 +12,9 @@ use lm::{ComputePath, Runtime};
 use serde_json::{Value, json};
 use store::{Hash, Store};
 
+use crate::look::{Openings, openings};
 use crate::memory::peak_bytes;
-use crate::progress::Progress;
+use crate::progress::{Predicted, Progress};
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
 use crate::stages::{Context, Imports, Rehearsed, Sources, Timings, Vocabulary, check_labels, rehearse};
 use place::Place;
@@ -28,6 +29,8 @@ pub struct Rehearsal {
     pub scaled: Resolved,
     /// What it took.
     pub took: Rehearsed,
+    /// How many of its first queries open differently.
+    pub openings: Option<Openings>,
     /// Largest memory of this process so far, bytes, where the system says.
     pub peak_bytes: Option<f64>,
 }
@@ -49,6 +52,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
     let student_vocabulary = Vocabulary::of_student(&scaled, &vocabulary, &sources, &store, &rt, &progress)?;
     let imports = Imports::open(&scaled, (&vocabulary, student_vocabulary.as_ref()), &store, &rt, &progress)?;
     let opening = started.elapsed().as_secs_f64();
+    let openings = openings(resolved, &sources, &vocabulary)?;
     let timings = Timings::default();
     let ctx = Context {
         resolved: &scaled,
@@ -56,6 +60,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
         store: &store,
         rt: &rt,
         progress: &progress,
+        predicted: Predicted::default(),
         timings: &timings,
         sources: &sources,
         vocabulary: &vocabulary,
@@ -65,7 +70,7 @@ pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> 
     };
     let mut took = rehearse(&ctx)?;
     took.once_seconds += opening;
-    Ok(Rehearsal { scaled, took, peak_bytes: peak_bytes() })
+    Ok(Rehearsal { scaled, took, openings, peak_bytes: peak_bytes() })
 }
 
 /// Names how long a rehearsal of `resolved` takes: points of a grid whose names are equal differ in numbers with a fraction alone (rates,

@@ -70,6 +70,11 @@ impl OwnerSecret {
         }
     }
 
+    /// The salt of its commitment, unless that is the usual one.
+    pub fn salt(&self) -> Option<&str> {
+        Some(self.salt.as_str()).filter(|&salt| salt != DEFAULT_SALT)
+    }
+
     /// Whether the secret is written in the experiment file.
     pub fn is_public(&self) -> bool {
         self.public

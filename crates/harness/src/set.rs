@@ -1,6 +1,6 @@
 //! `--set a.b=v`: overriding keys of an experiment file from the command line.
 
-use crate::config_error::{Place, Problem};
+use crate::config_error::{Place, Problem, nearest};
 use crate::document::{Entry, Node, Step, Tree, dotted, steps};
 
 /// The key of one `--set` argument, where it has one.
@@ -32,10 +32,32 @@ pub fn apply(root: &mut Node, argument: &str) -> Result<(), Problem> {
     };
     let value = text.trim().parse::<toml_edit::Value>().unwrap_or_else(|_| text.trim().into());
     let node = Node::from_flag(&value, argument);
+    if let Some((what, remedy)) = unknown_mark(root, &path, &node) {
+        return Err(problem(key, what, &remedy));
+    }
     let place = node.place.clone();
     put(root, &path, node, &place).map_err(|(depth, what)| {
-        problem(&dotted(&path[..depth]), what, "set it as a whole, for example --set 'key={ part = 1 }'")
+        let key = dotted(&path[..depth]);
+        problem(&key, what, &format!("set it as a whole: --set '{key}={{ part = 1 }}' replaces the table or value"))
     })
+}
+
+/// What is wrong with a key of a mark that the file does not have: it would begin another mark, of which all but that key is missing. A
+/// whole mark may be added.
+fn unknown_mark(root: &Node, path: &[Step], node: &Node) -> Option<(String, String)> {
+    let [Step::Key(marks), Step::Key(name), rest @ ..] = path else { return None };
+    let whole = rest.is_empty() || rest.len() == 1 && matches!(node.tree, Tree::Table(_));
+    let Some(Tree::Table(entries)) = root.get(&path[..1]).map(|node| &node.tree) else { return None };
+    if marks != "marks" || whole || entries.iter().any(|entry| entry.key == *name) {
+        return None;
+    }
+    let known: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+    let listed = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let there = nearest(name, known).map_or(format!("marks here: {listed}"), |meant| format!("did you mean `{meant}`?"));
+    Some((
+        format!("the file has no mark `{name}`"),
+        format!("{there} (a new one is added whole: --set 'marks.{name}={{ KIND = {{ … }} }}')"),
+    ))
 }
 
 /// Puts `node` where `path` leads, keys that are missing at `key`; on failure, how far the path could be followed and why no
@@ -85,6 +107,14 @@ mod tests {
             ("[[a]]\nb = 1", "a.0.b=[1,2]", "{ a = [{ b = [1, 2] }] }", "a position written with a dot"),
             ("a = { b = 1 }", "a.c.d=x=y", "{ a = { b = 1, c = { d = \"x=y\" } } }", "a new key; only the first = parts"),
             ("a = 1", "a={ b = 2 }", "{ a = { b = 2 } }", "a whole table"),
+            ("a = { b = 1 }", "a={ c = 2 }", "{ a = { c = 2 } }", "a table in the place of another"),
+            ("[marks.a]\nx = 1", "marks.b={ y = 2 }", "{ marks = { a = { x = 1 }, b = { y = 2 } } }", "a whole mark"),
+            (
+                "[marks.a]\nx = 1",
+                "marks.b.kgw={ y = 2 }",
+                "{ marks = { a = { x = 1 }, b = { kgw = { y = 2 } } } }",
+                "a whole kind",
+            ),
         ];
         for (source, argument, want, case) in cases {
             assert_eq!(after(source, argument).as_deref(), Ok(want), "{case}");
@@ -99,6 +129,8 @@ mod tests {
             ("a = 1", "a.b=2", "a it is a whole number, which has no keys"),
             ("a = [1]", "a[3]=2", "a[3] there are only 1 entries"),
             ("a = 1", "a[0]=2", "which has no positions"),
+            ("[marks.wm.kgw]\ndelta = 1", "marks.mw.kgw.delta=2", "marks.mw.kgw.delta the file has no mark `mw`"),
+            ("[marks.wm.kgw]\ndelta = 1", "marks.other.stack=true", "the file has no mark `other`"),
         ];
         for (source, argument, want) in cases {
             let error = after(source, argument).unwrap_err();

@@ -165,15 +165,27 @@ impl<'a> Walk<'a> {
                     self.path.pop();
                 }
                 [] => self.report(node, "no choice made".into(), format!("name one of {}", listed(&all))),
-                several => {
-                    let given: Vec<&str> = several.iter().map(|entry| entry.key.as_str()).collect();
-                    self.report(node, format!("{} choices at once ({})", given.len(), given.join(", ")), "keep one".into());
-                }
+                several => self.several(node, several, &all),
             },
             _ => {
                 let what = format!("should be a choice, is {}", node.kind());
                 self.report(node, what, format!("name one of {}", listed(&all)));
             }
+        }
+    }
+
+    /// Several choices where one is wanted: a name that nobody knows is the mistake, not that there are several.
+    fn several(&mut self, node: &Node, entries: &[Entry], known: &[&str]) {
+        let (right, strange): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| known.contains(&entry.key.as_str()));
+        for entry in &strange {
+            self.path.push(Step::Key(entry.key.clone()));
+            self.push(entry.place.clone(), None, "unknown choice".into(), meant(&entry.key, known, "choices"));
+            self.path.pop();
+        }
+        if right.len() > 1 {
+            let given: Vec<&str> = right.iter().map(|entry| entry.key.as_str()).collect();
+            let remedy = in_place_of(&dotted(&self.path), &right).unwrap_or_else(|| "keep one".into());
+            self.report(node, format!("{} choices at once ({})", given.len(), given.join(", ")), remedy);
         }
     }
 
@@ -224,6 +236,12 @@ impl<'a> Walk<'a> {
     fn push(&mut self, place: Place, value: Option<String>, what: String, remedy: String) {
         self.problems.push(Problem { key: dotted(&self.path), value, what, remedy, place });
     }
+}
+
+/// How the choice that a flag made takes the place of what the file has there.
+fn in_place_of(key: &str, entries: &[&Entry]) -> Option<String> {
+    let typed = entries.iter().find(|entry| matches!(entry.place, Place::Flag(_)))?;
+    Some(format!("to replace the table write --set '{key}={{ {} = {} }}'", typed.key, typed.node.to_line()))
 }
 
 /// The type a schema asks for; of an optional one, the type it has when present.

@@ -83,8 +83,14 @@ impl Shapes {
     /// the rows that their tokenizers have tokens for.
     ///
     /// # Errors
-    /// A `config.json` or a tokenizer that cannot be used, or a shape that does not hold together, with the key that named it.
-    pub fn of(world: &World, channels: &[Channel], models: &mut ModelsRead) -> Result<Self, ShapeError> {
+    /// A `config.json` or a tokenizer that cannot be used, or all shapes that do not hold together, each with the key that named it.
+    pub fn of(world: &World, channels: &[Channel], models: &mut ModelsRead) -> Result<Self, Vec<ShapeError>> {
+        let shapes = Self::read(world, models).map_err(|error| vec![error])?;
+        let problems = shapes.fit(world, channels, models);
+        if problems.is_empty() { Ok(shapes) } else { Err(problems) }
+    }
+
+    fn read(world: &World, models: &mut ModelsRead) -> Result<Self, ShapeError> {
         let shared = shared_rows(world, models)?;
         let mut notes = Vec::new();
         let mut read = |model: &ModelDirectory, key: &str| -> Result<ModelConfig, ShapeError> {
@@ -132,43 +138,17 @@ impl Shapes {
         }
         notes.sort();
         notes.dedup();
-        let shapes = Self { teacher, stranger, student, notes };
-        shapes.fit(world, channels)?;
-        shapes.adapter_fits(world, models)?;
-        Ok(shapes)
+        Ok(Self { teacher, stranger, student, notes })
     }
 
-    /// Refuses texts longer than a model's context, and models of different vocabularies.
-    fn fit(&self, world: &World, channels: &[Channel]) -> Result<(), ShapeError> {
-        let template = template(world)?;
-        let (prompts, answers) = (world.queries.prompt_tokens, world.queries.max_new_tokens);
-        // what was asked elsewhere has its template already
-        let asked = if world.transcript.is_some() { None } else { template };
-        let query = ("queries.max_new_tokens", prompts, answers, asked);
-        let audit = ("audit.max_new_tokens", world.audit.prompt_tokens, world.audit.max_new_tokens, template);
-        let models = [("teacher", &self.teacher), ("stranger", &self.stranger), ("student", &self.student)];
-        for (model, config) in models {
-            for (key, prompt, answer, template) in [query, audit] {
-                // one more for the token that begins every text; in a template the text is put without it
-                let plain = prompt.saturating_add(answer).saturating_add(1);
-                let put = template.map(|Template { tokens, begins }| (tokens, prompt - usize::from(begins).min(prompt)));
-                let tokens = put.map_or(plain, |(template, prompt)| plain.max(template + prompt.saturating_add(answer)));
-                if tokens > config.context_length() {
-                    let parts = match put {
-                        Some((template, prompt)) => {
-                            format!("chat template ({template}), prompt ({prompt}) and answer ({answer}) take {tokens} tokens")
-                        }
-                        None => format!("prompt and answer take {tokens} tokens"),
-                    };
-                    return Err(ShapeError {
-                        key: key.into(),
-                        what: format!("{parts}, the {model} holds {}", config.context_length()),
-                        remedy: "ask for less, or give the model a longer context".into(),
-                    });
-                }
-            }
-        }
-        self.marks_fit(world)?;
+    /// Texts longer than a model's context, and models of different vocabularies: everything that does not fit.
+    fn fit(&self, world: &World, channels: &[Channel], models: &mut ModelsRead) -> Vec<ShapeError> {
+        let mut problems = match template(world) {
+            Ok(template) => self.texts_fit(world, template),
+            Err(error) => vec![error],
+        };
+        problems.extend(self.marks_fit(world));
+        problems.extend(self.adapter_fits(world, models).err());
         let rows = [
             match &world.teacher {
                 TeacherSource::Train(plan) => Some(("teacher.train.row_tokens", plan.row_tokens, &self.teacher)),
@@ -185,28 +165,58 @@ impl Shapes {
                 BaseSource::Cold(_) | BaseSource::Open(_) => None,
             },
         ];
-        for (key, row_tokens, config) in rows.into_iter().flatten() {
-            if row_tokens > config.context_length() {
-                let what = format!("longer than the model's context of {}", config.context_length());
-                return Err(ShapeError { key: key.into(), what, remedy: "write less".into() });
-            }
+        let long = rows.into_iter().flatten().filter(|(_, row_tokens, config)| *row_tokens > config.context_length());
+        problems.extend(long.map(|(key, _, config)| {
+            let what = format!("longer than the model's context of {}", config.context_length());
+            ShapeError { key: key.into(), what, remedy: "write less".into() }
+        }));
+        problems.extend(self.vocabularies_fit(channels));
+        problems
+    }
+
+    /// Prompts with their answers that are longer than a model's context, for each key the first model.
+    fn texts_fit(&self, world: &World, template: Option<Template>) -> Vec<ShapeError> {
+        let (prompts, answers) = (world.queries.prompt_tokens, world.queries.max_new_tokens);
+        // what was asked elsewhere has its template already
+        let asked = if world.transcript.is_some() { None } else { template };
+        let query = ("queries.max_new_tokens", prompts, answers, asked);
+        let audit = ("audit.max_new_tokens", world.audit.prompt_tokens, world.audit.max_new_tokens, template);
+        let models = [("teacher", &self.teacher), ("stranger", &self.stranger), ("student", &self.student)];
+        let mut problems = Vec::new();
+        for (key, prompt, answer, template) in [query, audit] {
+            // one more for the token that begins every text; in a template the text is put without it
+            let plain = prompt.saturating_add(answer).saturating_add(1);
+            let put = template.map(|Template { tokens, begins }| (tokens, prompt - usize::from(begins).min(prompt)));
+            let tokens = put.map_or(plain, |(template, prompt)| plain.max(template + prompt.saturating_add(answer)));
+            let parts = match put {
+                Some((template, prompt)) => {
+                    format!("chat template ({template}), prompt ({prompt}) and answer ({answer}) take {tokens} tokens")
+                }
+                None => format!("prompt and answer take {tokens} tokens"),
+            };
+            let short = models.iter().find(|(_, config)| tokens > config.context_length());
+            problems.extend(short.map(|(model, config)| ShapeError {
+                key: key.into(),
+                what: format!("{parts}, the {model} holds {}", config.context_length()),
+                remedy: "ask for less, or give the model a longer context".into(),
+            }));
         }
+        problems
+    }
+
+    fn vocabularies_fit(&self, channels: &[Channel]) -> Vec<ShapeError> {
         let vocab = self.teacher.vocab_size();
-        check_ids("stranger.model", self.stranger.vocab_size(), vocab)?;
+        let mut problems: Vec<ShapeError> =
+            check_ids("stranger.model", self.stranger.vocab_size(), vocab).err().into_iter().collect();
         // text passes between any two vocabularies, laws between equal ones
         let student = self.student.vocab_size();
         let needs_laws = channels.iter().map(|channel| channel.loss.build()).find(|loss| loss.needs() > Access::Text);
-        if let Some(loss) = needs_laws.filter(|_| student != vocab) {
-            return Err(ShapeError {
-                key: "base.model".into(),
-                what: format!(
-                    "it has {student} token ids, the teacher {vocab}, and `{}` compares laws token by token",
-                    loss.name()
-                ),
-                remedy: "use sequence_kd, or name a model with the teacher's tokenizer".into(),
-            });
-        }
-        Ok(())
+        problems.extend(needs_laws.filter(|_| student != vocab).map(|loss| ShapeError {
+            key: "base.model".into(),
+            what: format!("it has {student} token ids, the teacher {vocab}, and `{}` compares laws token by token", loss.name()),
+            remedy: "use sequence_kd, or name a model with the teacher's tokenizer".into(),
+        }));
+        problems
     }
 
     /// Refuses an adapter that the student cannot take.
@@ -249,17 +259,17 @@ impl Shapes {
         Err(ShapeError { key: key.into(), what: format!("{} does not fit the student", error.value), remedy: error.remedy })
     }
 
-    /// Refuses marks that ask longer rows than some model holds, as far as their parameters tell.
-    fn marks_fit(&self, world: &World) -> Result<(), ShapeError> {
+    /// Marks that ask longer rows than some model holds, as far as their parameters tell.
+    fn marks_fit(&self, world: &World) -> Vec<ShapeError> {
         let context = [&self.teacher, &self.stranger, &self.student].map(ModelConfig::context_length).into_iter().min();
-        for (name, needs) in world.needs() {
-            if let Some(context) = context.filter(|&context| needs.longest_row > context) {
-                let what = format!("it asks rows of {} tokens, a model holds {context}", needs.longest_row);
-                let remedy = "shorten what it asks, or give the models a longer context".into();
-                return Err(ShapeError { key: format!("marks.{name}").into(), what, remedy });
-            }
-        }
-        Ok(())
+        let context = context.unwrap_or(usize::MAX);
+        let long = world.needs().filter(|(_, needs)| needs.longest_row > context);
+        let error = |(name, needs): (&String, marks::Needs)| {
+            let what = format!("it asks rows of {} tokens, a model holds {context}", needs.longest_row);
+            let remedy = "shorten what it asks, or give the models a longer context".into();
+            ShapeError { key: format!("marks.{name}").into(), what, remedy }
+        };
+        long.map(error).collect()
     }
 }
 

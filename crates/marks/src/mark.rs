@@ -72,6 +72,8 @@ pub struct Needs {
     pub phase: Phase,
     /// Whether it changes the law that answers are drawn from. Two marks that do must say that they stack.
     pub changes_drawn_law: bool,
+    /// Whether it lives in how tokens are drawn, so that answers without a draw (greedy ones) hold nothing of it.
+    pub lives_in_the_draw: bool,
     /// Whether its law is distilled into the teacher's weights.
     pub distilled_law: bool,
     /// Whether prompts of its own are put among the queries of whoever asks the teacher.

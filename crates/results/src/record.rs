@@ -75,6 +75,15 @@ pub struct Record {
     /// Highest learning rate of the distillation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_lr: Option<f64>,
+    /// Artifact of the suspect, for what was distilled: its directory below the artifacts, `kind/hash`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub student_id: Option<String>,
+    /// Artifact of the model that it learned from, or of the teacher itself; of a model that was brought the hash of its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher_id: Option<String>,
+    /// Names the answers that it learned from; `students.csv` says in which artifacts they lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript_id: Option<String>,
     /// Kind of device that computed it ("cpu", "cuda").
     pub device: String,
     /// What the record holds.
@@ -348,6 +357,9 @@ impl Record {
             passes: self.passes,
             distinct_prompts: self.distinct_prompts,
             peak_lr: self.peak_lr,
+            student_id: self.student_id.clone(),
+            teacher_id: self.teacher_id.clone(),
+            transcript_id: self.transcript_id.clone(),
             device: self.device.clone(),
             kind: Kind::Metric,
             measured: self.measured,

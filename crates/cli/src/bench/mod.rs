@@ -36,7 +36,7 @@ pub struct BenchArgs {
     #[arg(long = "what", value_name = "WHAT")]
     whats: Vec<What>,
     /// Least time spent repeating each measurement after a warm-up; the median is reported. 0 measures once, cold.
-    #[arg(long, value_name = "S", default_value_t = 1.5, value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value_t = 1.5, value_parser = seconds, allow_hyphen_values = true)]
     seconds: f64,
     /// Most answers a worker advances together; answers do not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -49,7 +49,7 @@ pub struct BenchArgs {
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|s| (0.0..=3600.0).contains(s)).ok_or_else(|| "a number of seconds, 0 to 3600".to_string())
+    text.parse().ok().filter(|s| (0.0..=3600.0).contains(s)).ok_or_else(|| "write a number of seconds, 0 to 3600".to_string())
 }
 
 /// Measures and prints, line by line.

@@ -10,7 +10,7 @@ use harness::progress::Progress;
 use lm::{ComputePath, Runtime};
 
 use crate::args::{DeviceArgs, ThreadArgs};
-use crate::exit::Signals;
+use crate::exit::{Signals, UsageError};
 use crate::output::complain;
 
 /// A model that is here or on the hub.
@@ -32,12 +32,14 @@ impl ModelArgs {
 
     /// Where it is, fetched if need be.
     pub fn find(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
-        Models::fetching(&Progress::new(false), &signals.cancelled).find(&self.model, &self.typed(), self.base.as_deref())
+        let (progress, typed) = (Progress::new(false), self.typed());
+        here(&typed, Models::fetching(&progress, &signals.cancelled).find(&self.model, &typed, self.base.as_deref())?)
     }
 
     /// Where its `config.json` is, fetched if need be.
     pub fn find_config(&self, signals: &Signals) -> anyhow::Result<FoundModel> {
-        Models::fetching(&Progress::new(false), &signals.cancelled).find_config(&self.model, &self.typed(), self.base.as_deref())
+        let (progress, typed) = (Progress::new(false), self.typed());
+        here(&typed, Models::fetching(&progress, &signals.cancelled).find_config(&self.model, &typed, self.base.as_deref())?)
     }
 }
 
@@ -46,6 +48,16 @@ pub fn tell(notes: &[String]) {
     for note in notes {
         complain(&format!("note: {note}"));
     }
+}
+
+/// `found`, refused in words where nothing is there and what was typed names nothing on a hub.
+pub fn here(typed: &str, found: FoundModel) -> anyhow::Result<FoundModel> {
+    if found.directory.exists() {
+        return Ok(found);
+    }
+    let kinds = "a model directory (config.json, model.safetensors, tokenizer.json) or a .gguf file";
+    let hub = "a model on the hub is named org/name, as in openai-community/gpt2";
+    Err(UsageError(format!("--model {typed}: not found: no such file or directory; name {kinds}; {hub}")).into())
 }
 
 /// Threads and a device for work on one model.

@@ -9,7 +9,7 @@ use oracle::{Codec, Query, Sampling, TokenId};
 use serde_json::json;
 
 use super::asked::{ModelArgs, runtime, tell};
-use crate::args::{DeviceArgs, ThreadArgs};
+use crate::args::{DeviceArgs, ThreadArgs, count, count_above_0};
 use crate::exit::{Signals, UsageError};
 use crate::output::Output;
 use harness::seeds::seed_for;
@@ -29,19 +29,19 @@ pub struct GenerateArgs {
     #[arg(long)]
     chat: bool,
     /// Longest continuation.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = count_above_0::<usize>)]
     max_new_tokens: usize,
     /// Divides the logits; 0 takes the most probable token.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature, allow_hyphen_values = true)]
     temperature: f32,
     /// Keep only this many most probable tokens; 0 keeps all.
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = count::<usize>)]
     top_k: usize,
     /// Keep the smallest set of most probable tokens with this mass.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = top_p, allow_hyphen_values = true)]
     top_p: f32,
     /// Same seed, same text.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<u64>)]
     seed: u64,
     /// How many texts.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SAMPLES))]
@@ -55,14 +55,18 @@ pub struct GenerateArgs {
     json: bool,
 }
 
+fn temperature(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|t: &f32| t.is_finite() && *t >= 0.0);
+    number.ok_or_else(|| "write a number, 0 (the most probable token) or more, usually 1".to_string())
+}
+
+fn top_p(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|p: &f32| *p > 0.0 && *p <= 1.0);
+    number.ok_or_else(|| "write a number above 0 and at most 1".to_string())
+}
+
 /// Prints texts of the model.
 pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    if !(args.temperature.is_finite() && args.temperature >= 0.0) {
-        return Err(UsageError(format!("--temperature {}: write 0 or more", args.temperature)).into());
-    }
-    if !(args.top_p > 0.0 && args.top_p <= 1.0) {
-        return Err(UsageError(format!("--top-p {}: write a number above 0 and at most 1", args.top_p)).into());
-    }
     let rt = runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
     let (model, tokenizer) = args.model.find(signals)?.load_with_tokenizer()?;
     tell(model.notes());

@@ -10,6 +10,8 @@ mod verify;
 
 use clap::Subcommand;
 
+pub use asked::here;
+
 use crate::exit::Signals;
 use crate::output::Output;
 

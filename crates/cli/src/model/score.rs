@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::asked::{ModelArgs, runtime, tell};
 use super::texts::TextArgs;
-use crate::args::{DeviceArgs, ThreadArgs};
+use crate::args::{DeviceArgs, ThreadArgs, count_above_0};
 use crate::exit::{Signals, UsageError};
 use crate::output::Output;
 
@@ -19,7 +19,7 @@ pub struct ScoreArgs {
     #[command(flatten)]
     texts: TextArgs,
     /// Each text is cut to this many ids, the one that begins it included.
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = count_above_0::<usize>)]
     max_ids: usize,
     #[command(flatten)]
     threads: ThreadArgs,

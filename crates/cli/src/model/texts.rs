@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::args::count_above_0;
 use crate::exit::{Signals, UsageError};
 
 /// A file of texts.
@@ -30,7 +31,7 @@ pub struct TextArgs {
     #[arg(long, default_value = "text")]
     column: String,
     /// Only the first N texts.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_above_0::<usize>)]
     rows: Option<usize>,
 }
 

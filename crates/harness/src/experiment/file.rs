@@ -39,7 +39,8 @@ pub struct Experiment {
     pub corpus: CorpusConfig,
     /// Text to token ids.
     pub tokenizer: TokenizerConfig,
-    /// AdamW and its schedule, shared by every training of this experiment.
+    /// AdamW and its schedule, shared by every training of this experiment. Keys that are left out have stated values.
+    #[serde(default)]
     pub optimizer: Optimizer,
     /// The model that is served.
     pub teacher: TeacherConfig,

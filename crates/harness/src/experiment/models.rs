@@ -3,29 +3,47 @@ use lm::ArchitectureConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) with linear warm-up and decay; each training states its own peak rate.
+/// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) with linear warm-up and decay; each training states its own peak rate. A key that is
+/// left out has the value stated here; the resolved experiment (`experiment.json`) holds all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Optimizer {
-    /// Part of the steps over which the rate rises from 0 to its peak.
+    /// Part of the steps over which the rate rises from 0 to its peak: 0.05 where left out.
     pub warmup_fraction: f64,
-    /// Rate at the last step, as a part of the peak.
+    /// Rate at the last step, as a part of the peak: 0.05 where left out.
     pub final_lr_fraction: f64,
-    /// How it gets there.
+    /// How it gets there: `cosine` where left out.
     pub decay: Decay,
-    /// Decoupled weight decay.
+    /// Decoupled weight decay: 0.1 where left out.
     pub weight_decay: f64,
-    /// Decay of the first moment.
+    /// Decay of the first moment: 0.9 where left out.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// Decay of the second moment: 0.98 where left out.
     pub beta2: f64,
-    /// Guard against division by zero.
+    /// Guard against division by zero: 1e-8 where left out.
     pub epsilon: f64,
-    /// Gradients longer than this (2-norm over all parameters) are scaled down to it; 0 leaves them as they are.
+    /// Gradients longer than this (2-norm over all parameters) are scaled down to it; 0 leaves them as they are. 1 where left out.
     pub grad_clip: f64,
     /// A batch is summed in this many parts, in a fixed order: results do not depend on the number of threads,
-    /// and no more than this many threads train one model.
+    /// and no more than this many threads train one model. 4 where left out.
     pub logical_shards: usize,
+}
+
+impl Default for Optimizer {
+    /// What the quickstart's trainings have.
+    fn default() -> Self {
+        Self {
+            warmup_fraction: 0.05,
+            final_lr_fraction: 0.05,
+            decay: Decay::Cosine,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.98,
+            epsilon: 1e-8,
+            grad_clip: 1.0,
+            logical_shards: 4,
+        }
+    }
 }
 
 impl Optimizer {

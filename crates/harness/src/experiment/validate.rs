@@ -29,6 +29,9 @@ const MAX_SHARD: u64 = 1 << 20;
 /// Most decoy keys: a rank among more is finer than any level, and they take as much longer.
 const MAX_DECOYS: usize = 99_999;
 
+/// Smallest level that a rank among so many can reach.
+const LEAST_ALPHA: f64 = 1e-5;
+
 /// Everything that is wrong with an experiment as far as its file alone shows, in the order of its keys.
 pub fn validate(loaded: &Loaded<Experiment>) -> Vec<Problem> {
     let mut check = Check { loaded, problems: Vec::new() };
@@ -100,6 +103,10 @@ impl Check<'_> {
             |x| x > 0.0 && x <= 0.05,
             "write a number above 0 and at most 0.05, usually 0.001",
         );
+        if experiment.alpha > 0.0 && experiment.alpha < LEAST_ALPHA {
+            let what = format!("a rank among {MAX_DECOYS} decoy keys, the most there are, never reaches it");
+            self.problem("alpha", what, format!("write {LEAST_ALPHA:e} or more, usually 0.001"));
+        }
     }
 
     fn owner(&mut self, experiment: &Experiment) {
@@ -217,9 +224,21 @@ impl Check<'_> {
         }
     }
 
+    /// How the value that a flag gave at `key` takes the place of the table around it.
+    fn in_place(&self, table: &str, key: &str) -> Option<String> {
+        let path = steps(key)?;
+        let node = self.loaded.node(&path).filter(|_| self.loaded.is_from_flag(&path))?;
+        let Some(Step::Key(name)) = path.last() else { return None };
+        Some(format!("to replace the table write --set '{table}={{ {name} = {} }}'", node.to_line()))
+    }
+
     fn one_source(&mut self, key: &str, train: bool, model: bool) {
         match (train, model) {
-            (true, true) => self.problem(&format!("{key}.model"), "there is a `train` too", "keep one of them"),
+            (true, true) => {
+                let model = format!("{key}.model");
+                let remedy = self.in_place(key, &model).unwrap_or_else(|| "keep one of them".into());
+                self.problem(&model, "there is a `train` too", remedy);
+            }
             (false, false) => self.problem(key, "no model", "add `train = { … }` or `model = \"DIRECTORY\"`"),
             _ => {}
         }
@@ -363,9 +382,11 @@ impl Check<'_> {
         self.at_least("audit.max_new_tokens", audit.max_new_tokens as u64, 1);
         self.sampling("audit.sampling", &audit.sampling);
         self.at_least("measure.held_out_documents", measure.held_out_documents, 1);
-        let needed = (1.0 / experiment.alpha).ceil() - 1.0;
+        // of a level that cannot be nothing follows
+        let needed =
+            Some(experiment.alpha).filter(|alpha| (LEAST_ALPHA..=0.05).contains(alpha)).map(|alpha| (1.0 / alpha).ceil() - 1.0);
         for (key, draws) in [("measure.decoys", measure.decoys as f64), ("measure.permutations", measure.permutations as f64)] {
-            if draws < needed {
+            if let Some(needed) = needed.filter(|&needed| draws < needed) {
                 let what = format!("its p-values never reach alpha = {}", experiment.alpha);
                 self.problem(key, what, format!("write {needed} or more"));
             }

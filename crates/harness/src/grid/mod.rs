@@ -14,10 +14,12 @@ use std::path::Path;
 
 use schemars::schema_for;
 
-use crate::config_error::{ConfigErrors, Place, Problem, nearest};
+use crate::config_error::{ConfigErrors, Place, Problem, in_order, nearest};
 use crate::document::{Node, Step, Tree, dotted, steps};
-use crate::experiment::{Experiment, expectations, validate};
+use crate::experiment::{Experiment, expectations};
+use crate::load::checked;
 use crate::loaded::{Loaded, Source};
+use crate::places::Written;
 use crate::set;
 
 pub use labels::ABSENT;
@@ -39,8 +41,17 @@ pub struct LoadedPoint {
     pub axes: BTreeMap<String, String>,
     /// The experiment.
     pub loaded: Loaded<Experiment>,
+    /// What it says beside this, where it comes from a resolved experiment.
+    pub written: Option<Written>,
     /// Where in `[grid]` it comes from.
     place: Place,
+}
+
+impl LoadedPoint {
+    /// A point that was read from a resolved experiment.
+    pub fn of(axes: BTreeMap<String, String>, loaded: Loaded<Experiment>, written: Written) -> Self {
+        Self { axes, loaded, written: Some(written), place: Place::File }
+    }
 }
 
 /// Every point of an experiment file; one, without axes, where it has no grid.
@@ -71,24 +82,24 @@ pub fn from_text(file: &Path, text: &str, sets: &[String]) -> Result<LoadedGrid,
 fn expand(mut source: Source, sets: &[String]) -> Result<LoadedGrid, ConfigErrors> {
     let Some(grid) = source.root.take("grid") else {
         let Source { file, text, root } = source;
-        let loaded = crate::load::checked(Loaded::of(&file, &text, root, schema_for!(Experiment).as_value())?)?;
+        let loaded = checked(&file, &text, root, schema_for!(Experiment).as_value())?;
         let problems = expectations(std::slice::from_ref(&loaded));
         if !problems.is_empty() {
             return Err(loaded.errors(problems));
         }
         return Ok(LoadedGrid {
             axes: Vec::new(),
-            points: vec![LoadedPoint { axes: BTreeMap::new(), loaded, place: Place::File }],
+            points: vec![LoadedPoint { axes: BTreeMap::new(), loaded, written: None, place: Place::File }],
         });
     };
-    let table = Table::parse(&grid).map_err(|problems| source.errors(problems))?;
+    let table = Table::parse(&grid).map_err(|problems| with_the_rest(&source, problems))?;
     let hidden = hidden_flags(&table, sets);
     if !hidden.is_empty() {
-        return Err(source.errors(hidden));
+        return Err(with_the_rest(&source, hidden));
     }
     let strange = unknown_marks(&table, &source);
     if !strange.is_empty() {
-        return Err(source.errors(strange));
+        return Err(with_the_rest(&source, strange));
     }
     let points = documents(&source, &table)?;
     let problems = expectations(&points);
@@ -97,8 +108,16 @@ fn expand(mut source: Source, sets: &[String]) -> Result<LoadedGrid, ConfigError
     }
     let (axes, labels) = named(&source, &table, &points);
     let points = points.into_iter().zip(labels).zip(table.points());
-    let points = points.map(|((loaded, axes), (_, place))| LoadedPoint { axes, loaded, place: place.clone() }).collect();
+    let points =
+        points.map(|((loaded, axes), (_, place))| LoadedPoint { axes, loaded, written: None, place: place.clone() }).collect();
     Ok(LoadedGrid { axes, points })
+}
+
+/// Mistakes in `[grid]`, and those of the file without it.
+fn with_the_rest(source: &Source, mut problems: Vec<Problem>) -> ConfigErrors {
+    let rest = checked(&source.file, &source.text, source.root.clone(), schema_for!(Experiment).as_value());
+    problems.extend(rest.err().into_iter().flat_map(|errors| errors.problems));
+    source.errors(in_order(problems))
 }
 
 /// `--set` of a key that an axis takes anyway would be lost without a word.
@@ -170,9 +189,7 @@ fn point(source: &Source, overrides: &[Override], schema: &serde_json::Value) ->
     if !problems.is_empty() {
         return Err(source.errors(problems));
     }
-    let loaded: Loaded<Experiment> = Loaded::of(&source.file, &source.text, root, schema)?;
-    let problems = validate(&loaded);
-    if problems.is_empty() { Ok(loaded) } else { Err(loaded.errors(problems)) }
+    checked(&source.file, &source.text, root, schema)
 }
 
 /// Mistakes of many points, each said once.

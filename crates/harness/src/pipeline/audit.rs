@@ -19,7 +19,7 @@ use super::point::open_store;
 use super::seal::{MANIFEST, RECORDS, Seal, save_manifest, seal};
 use crate::exit::UsageError;
 use crate::found::Origin;
-use crate::progress::Progress;
+use crate::progress::{Predicted, Progress};
 use crate::resolve::Grid;
 use crate::stages::{
     Brought, Context, Identity, Imports, Sources, Timings, Vocabulary, check_labels, examine, load_json, save_json,
@@ -133,6 +133,7 @@ pub fn audit(
         vocabulary: &vocabulary,
         student_vocabulary: student_vocabulary.as_ref(),
         imports: imports.as_ref(),
+        predicted: Predicted::default(),
     };
     let identity = Identity { experiment: resolved.name.clone(), experiment_hash: point.hash.hex(), axes: point.axes.clone() };
     let noted = &mut |found: &[Record]| -> anyhow::Result<()> { found.iter().try_for_each(|record| Ok(journal.append(record)?)) };

@@ -11,10 +11,12 @@ use store::write_atomic;
 use super::job::RunOptions;
 use super::machine;
 use crate::exit::UsageError;
+use crate::places::{PLACES, Places};
 use crate::resolve::{Grid, Resolved};
 use crate::stages::{Timings, save_json};
 
-/// Writes what is run, fully resolved: `experiment.json`, and `runs.jsonl` with one run per line.
+/// Writes what is run, fully resolved: `experiment.json`, which can be run again, and `runs.jsonl` with one run per line; and where it was
+/// made from, which no result depends on: `places.json`.
 pub(super) fn write_plan(grid: &Grid, directory: &Path) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct PointOf<'a> {
@@ -29,6 +31,8 @@ pub(super) fn write_plan(grid: &Grid, directory: &Path) -> anyhow::Result<()> {
     } else {
         save_json(&path, grid.first())?;
     }
+    let places: Vec<Places> = grid.points.iter().map(|point| point.resolved.places().seen_from(directory)).collect();
+    save_json(&directory.join(PLACES), &places)?;
     let mut lines = Vec::new();
     for point in &grid.points {
         for run in point.resolved.runs() {

@@ -9,14 +9,17 @@ mod machine;
 mod point;
 mod report;
 mod seal;
+mod students;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use crate::progress::Progress;
+use crate::estimate::{Means, Stages, estimate};
+use crate::progress::{Predicted, Progress};
 use crate::resolve::Grid;
+use crate::sharing::sharing;
 
 pub use audit::{AuditJob, Audited, audit};
 pub use files::make_directory;
@@ -66,14 +69,19 @@ pub fn run(job: &Job<'_>, options: &RunOptions, progress: &Progress, cancelled: 
     if let Some(why) = collected.left_out() {
         progress.warn(why);
     }
-    let mut failures = Vec::new();
+    let predicted = predicted(job, options)?;
+    predicted.iter().for_each(|predicted| progress.plan(predicted));
+    let (mut failures, mut rows) = (Vec::new(), Vec::new());
     for (place, &number) in job.chosen.iter().enumerate() {
         let point = &grid.points[number];
         if grid.is_grid() {
             progress.note(&format!("point {} of {}: {}", place + 1, job.chosen.len(), in_words(&point.axes)));
         }
-        match workshop.run(point) {
-            Ok(found) => collected.put(point, found),
+        match workshop.run(point, &predicted[place]) {
+            Ok(mut found) => {
+                rows.append(&mut found.suspects);
+                collected.put(point, found);
+            }
             Err(error) if !grid.is_grid() || workshop.is_cancelled() || is_full(&error) => return Err(error),
             Err(error) => {
                 progress.note(&format!("this point failed: {error:#}"));
@@ -88,12 +96,24 @@ pub fn run(job: &Job<'_>, options: &RunOptions, progress: &Progress, cancelled: 
     if workshop.worked || !directory.join(MANIFEST).exists() {
         save_manifest(&directory, files::manifest(grid, options, started))?;
     }
+    students::write(&directory, rows)?;
     let outcome = match collected.is_empty() {
         true => Outcome::nothing(directory.clone(), failures),
         false => Outcome { failures, ..collected.write()? },
     };
     workshop.close();
     Ok(outcome)
+}
+
+/// What each of the chosen points was predicted to take, at assumed rates: only the proportions count.
+fn predicted(job: &Job<'_>, options: &RunOptions) -> anyhow::Result<Vec<Predicted>> {
+    let new = sharing(job.grid, job.chosen)?.new;
+    let of = |(&number, new): (&usize, Stages)| {
+        let point = &job.grid.points[number];
+        let seconds = estimate(&point.resolved, &point.shapes, &Means { threads: options.threads, rehearsal: None, new }).stages;
+        Predicted { models: seconds.models, students: seconds.asking + seconds.students, measuring: seconds.measuring }
+    };
+    Ok(job.chosen.iter().zip(new).map(of).collect())
 }
 
 /// Whether no other point could be run either.

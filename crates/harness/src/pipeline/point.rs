@@ -11,9 +11,9 @@ use store::{Hash, Journal, Store};
 
 use super::files::{make_directory, write_timings};
 use super::job::{JOURNAL, RunOptions};
-use crate::progress::Progress;
+use crate::progress::{Predicted, Progress};
 use crate::resolve::{Point, World};
-use crate::stages::{Context, Identity, Imports, Sources, Timings, Vocabulary, check_labels, repeat};
+use crate::stages::{Context, Identity, Imports, Sources, SuspectRow, Timings, Vocabulary, check_labels, repeat};
 
 /// Everything one point found.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,8 @@ pub(super) struct Found {
     pub curves: Vec<LossSeries>,
     /// What the served teacher answers.
     pub samples: Vec<String>,
+    /// Where every suspect lies.
+    pub suspects: Vec<SuspectRow>,
 }
 
 /// What points are run with.
@@ -80,20 +82,20 @@ impl<'a> Workshop<'a> {
         Ok(sources)
     }
 
-    /// Runs every stage of `point` that is not done yet.
+    /// Runs every stage of `point` that is not done yet; all of it was `predicted` to take so long.
     ///
     /// # Errors
     /// What stopped it; everything finished before is kept and found again. That something was changed while it was in use comes before
     /// whatever else that led to.
-    pub fn run(&mut self, point: &Point) -> anyhow::Result<Found> {
-        let found = self.stages(point);
+    pub fn run(&mut self, point: &Point, predicted: &Predicted) -> anyhow::Result<Found> {
+        let found = self.stages(point, predicted);
         match self.store.check() {
             Err(changed) if !self.is_cancelled() => Err(changed.into()),
             _ => found,
         }
     }
 
-    fn stages(&mut self, point: &Point) -> anyhow::Result<Found> {
+    fn stages(&mut self, point: &Point, predicted: &Predicted) -> anyhow::Result<Found> {
         let experiment = &point.resolved;
         // nothing of an earlier point is in use any more, and one of them may have failed because something changed
         self.store.forget();
@@ -119,6 +121,7 @@ impl<'a> Workshop<'a> {
                 rt,
                 checkpoint_every: self.options.checkpoint_every,
                 progress,
+                predicted: predicted.of_one(experiment.seeds.len()),
                 timings: &timings,
                 sources: &sources,
                 vocabulary: &vocabulary,
@@ -136,6 +139,7 @@ impl<'a> Workshop<'a> {
             let placed = |curve: LossSeries| LossSeries { axes: point.axes.clone(), ..curve };
             found.curves.extend(repetition.curves.into_iter().map(placed));
             found.samples.extend(repetition.samples);
+            found.suspects.extend(repetition.suspects);
         }
         Ok(found)
     }

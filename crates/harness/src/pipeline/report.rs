@@ -61,7 +61,7 @@ impl<'a> Collected<'a> {
         }
         let known: HashSet<String> = self.grid.points.iter().map(|point| point.hash.hex()).collect();
         for point in inputs.points.into_iter().filter(|point| known.contains(&point.hash)) {
-            self.found.insert(point.hash, Found { records: Vec::new(), curves: point.curves, samples: point.samples });
+            self.found.insert(point.hash, Found { curves: point.curves, samples: point.samples, ..Found::default() });
         }
         for record in records {
             if let Some(found) = self.found.get_mut(&record.experiment_hash) {
@@ -101,7 +101,7 @@ impl<'a> Collected<'a> {
         };
         let mut records = Vec::new();
         for point in &grid.points {
-            let Some(Found { records: own, curves, samples }) = found.remove(&point.hash.hex()) else { continue };
+            let Some(Found { records: own, curves, samples, .. }) = found.remove(&point.hash.hex()) else { continue };
             records.extend(own);
             if grid.is_grid() {
                 inputs.points.push(PointInputs { hash: point.hash.hex(), axes: point.axes.clone(), curves, samples });

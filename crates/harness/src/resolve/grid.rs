@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lm::Device;
 use serde::Serialize;
@@ -6,9 +6,10 @@ use store::Hash;
 
 use super::Resolved;
 use super::lookup::{Seen, resolve_with};
-use crate::grid::{AxisNames, LoadedGrid, repeated};
+use crate::grid::{AxisNames, LoadedGrid, LoadedPoint, repeated};
 use crate::hub::Models;
-use crate::shapes::{ModelsRead, Shapes};
+use crate::places::{SecretPlace, Written};
+use crate::shapes::{ModelsRead, ShapeError, Shapes};
 
 /// One point of a grid: an experiment of its own.
 #[derive(Debug, Clone)]
@@ -41,10 +42,19 @@ pub fn resolve_grid(loaded: &LoadedGrid, models: &Models<'_>, device: &Device) -
     let mut numbers: HashMap<Hash, usize> = HashMap::new();
     let mut points = Vec::with_capacity(loaded.points.len());
     for (number, point) in loaded.points.iter().enumerate() {
-        let resolved = resolve_with(&point.loaded, models, &mut seen)?.computed_on(device.clone());
-        let shapes = Shapes::of(&resolved.world, &resolved.channels, &mut read).map_err(|error| {
-            let problem = point.loaded.problem_with(&error.key, error.what, error.remedy);
-            point.loaded.errors(vec![problem])
+        if let Some((path, spec)) = point.written.as_ref().and_then(|written| written.spec.clone()) {
+            seen.put_spec(path, spec);
+        }
+        let mut resolved = resolve_with(&point.loaded, models, &mut seen)?.computed_on(device.clone());
+        if let Some(written) = &point.written {
+            is_what_it_was(point, written, &resolved)?;
+            if let SecretPlace::TypedIn(_) = resolved.secret_place {
+                resolved.secret_place = written.places.secret.clone();
+            }
+        }
+        let shapes = Shapes::of(&resolved.world, &resolved.channels, &mut read).map_err(|errors| {
+            let problem = |error: ShapeError| point.loaded.problem_with(&error.key, error.what, error.remedy);
+            point.loaded.errors(errors.into_iter().map(problem).collect())
         })?;
         let hash = resolved.hash()?;
         if let Some(earlier) = numbers.insert(hash, number) {
@@ -53,6 +63,40 @@ pub fn resolve_grid(loaded: &LoadedGrid, models: &Models<'_>, device: &Device) -
         points.push(Point { axes: point.axes.clone(), resolved, shapes, hash });
     }
     Ok(Grid { axes: loaded.axes.clone(), points })
+}
+
+/// Refuses a resolved experiment when something that it was made from is no longer what it was: it would be another experiment.
+fn is_what_it_was(point: &LoadedPoint, written: &Written, resolved: &Resolved) -> anyhow::Result<()> {
+    let now = serde_json::to_value(&resolved.world)?;
+    let keys: BTreeSet<&String> =
+        [&now, &written.world].into_iter().filter_map(|value| value.as_object()).flat_map(|o| o.keys()).collect();
+    let mut problems = Vec::new();
+    for key in keys {
+        let typed = match key.as_str() {
+            // what computes is chosen by `--device`
+            "device" => continue,
+            "commitment" => "owner",
+            "mark_files" => "marks",
+            other => other,
+        };
+        let changed = written.changed.iter().any(|set| set.split(['.', '[']).next() == Some(typed));
+        if changed || now.get(key) == written.world.get(key) {
+            continue;
+        }
+        let (what, remedy) = match key.as_str() {
+            "commitment" => (
+                "the secret is not the one of these results",
+                "say theirs: --set owner.secret_file=FILE, or --set owner.secret=TEXT",
+            ),
+            "corpus" | "teacher" | "stranger" | "base" | "models" | "transcript" | "mark_files" => (
+                "a file that it names is not what it was (other SHA-256)",
+                "name the one that these results were made with by --set, or run the experiment file itself",
+            ),
+            _ => ("this version reads it otherwise than the one that wrote it", "run the experiment file itself"),
+        };
+        problems.push(point.loaded.problem_with(typed, what, remedy).without_value());
+    }
+    if problems.is_empty() { Ok(()) } else { Err(point.loaded.errors(problems).into()) }
 }
 
 impl Grid {

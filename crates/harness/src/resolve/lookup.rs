@@ -11,10 +11,11 @@ use super::{
 };
 use crate::config_error::{ConfigErrors, Problem};
 use crate::document::steps;
-use crate::exit;
+use crate::exit::{self, NotHereYet, WillBeFetched};
 use crate::experiment::{BaseConfig, CorpusConfig, Experiment, Pretraining, TranscriptConfig};
 use crate::hub::Models;
-use crate::loaded::{Loaded, project_root};
+use crate::loaded::Loaded;
+use crate::places::SecretPlace;
 use crate::secret::OwnerSecret;
 
 /// Looks everything up. Reads dataset specs, hashes model and text files, and has `models` find those that are named; loads no
@@ -35,10 +36,17 @@ pub(super) struct Seen {
     models: HashMap<(PathBuf, String), ModelDirectory>,
 }
 
+impl Seen {
+    /// Has the dataset spec at `path` looked up already.
+    pub(super) fn put_spec(&mut self, path: PathBuf, spec: GrammarSpec) {
+        self.specs.insert(path, spec);
+    }
+}
+
 /// As [`resolve`]; nothing in `seen` is read again.
 pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, seen: &mut Seen) -> anyhow::Result<Resolved> {
     let experiment = &loaded.value;
-    let mut lookup = Lookup { loaded, models, seen, problems: Vec::new() };
+    let mut lookup = Lookup { loaded, models, seen, problems: Vec::new(), to_fetch: Vec::new() };
     let corpus = lookup.corpus(&experiment.corpus)?;
     lookup.left_out(corpus.as_ref());
     let transcript = experiment.transcript.as_ref().and_then(|transcript| lookup.transcript(transcript));
@@ -53,7 +61,9 @@ pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, see
     let models = lookup.named_models()?;
     let mark_files = lookup.mark_files();
     match (corpus, teacher, stranger, base, secret) {
-        (Some(corpus), Some(teacher), Some(stranger), Some(base), Some(secret)) if lookup.problems.is_empty() => {
+        (Some(corpus), Some(teacher), Some(stranger), Some(base), Some((secret, secret_place)))
+            if lookup.problems.is_empty() && lookup.to_fetch.is_empty() =>
+        {
             let world = World {
                 corpus,
                 tokenizer: experiment.tokenizer.clone(),
@@ -96,9 +106,13 @@ pub(super) fn resolve_with(loaded: &Loaded<Experiment>, models: &Models<'_>, see
                 budgets: experiment.queries.budgets.clone(),
                 expect: experiment.expect.clone(),
                 secret,
-                root: project_root(&loaded.file),
+                root: loaded.base(),
+                secret_place,
                 device: lm::Device::cpu(),
             })
+        }
+        _ if lookup.problems.is_empty() && !lookup.to_fetch.is_empty() => {
+            Err(NotHereYet { name: experiment.name.clone(), models: lookup.to_fetch }.into())
         }
         _ => Err(loaded.errors(lookup.problems).into()),
     }
@@ -109,6 +123,8 @@ struct Lookup<'a> {
     models: &'a Models<'a>,
     seen: &'a mut Seen,
     problems: Vec<Problem>,
+    /// Keys of models that a run will fetch, with what is to be said of each.
+    to_fetch: Vec<(String, String)>,
 }
 
 impl Lookup<'_> {
@@ -245,7 +261,7 @@ impl Lookup<'_> {
 
     /// Hashes the files that marks name; a word that names none is just a word.
     fn mark_files(&mut self) -> BTreeMap<String, BTreeMap<String, Hash>> {
-        let root = project_root(&self.loaded.file);
+        let root = self.loaded.base();
         let mut all = BTreeMap::new();
         for (name, entry) in &self.loaded.value.marks {
             let mut files = BTreeMap::new();
@@ -289,6 +305,10 @@ impl Lookup<'_> {
         }
         let identified = match self.models.find(&path, typed, None) {
             Ok(found) => identify(found),
+            Err(error) if error.is::<WillBeFetched>() => {
+                self.to_fetch.push((key.to_string(), format!("{error:#}")));
+                return Ok(None);
+            }
             Err(error) if exit::is_refusal(&error) => Err((format!("{error:#}"), String::new())),
             Err(error) => return Err(error.context(format!("`{key}`"))),
         };
@@ -299,14 +319,18 @@ impl Lookup<'_> {
         Ok(model)
     }
 
-    fn secret(&mut self) -> Option<OwnerSecret> {
+    fn secret(&mut self) -> Option<(OwnerSecret, SecretPlace)> {
         let owner = &self.loaded.value.owner;
         match (&owner.secret, &owner.secret_file) {
-            (Some(text), _) => Some(OwnerSecret::public(text, owner.salt.as_deref())),
+            (Some(text), _) => {
+                let typed = steps("owner.secret").is_some_and(|path| self.loaded.is_from_flag(&path));
+                let place = if typed { SecretPlace::Flag } else { SecretPlace::TypedIn(self.loaded.file.clone()) };
+                Some((OwnerSecret::public(text, owner.salt.as_deref()), place))
+            }
             (None, Some(typed)) => {
                 let path = self.path("owner.secret_file", typed);
                 match OwnerSecret::from_file(&path, owner.salt.as_deref()) {
-                    Ok(secret) => Some(secret),
+                    Ok(secret) => Some((secret, SecretPlace::File(path))),
                     Err((what, remedy)) => {
                         self.problem("owner.secret_file", what, remedy);
                         None

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::world::World;
 use crate::experiment::Channel;
+use crate::places::{Places, SecretPlace};
 use crate::secret::OwnerSecret;
 
 /// An experiment with everything looked up.
@@ -43,12 +44,21 @@ pub struct Resolved {
     /// Where relative paths of the file start; no part of what the experiment is.
     #[serde(skip)]
     pub root: PathBuf,
+    /// Where the secret was read; likewise.
+    #[serde(skip)]
+    pub secret_place: SecretPlace,
     /// What its models compute on; its kind is in the world.
     #[serde(skip)]
     pub device: Device,
 }
 
 impl Resolved {
+    /// Where everything that it was made from lies.
+    pub fn places(&self) -> Places {
+        let (secret, salt) = (self.secret_place.clone(), self.secret.salt().map(str::to_string));
+        Places { root: self.root.clone(), secret, salt, files: self.world.places().into_iter().collect() }
+    }
+
     /// The same, computed on `device`. On any but the CPU it is another experiment, with results and artifacts of its own.
     pub fn computed_on(mut self, device: Device) -> Self {
         self.world.device = Some(device.name().kind()).filter(|_| !device.is_cpu());

@@ -228,7 +228,7 @@ impl World {
         }
         let transcripts = self.transcript.iter().flat_map(|source| [Some(&source.import), source.control.as_ref()]).flatten();
         files.extend(transcripts.map(|file| (&*file.path, &file.seen)));
-        let open = self.open_models().into_iter().map(|(_, model)| model).chain(self.models.values());
+        let open = self.open_models().into_iter().map(|(_, model)| model);
         files.extend(open.flat_map(ModelDirectory::all_files).map(|file| (&*file.path, &file.seen)));
         files
     }
@@ -295,22 +295,8 @@ impl World {
         (!labels.is_empty()).then(|| labels.join(" + "))
     }
 
-    /// The models that came from the hub, with the keys that named them; an adapter's base under the adapter's key and `.base`.
-    pub fn origins(&self) -> Vec<(String, &Origin)> {
-        let keyed = self.open_models().into_iter().map(|(key, model)| (key.to_string(), model));
-        let named = self.models.iter().map(|(name, model)| (format!("models.{name}"), model));
-        let mut origins = Vec::new();
-        for (mut key, model) in keyed.chain(named) {
-            for origin in model.origins() {
-                origins.push((key.clone(), origin));
-                key.push_str(".base");
-            }
-        }
-        origins
-    }
-
-    /// The open models in the parts of the experiment, with the keys that name them.
-    fn open_models(&self) -> Vec<(&'static str, &ModelDirectory)> {
+    /// The open models, with the keys that name them.
+    pub fn open_models(&self) -> Vec<(String, &ModelDirectory)> {
         let teacher = match &self.teacher {
             TeacherSource::Open { model, .. } => Some(model),
             TeacherSource::Train(_) => None,
@@ -324,7 +310,38 @@ impl World {
             BaseSource::Train(_) | BaseSource::Cold(_) => None,
         };
         let keyed = [("teacher.model", teacher), ("stranger.model", stranger), ("base.model", base)];
-        keyed.into_iter().filter_map(|(key, model)| Some((key, model?))).collect()
+        let keyed = keyed.into_iter().filter_map(|(key, model)| Some((key.to_string(), model?)));
+        keyed.chain(self.models.iter().map(|(name, model)| (format!("models.{name}"), model))).collect()
+    }
+
+    /// The models that came from the hub, with the keys that named them; an adapter's base under the adapter's key and `.base`.
+    pub fn origins(&self) -> Vec<(String, &Origin)> {
+        let mut origins = Vec::new();
+        for (mut key, model) in self.open_models() {
+            for origin in model.origins() {
+                origins.push((key.clone(), origin));
+                key.push_str(".base");
+            }
+        }
+        origins
+    }
+
+    /// Keys of the experiment file that name files and models, with where these are: a path, or `org/name@commit`.
+    pub fn places(&self) -> Vec<(String, PathBuf)> {
+        let mut places = Vec::new();
+        if let CorpusSource::File { path, .. } = &self.corpus {
+            places.push(("corpus.file.path".to_string(), path.clone()));
+        }
+        if let Some(transcript) = &self.transcript {
+            places.push(("transcript.import".into(), transcript.import.path.clone()));
+            places.extend(transcript.control.iter().map(|control| ("transcript.control".into(), control.path.clone())));
+        }
+        let place = |model: &ModelDirectory| match &model.origin {
+            Some(Origin { name, commit, .. }) => PathBuf::from(format!("{name}@{commit}")),
+            None => model.path.clone(),
+        };
+        places.extend(self.open_models().into_iter().map(|(key, model)| (key, place(model))));
+        places
     }
 }
 

@@ -9,13 +9,21 @@ pub struct Transcript {
     pub teacher: Hash,
     /// The shards, on disk.
     pub files: TranscriptFiles,
+    /// Directories of the artifacts that hold them, in the order of the stream: one for each shard, or one for all.
+    places: Vec<String>,
     counts: Vec<Counts>,
 }
 
 impl Transcript {
-    /// The transcript called `hash` that `teacher` answered, with what each of its shards holds.
-    pub fn new(hash: Hash, teacher: Hash, files: TranscriptFiles, counts: Vec<Counts>) -> Self {
-        Self { hash, teacher, files, counts }
+    /// The transcript called `hash` that `teacher` answered, kept in `places`, with what each of its shards holds.
+    pub fn new(hash: Hash, teacher: Hash, files: TranscriptFiles, places: Vec<String>, counts: Vec<Counts>) -> Self {
+        Self { hash, teacher, files, places, counts }
+    }
+
+    /// Directories of the artifacts that hold its first `budget` exchanges.
+    pub fn places(&self, budget: u64) -> &[String] {
+        let shards = usize::try_from(budget.div_ceil(self.files.shard_len())).unwrap_or(usize::MAX);
+        &self.places[..self.places.len().min(shards)]
     }
 
     /// What the first `budget` exchanges hold.

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Artifact, Claim, Hash, Key, Making, Store};
 
-use crate::progress::Progress;
+use crate::progress::{Predicted, Progress};
 use crate::resolve::Resolved;
 use crate::seeds::seed_for;
 pub use crate::stages::json::{load_json, save_json};
+use crate::stages::place::place_of;
 use crate::stages::{Imports, Sources, Vocabulary};
 
 /// How long one stage took: kept apart from records, which hold nothing that depends on a clock.
@@ -61,6 +62,8 @@ pub struct Context<'a> {
     pub checkpoint_every: Duration,
     /// Where progress is shown.
     pub progress: &'a Progress,
+    /// What one repetition was predicted to take.
+    pub predicted: Predicted,
     /// How long stages took.
     pub timings: &'a Timings,
     /// Texts by purpose.
@@ -80,6 +83,8 @@ pub struct Trained {
     pub model: Arc<Model>,
     /// Names everything it was made from.
     pub hash: Hash,
+    /// Directory of its artifact below the artifacts, `kind/hash`; `None` for a model that was brought or freshly drawn.
+    pub place: Option<String>,
     /// Loss by step of the training that made it; empty for a model that was brought.
     pub curve: Curve,
 }
@@ -193,7 +198,15 @@ impl Context<'_> {
     /// # Errors
     /// When the file is not what was written.
     pub fn load_curve(&self, artifact: &Artifact, model: Model) -> anyhow::Result<Trained> {
-        Ok(Trained { model: Arc::new(model), hash: artifact.hash(), curve: load_json(&artifact.file(CURVE))? })
+        let curve = load_json(&artifact.file(CURVE))?;
+        Ok(Trained { model: Arc::new(model), hash: artifact.hash(), place: Some(place_of(artifact)), curve })
+    }
+}
+
+impl Trained {
+    /// The directory of its artifact; of a model without one the hash that names it.
+    pub fn id(&self) -> String {
+        self.place.clone().unwrap_or_else(|| self.hash.hex())
     }
 }
 

@@ -21,6 +21,7 @@ use crate::resolve::{Asking, Resolved, TranscriptFile};
 use crate::stages::Vocabulary;
 use crate::stages::answers::Transcript;
 use crate::stages::json::{load_json, save_json};
+use crate::stages::place::place_of;
 use shards::{Put, Shards, asked_name, exchanges_name};
 
 /// Raised when the same file would give another transcript.
@@ -158,7 +159,7 @@ impl Reading<'_> {
             TranscriptFiles::new(paths, shard_len, holds.counts.queries)
         };
         let (exchanges, asked) = (files(exchanges_name), files(asked_name));
-        let transcript = Transcript::new(artifact.hash(), self.file.sha256, exchanges, counts);
+        let transcript = Transcript::new(artifact.hash(), self.file.sha256, exchanges, vec![place_of(&artifact)], counts);
         Ok(Imported { transcript, asked, holds })
     }
 

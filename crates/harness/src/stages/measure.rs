@@ -9,6 +9,7 @@ use store::Key;
 
 use crate::resolve::Run;
 use crate::stages::audit::{Audit, Negative};
+use crate::stages::audited::keep;
 use crate::stages::context::{load_json, save_json};
 use crate::stages::marks::{Built, Marks};
 use crate::stages::metric::metric;
@@ -49,8 +50,14 @@ pub fn measure(
     let mut records = Vec::new();
     let wanted = marks.all().iter().any(|built| built.needs.contexts);
     let unmarked = if wanted { (beside.unmarked)(&suspect.run)? } else { None };
+    let measurement = |built| Measurement { ctx, suspect, audit, named: beside.named, unmarked: unmarked.as_ref(), built };
+    let asked = marks.all().iter().any(|built| measurement(built).asks_audit());
+    let can_be_asked = cannot_be_asked(ctx, suspect, &[Question::Audit], &audit.queries).is_none();
+    if can_be_asked && (asked || suspect.own_vocabulary(ctx).is_some()) {
+        keep(ctx, suspect, audit)?;
+    }
     for built in marks.all() {
-        let measurement = Measurement { ctx, suspect, audit, named: beside.named, unmarked: unmarked.as_ref(), built };
+        let measurement = measurement(built);
         let key = Key::new(REVISION, &measurement.inputs()?)?;
         let artifact = ctx.artifact("measurement", &key, |directory| {
             let started = Instant::now();
@@ -255,6 +262,11 @@ impl Measurement<'_> {
         let asks_audit = || self.built.mark.questions(0).iter().all(|question| matches!(question, Question::Audit));
         let said = self.suspect.run.arm == Arm::Teacher && self.built.needs.phase == Phase::Service && asks_audit();
         said.then(|| (&**imported, self.ctx.resolved.world.audit.prompts.min(imported.holds.counts.queries)))
+    }
+
+    /// Whether the suspect itself answers the audit for this mark.
+    fn asks_audit(&self) -> bool {
+        self.imported().is_none() && self.built.mark.questions(0).iter().any(|question| matches!(question, Question::Audit))
     }
 
     /// What the suspect says to the mark's own questions.

@@ -7,6 +7,7 @@
 mod answers;
 mod attack;
 mod audit;
+mod audited;
 mod canaries;
 mod card;
 mod choice;
@@ -19,12 +20,14 @@ mod imported;
 mod json;
 mod labels;
 mod law_distillation;
+mod lineage;
 mod loss_added;
 mod marks;
 mod measure;
 mod metric;
 mod metrics;
 mod outside;
+mod place;
 mod queries;
 mod records;
 mod rehearsal;
@@ -52,6 +55,7 @@ pub use examine::examine;
 pub use imported::{Holds, Imported, Imports};
 pub use labels::check_labels;
 pub use law_distillation::NAME as LAW_DISTILLATION;
+pub use lineage::{Lineage, SuspectRow};
 pub use marks::Marks;
 pub use measure::{Beside, measure};
 pub use outside::Brought;
@@ -72,7 +76,7 @@ pub use vocabulary::Vocabulary;
 
 /// Every stage in the order of the flow, named as its file here is, with its revision: part of the hash of all it makes, and
 /// raised whenever the same inputs give other bytes.
-pub fn revisions() -> [(&'static str, u32); 14] {
+pub fn revisions() -> [(&'static str, u32); 15] {
     [
         ("vocabulary", vocabulary::REVISION),
         ("teacher", course::REVISION),
@@ -85,6 +89,7 @@ pub fn revisions() -> [(&'static str, u32); 14] {
         ("attack", attack::REVISION),
         ("student", student::REVISION),
         ("choice", choice::REVISION),
+        ("audit", audited::REVISION),
         ("measure", measure::REVISION),
         ("metrics", metrics::REVISION),
         ("teacher_report", teacher_report::REVISION),

@@ -9,6 +9,7 @@ use results::Arm;
 
 use crate::exit::UsageError;
 use crate::resolve::{ModelDirectory, Run};
+use crate::stages::lineage::Lineage;
 use crate::stages::suspect::{Outside, Serving, Suspect};
 use crate::stages::teacher::load_with;
 use crate::stages::worth::Worth;
@@ -52,7 +53,9 @@ impl Brought {
             outside: Some(Outside { name: self.name.clone(), vocabulary }),
             serving: Serving::default(),
             cost: None,
+            lineage: Lineage::default(),
             audit: OnceCell::new(),
+            kept: OnceCell::new(),
             worth: Worth::default(),
         })
     }

@@ -6,6 +6,7 @@ use distill::Curve;
 use oracle::LogitsProcessor;
 use results::{Arm, LossSeries, Record};
 
+use crate::progress::Part;
 use crate::resolve::Run;
 use crate::stages::loss_added::loss_added;
 use crate::stages::queries::QueryStream;
@@ -14,8 +15,8 @@ use crate::stages::teacher::named;
 use crate::stages::tools::{Purpose, with_tools};
 use crate::stages::worth::Worth;
 use crate::stages::{
-    Asked, Audit, Beside, Context, Identity, Marks, Peer, Suspect, Trained, Unmarked, Vocabulary, base, distil, measure,
-    recipe_of, stranger, teacher_report, teachers, trigram_loss,
+    Asked, Audit, Beside, Context, Identity, Lineage, Marks, Peer, Suspect, SuspectRow, Trained, Unmarked, Vocabulary, base,
+    distil, measure, recipe_of, stranger, teacher_report, teachers, trigram_loss,
 };
 
 /// Points a loss curve is thinned to for the figure.
@@ -31,6 +32,8 @@ pub struct Repetition {
     pub curves: Vec<LossSeries>,
     /// What the served teacher answers.
     pub samples: Vec<String>,
+    /// Every suspect, and where it lies.
+    pub suspects: Vec<SuspectRow>,
 }
 
 /// Runs all stages of one repetition: teachers, transcripts, students, measurements. `found` gets each suspect's records
@@ -45,7 +48,9 @@ pub fn repeat(
 ) -> anyhow::Result<Repetition> {
     let resolved = ctx.resolved;
     let mut marks = Marks::build(ctx)?;
+    let step = ctx.progress.step(Part::Models, ctx.predicted.models);
     let models = Models::make(ctx, &mut marks)?;
+    drop(step);
     let mut audit = models.audit(ctx, &marks, &[])?;
     trigram_loss(ctx, &audit.held_out)?;
     let suspects = models.suspects(ctx)?;
@@ -53,8 +58,10 @@ pub fn repeat(
 
     let mut records = Vec::new();
     let mut samples = Vec::new();
+    let mut rows = Vec::new();
     let beside = Beside { named: &|name| models.named(ctx, name), unmarked: &|run| models.unmarked(ctx, run) };
     for suspect in &suspects {
+        let _step = ctx.progress.step(Part::Measuring, ctx.predicted.measuring / suspects.len() as f64);
         let mut measured = measure(ctx, suspect, &marks, &audit, &beside)?;
         if suspect.run.arm == Arm::Teacher {
             let (metrics, texts) = teacher_report(ctx, &models.teachers, suspect, &audit)?;
@@ -71,8 +78,19 @@ pub fn repeat(
         let named = identity.fill(resolved, suspect, measured)?;
         found(&named)?;
         records.extend(named);
+        let (run_id, model) = (resolved.run_id(&suspect.run)?.hex(), suspect.trained.id());
+        let audit = suspect.kept.get().map(|kept| kept.place.as_str());
+        rows.push(SuspectRow::new(&suspect.run, run_id, &identity.axes, model, &suspect.lineage, audit));
     }
-    Ok(Repetition { records, curves: models.curves(&suspects), samples })
+    Ok(Repetition { records, curves: models.curves(&suspects), samples, suspects: rows })
+}
+
+/// What the suspect of `run` learned from: answers of `asked`. Who gave those that were imported is not known here.
+fn learned_from(ctx: &Context<'_>, run: &Run, asked: &Asked) -> anyhow::Result<Lineage> {
+    let (Some(channel), Some(budget)) = (&run.channel, run.budget) else { return Ok(Lineage::default()) };
+    let transcript = asked.transcript(ctx, &channel.surface)?;
+    let teacher = asked.imported().is_none().then(|| asked.teacher().id());
+    Ok(Lineage { teacher, transcript: Some(transcript.hash.hex()), answers: transcript.places(budget).to_vec() })
 }
 
 /// `serving` of `teacher` behind the experiment's defences.
@@ -154,14 +172,21 @@ impl Models {
 
     /// Every suspect of the grid, distilled where it must be.
     fn suspects(&self, ctx: &Context<'_>) -> anyhow::Result<Vec<Suspect>> {
-        let runs = ctx.resolved.runs().into_iter().filter(|run| run.seed == ctx.seed);
-        runs.map(|run| self.suspect(ctx, run)).collect()
+        let runs: Vec<Run> = ctx.resolved.runs().into_iter().filter(|run| run.seed == ctx.seed).collect();
+        let weight = |run: &Run| run.steps.or(run.budget).unwrap_or(0) as f64;
+        let all: f64 = runs.iter().map(weight).sum();
+        let made = |run: Run| {
+            let _step = ctx.progress.step(Part::Students, ctx.predicted.students * weight(&run) / all.max(1.0));
+            self.suspect(ctx, run)
+        };
+        runs.into_iter().map(made).collect()
     }
 
     /// The suspect at this place of the grid.
     pub(super) fn suspect(&self, ctx: &Context<'_>, run: Run) -> anyhow::Result<Suspect> {
         let mut run = run;
         let mut taught = None;
+        let mut lineage = Lineage::default();
         let (trained, cost) = match run.arm {
             Arm::Teacher => (self.teachers.marked.clone(), None),
             Arm::CleanTeacher => (self.teachers.clean.clone(), None),
@@ -182,9 +207,13 @@ impl Models {
                 }
                 run.steps = Some(distilled.steps);
                 taught = Some(how);
+                lineage = learned_from(ctx, &run, asked)?;
                 (distilled.trained, Some(distilled.cost))
             }
         };
+        if run.arm == Arm::Teacher {
+            lineage.teacher = Some(trained.id());
+        }
         let serving = match run.arm {
             Arm::Teacher => self.marked.serving().clone(),
             Arm::Student | Arm::Control | Arm::Apart | Arm::Rival => {
@@ -194,7 +223,8 @@ impl Models {
             }
             Arm::CleanTeacher | Arm::Stranger | Arm::Base | Arm::Suspect | Arm::Negative => Serving::default(),
         };
-        Ok(Suspect { run, taught, trained, outside: None, serving, cost, audit: OnceCell::new(), worth: Worth::default() })
+        let (audit, kept) = (OnceCell::new(), OnceCell::new());
+        Ok(Suspect { run, taught, trained, outside: None, serving, cost, lineage, audit, kept, worth: Worth::default() })
     }
 
     /// The teacher that lacks the mark of `run`.

@@ -1,15 +1,17 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use distill::{Cost, Served};
+use distill::{Cost, Served, read_parquet};
 use marks::{Asked, Question, Seen};
 use oracle::{Exchange, LogitsProcessor, Oracle, OracleError, Query, ServedLaw, Stage, Surface};
 use results::Arm;
 
 use crate::resolve::Run;
 use crate::stages::context::Trained;
+use crate::stages::lineage::Lineage;
 use crate::stages::marks::Built;
 use crate::stages::worth::Worth;
 use crate::stages::{Context, Taught, Vocabulary};
@@ -79,6 +81,14 @@ pub struct Outside {
     pub vocabulary: Option<Arc<Vocabulary>>,
 }
 
+/// Answers to the audit on disk.
+pub struct Kept {
+    /// Directory of their artifact below the artifacts, `kind/hash`.
+    pub place: String,
+    /// The Parquet file.
+    pub file: PathBuf,
+}
+
 /// A model under suspicion.
 pub struct Suspect {
     /// Its place in the grid.
@@ -93,8 +103,12 @@ pub struct Suspect {
     pub serving: Serving,
     /// What it cost the thief; `None` for arms that were not distilled.
     pub cost: Option<Cost>,
+    /// What it learned from.
+    pub lineage: Lineage,
     /// Its answers to the audit, asked once.
     pub audit: OnceCell<Arc<Vec<Exchange>>>,
+    /// Where they are kept, once they are.
+    pub kept: OnceCell<Kept>,
     /// Its losses on held-out text.
     pub worth: Worth,
 }
@@ -138,7 +152,12 @@ impl Suspect {
         if let Some(answers) = self.audit.get() {
             return Ok(answers.clone());
         }
-        let answers = Arc::new(self.served(ctx).answer(queries)?);
+        let answers = match self.kept.get() {
+            // written by this suspect to these queries, as its name says
+            Some(kept) => read_parquet(&kept.file).map_err(|error| OracleError::Model(error.to_string()))?,
+            None => self.served(ctx).answer(queries)?,
+        };
+        let answers = Arc::new(answers);
         Ok(self.audit.get_or_init(|| answers).clone())
     }
 

@@ -139,7 +139,7 @@ pub fn base(ctx: &Context<'_>) -> anyhow::Result<Trained> {
             let seed = ctx.seed_for("base initialisation");
             let model = Arc::new(Model::init(&config, seed));
             let hash = store::hash_json(&json!({ "revision": REVISION, "cold": cold, "vocabulary": own.hash, "seed": seed }))?;
-            Ok(Trained { model, hash, curve: Curve::default() })
+            Ok(Trained { model, hash, place: None, curve: Curve::default() })
         }
     }
 }
@@ -175,7 +175,7 @@ pub(super) fn load_with(
     } else {
         store::hash_json(&json!({ "model": directory.hash()?, "ids": ids, "absent": absent }))?
     };
-    Ok((Trained { model: Arc::new(model), hash, curve: Curve::default() }, tokenizer))
+    Ok((Trained { model: Arc::new(model), hash, place: None, curve: Curve::default() }, tokenizer))
 }
 
 /// A model that was brought, refused unless its token ids mean what the teacher's mean.

@@ -14,6 +14,7 @@ use crate::experiment::Channel;
 use crate::progress::{Bar, count};
 use crate::stages::answers::Transcript;
 use crate::stages::context::{Trained, load_json, save_json};
+use crate::stages::place::place_of;
 use crate::stages::queries::QueryStream;
 use crate::stages::suspect::Serving;
 use crate::stages::{Context, Imported};
@@ -134,7 +135,7 @@ impl Asked {
         let counts = shards.iter().map(|shard| load_json(&shard.file(COUNTS))).collect::<anyhow::Result<_>>()?;
         let files = TranscriptFiles::new(shards.iter().map(|shard| shard.file(FILE)).collect(), asking.shard_queries, n);
         let hash = store::hash_json(&json!({ "revision": REVISION, "stream": stream, "shard_queries": asking.shard_queries }))?;
-        Ok(Transcript::new(hash, self.teacher.hash, files, counts))
+        Ok(Transcript::new(hash, self.teacher.hash, files, shards.iter().map(place_of).collect(), counts))
     }
 
     /// All shards: found, or asked one after the other, each written while the next is being answered.

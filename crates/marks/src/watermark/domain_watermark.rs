@@ -88,6 +88,7 @@ impl MarkConfig for DomainWatermarkConfig {
             phase: Phase::Weights,
             distilled_law: true,
             changes_drawn_law: false,
+            lives_in_the_draw: false,
             neutral_prompts: self.prompts as u64,
             ..inner
         }

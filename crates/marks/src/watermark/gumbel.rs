@@ -60,7 +60,7 @@ impl MarkConfig for GumbelConfig {
     }
 
     fn needs(&self) -> Needs {
-        self.test.needs(self.context_width)
+        Needs { lives_in_the_draw: true, ..self.test.needs(self.context_width) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {

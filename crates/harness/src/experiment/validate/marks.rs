@@ -61,8 +61,11 @@ impl Check<'_> {
                 None
             }
             (Err(error), _) => {
-                let key = if error.key.is_empty() { key.to_string() } else { format!("{key}.{}", error.key) };
-                self.problem(&key, error.value, error.remedy);
+                let place = if error.key.is_empty() { key.to_string() } else { format!("{key}.{}", error.key) };
+                // the first of two kinds is named by the second, or the other way round: the flag's takes the file's place
+                let kinds = entry.given().into_iter().map(|config| format!("{key}.{}", config.info().name));
+                let typed = kinds.filter(|kind| *kind != key).find_map(|kind| self.in_place(key, &kind));
+                self.problem(&place, error.value, typed.unwrap_or(error.remedy));
                 None
             }
         }
