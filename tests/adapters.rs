@@ -136,7 +136,7 @@ fn an_experiment_may_begin_with_adapters_and_knows_them_by_what_they_stand_on() 
 /// Records without what names the experiment.
 fn nameless(directory: &Path) -> Vec<Record> {
     let records = results::read_records(&directory.join("records.jsonl")).unwrap();
-    let nameless = |record: Record| Record { run_id: String::new(), experiment_hash: String::new(), ..record };
+    let nameless = |record: Record| Record { run_id: String::new(), experiment_hash: String::new(), student_id: None, ..record };
     records.into_iter().map(nameless).collect()
 }
 

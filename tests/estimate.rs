@@ -91,8 +91,8 @@ fn too_little_disk_is_refused_before_the_work() {
     let place = tempfile::tempdir().unwrap();
     let results = place.path().join("results");
     let artifacts = place.path().join("artifacts");
-    // a hundred million million queries take more than any disk
-    let budget = "queries.budgets=[20, 100_000_000_000_000]";
+    // a million million queries, the most that a file may name, take more than any disk here
+    let budget = "queries.budgets=[20, 1_000_000_000_000]";
     let ran =
         birthmark(&["run", text(&smoke_file()), "--results", text(&results), "--artifacts", text(&artifacts), "--set", budget]);
     let ran = ran.expect_code(75);

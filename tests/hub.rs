@@ -135,7 +135,7 @@ fn an_experiment_names_its_teacher_on_the_hub() {
     let offline = check_args(Path::new(NAME), place.path());
     let offline: Vec<&str> = offline.iter().map(String::as_str).collect();
     hub.birthmark_with(&offline, &[("HF_HUB_OFFLINE", "1")])
-        .refused_with(&["HF_HUB_OFFLINE is set, so `birthmark run` will not"]);
+        .refused_with(&["HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set, so `birthmark run` will not"]);
     assert!(hub.server.requests().is_empty() && !hub.cache().exists(), "a check asks nobody");
 
     let mut run = open_teacher(Path::new(NAME), tiny_model(), place.path());

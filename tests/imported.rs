@@ -124,6 +124,9 @@ fn of_students(finished: &Finished) -> Vec<Record> {
     let bare = |record: Record| Record {
         experiment_hash: String::new(),
         run_id: String::new(),
+        student_id: None,
+        teacher_id: None,
+        transcript_id: None,
         verdict: None,
         reason: None,
         detectable_effect: None,
@@ -263,7 +266,7 @@ fn a_file_that_is_no_transcript_is_refused_with_its_row() {
 fn what_does_not_go_with_a_transcript_is_refused_in_the_file() {
     let place = tempfile::tempdir().unwrap();
     let rows = place.path().join("rows.jsonl");
-    fs::write(&rows, "{}\n").unwrap();
+    fs::write(&rows, "{\"prompt\": \"a\", \"answer\": \"b\"}\n").unwrap();
     let with = |set: &[&str]| {
         let experiment = file(place.path(), &format!("[transcript]\nimport = \"{}\"\n", text(&rows)));
         let sets = set.iter().flat_map(|set| ["--set", set]);

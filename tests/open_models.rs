@@ -40,7 +40,7 @@ fn a_template_that_shows_the_date_is_told_one_by_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let model = dir.path().join("model");
     copy(tiny_model(), &model);
-    fs::write(model.join("chat_template.jinja"), "{{ strftime_now('%d %b') }}{{ messages[0].content }}").unwrap();
+    fs::write(model.join("chat_template.jinja"), "{{ strftime_now('%d') }}{{ messages[0].content }}").unwrap();
     let ask = |sets: &[&str]| {
         let mut command = open_teacher(&model, tiny_model(), dir.path());
         sets.iter().for_each(|set| _ = command.args(["--set", set]));
@@ -55,7 +55,7 @@ fn a_template_that_shows_the_date_is_told_one_by_the_file() {
     for shard in shards {
         let path = dir.path().join("artifacts").join(shard).join("transcript.parquet");
         let asked = distill::read_parquet(&path).unwrap();
-        assert!(asked.iter().all(|exchange| tokenizer.decode(&exchange.query.prompt).starts_with("31 Jan")));
+        assert!(asked.iter().all(|exchange| tokenizer.decode(&exchange.query.prompt).starts_with("31")));
     }
 }
 

@@ -82,7 +82,7 @@ fn what_init_cannot_use_is_named_and_nothing_is_written() {
     let init = |more: &[&str]| birthmark_at(&at, &[&["init", "e.toml"][..], more].concat());
     init(&["--model", "gpt2"]).refused_with(&["--model gpt2", "org/name"]);
     init(&["--text", "none.txt"]).refused_with(&["--text none.txt"]);
-    init(&["--text", "empty.txt"]).refused_with(&["--text empty.txt", "give at least 16"]);
+    init(&["--text", "empty.txt"]).refused_with(&["--text empty.txt", "the file is empty"]);
     init(&["--text", "rows.jsonl"]).refused_with(&["--text rows.jsonl", "no column `text`", "story"]);
     birthmark_at(&at, &["init", "e.yaml"]).refused_with(&["e.yaml", "ends in .toml"]);
     birthmark_at(&at, &["init", "none/e.toml"]).refused_with(&["none/e.toml", "no folder none"]);

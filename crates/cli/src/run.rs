@@ -81,14 +81,14 @@ const ARTIFACTS: &str = "artifacts";
 /// Runs an experiment and prints what survived.
 pub fn run(args: &RunArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let progress = match args.progress {
-        _ if args.quiet => Progress::quiet(),
+        _ if args.quiet => Progress::new(true),
         Shown::Auto => Progress::new(false),
         Shown::Lines => Progress::lines(),
         Shown::Json => {
             complain_in_json();
             Progress::json()
         }
-        Shown::None => Progress::quiet(),
+        Shown::None => Progress::new(true),
     };
     let models = if args.dry_run { Models::cached() } else { Models::fetching(&progress, &signals.cancelled) };
     let grid = match args.file.grid(&args.device.open()?, &models) {

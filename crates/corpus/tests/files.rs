@@ -300,5 +300,5 @@ fn what_is_no_file_is_refused() {
     let path = dir.path().join("s.jsonl");
     std::fs::create_dir(&path).unwrap();
     let error = from_file(&path, "text", 0).map(drop).unwrap_err().to_string();
-    assert!(error.contains("s.jsonl: not a file; name one"), "{error}");
+    assert!(error.contains("s.jsonl: it is a directory, not a file"), "{error}");
 }

@@ -214,8 +214,11 @@ fn differs(first: &Part, second: &Part, what: &str, ours: String, theirs: String
     JoinError::Differs { first: first.name.clone(), second: second.name.clone(), what: what.to_string(), ours, theirs }
 }
 
+/// Name of something that marks have, and what it is of one.
+type OfMark = (&'static str, fn(&Record) -> Option<String>);
+
 /// What has to be equal of marks of one name: a curve holds at one audit, and an axis has one unit.
-const OF_MARK: [(&str, fn(&Record) -> Option<String>); 3] = [
+const OF_MARK: [OfMark; 3] = [
     ("scheme", |r| r.scheme.clone()),
     ("effect", |r| r.effect_unit.clone()),
     ("audit", |r| Some(format!("{} prompts x {} tokens", r.audit_prompts?, r.audit_max_new_tokens?))),

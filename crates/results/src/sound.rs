@@ -53,7 +53,7 @@ pub(crate) fn impossible(record: &Record) -> Option<String> {
         return Some(format!("`decoys_at_alpha` is {hits} of {decoys} `decoys`"));
     }
     if let (Some(rank), Some(decoys)) = (record.log10_p_decoy, record.decoys)
-        && rank < -((decoys + 1) as f64).log10() - ROUNDING
+        && rank < -libm::log10((decoys + 1) as f64) - ROUNDING
     {
         return Some(format!("`log10_p_decoy` is {rank}, less than {decoys} `decoys` can show"));
     }

@@ -44,7 +44,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<u64>)]
     seed: u64,
     /// How many texts.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST_SAMPLES))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = samples)]
     samples: u64,
     #[command(flatten)]
     threads: ThreadArgs,
@@ -53,6 +53,11 @@ pub struct GenerateArgs {
     /// One JSON object per text.
     #[arg(long)]
     json: bool,
+}
+
+fn samples(text: &str) -> Result<u64, String> {
+    let asked = count_above_0::<u64>(text)?;
+    if asked <= MOST_SAMPLES { Ok(asked) } else { Err(format!("write {MOST_SAMPLES} or less")) }
 }
 
 fn temperature(text: &str) -> Result<f32, String> {

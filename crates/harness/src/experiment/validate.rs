@@ -354,7 +354,8 @@ impl Check<'_> {
     /// Every budget of a single pass is a snapshot after whole batches, none of them still warming up.
     fn single_pass(&mut self, experiment: &Experiment) {
         let student = &experiment.student;
-        let (Compute::SinglePass { warmup_steps, .. }, Some(&least)) = (&student.compute, experiment.queries.budgets.first())
+        let (Compute::SinglePass { warmup_steps, cooldown_fraction, .. }, Some(&least)) =
+            (&student.compute, experiment.queries.budgets.first())
         else {
             return;
         };
@@ -363,7 +364,9 @@ impl Check<'_> {
         if least < rows {
             let what = format!("a single pass takes no snapshot before its first batch of {rows}");
             self.problem("queries.budgets[0]", what, format!("write {rows} or more, or lower student.batch_rows"));
-        } else if student.compute.branch_step(steps).is_some_and(|branch| branch < *warmup_steps) {
+        } else if (0.0..1.0).contains(cooldown_fraction)
+            && student.compute.branch_step(steps).is_some_and(|branch| branch < *warmup_steps)
+        {
             let what = format!("the smallest budget, {steps} steps, would cool down before it is warm");
             self.problem("student.compute.single_pass.warmup_steps", what, "lower it or cooldown_fraction, or drop that budget");
         }

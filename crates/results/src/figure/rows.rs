@@ -292,7 +292,7 @@ impl Place<'_> {
             upright(self.x(value), Stroke { color: INK, width: 1.0, dash: Some(LEVEL_DASH) })?;
         }
         if let Some(levels) = levels {
-            upright(self.x(-levels.alpha.log10()), Stroke { color: INK, width: 1.0, dash: Some(LEVEL_DASH) })?;
+            upright(self.x(-libm::log10(levels.alpha)), Stroke { color: INK, width: 1.0, dash: Some(LEVEL_DASH) })?;
             if levels.tests > 1 {
                 upright(self.x(levels.holm()), Stroke { color: INK, width: 1.0, dash: Some(HOLM_DASH) })?;
             }

@@ -27,7 +27,9 @@ pub enum TableFormat {
 /// When the CSV writer fails.
 pub fn table_as(format: TableFormat, records: &[Record], alpha: f64) -> anyhow::Result<String> {
     let found = found(records, alpha);
-    let (show, escaped, item): (fn(&sheet::Sheet) -> String, fn(&str) -> String, &str) = match format {
+    type Show = fn(&sheet::Sheet) -> String;
+    type Escaped = fn(&str) -> String;
+    let (show, escaped, item): (Show, Escaped, &str) = match format {
         TableFormat::Text(width) => return Ok(survival_table(records, alpha, Some(width))),
         TableFormat::Csv => return findings::text(&found),
         TableFormat::Markdown => (sheet::Sheet::markdown, sheet::markdown, "- "),

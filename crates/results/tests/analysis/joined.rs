@@ -114,7 +114,8 @@ fn what_does_not_go_together_is_refused() {
         Err(error) => error.to_string(),
         Ok(_) => "accepted".to_string(),
     };
-    let cases: [(fn(&mut Record), &str); 4] = [
+    type Change = fn(&mut Record);
+    let cases: [(Change, &str); 4] = [
         (|r| r.audit_prompts = Some(50), "the audit of mark `kgw`: 400 prompts x 48 tokens there, 50 prompts x 48 tokens here"),
         (|r| r.scheme = Some("other".into()), "the scheme of mark `kgw`: kgw there, other here"),
         (|r| r.primary = Some(true), "the primary mark: none there, kgw here"),

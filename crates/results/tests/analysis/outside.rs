@@ -107,7 +107,7 @@ fn all_marks_of_a_suspect_are_corrected_together_and_a_mark_must_be_in_the_teach
     let found = judged([beside("kgw", -3.2, -0.3), beside("keys", -0.1, -0.3)].concat());
     let record = of(&found, Arm::Suspect, "kgw");
     assert_eq!(record.verdict, Some(Verdict::Suggested), "10^-3.2 twice is above 0.001");
-    assert!((record.log10_p_holm.unwrap() - (-3.2 + 2f64.log10())).abs() < 1e-12);
+    assert!((record.log10_p_holm.unwrap() - (-3.2 + libm::log10(2f64))).abs() < 1e-12);
     // negatives are models, each with a family of its own
     let two = vec![outside(Arm::Negative, "second", "kgw", -0.6)];
     let found = judged([beside("kgw", -3.2, -0.3), two].concat());
@@ -155,5 +155,5 @@ fn the_words_say_all_that_was_measured() {
     }
     let csv = summary_csv(&found, ALPHA).unwrap();
     let row = csv.lines().find(|line| line.contains(",suspect,")).unwrap();
-    assert!(csv.lines().next().unwrap().contains(",model,") && row.contains(",question,") && row.contains(",thief"), "{csv}");
+    assert!(csv.lines().next().unwrap().ends_with(",model") && row.contains(",question,") && row.ends_with(",thief"), "{csv}");
 }

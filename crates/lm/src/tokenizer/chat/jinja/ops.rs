@@ -58,7 +58,7 @@ fn power(x: f64, y: f64) -> Result<f64> {
     if x < 0.0 && y.fract() != 0.0 {
         return fail("a root of a negative number is not real");
     }
-    let power = x.powf(y);
+    let power = libm::pow(x, y);
     if power.is_infinite() && x.is_finite() && y.is_finite() { fail("Numerical result out of range") } else { Ok(power) }
 }
 

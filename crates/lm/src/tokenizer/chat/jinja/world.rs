@@ -9,10 +9,13 @@ use super::value::Value;
 /// Shows the date as a format says.
 pub type Clock<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
+/// What a namespace holds, in the order in which it was set.
+pub type Namespace = Vec<(Arc<str>, Value)>;
+
 /// One rendering. Namespaces lie here and are only pointed to, so that none holds itself.
 pub struct World<'a> {
     pub meter: Meter,
-    pub namespaces: RefCell<Vec<Vec<(Arc<str>, Value)>>>,
+    pub namespaces: RefCell<Vec<Namespace>>,
     /// `strftime_now`, where there is a date.
     pub clock: Option<Clock<'a>>,
 }

@@ -89,7 +89,8 @@ fn parsed(text: &str, base: i128) -> Option<i128> {
         None => (&lower[..], if base == 0 { 10 } else { base }),
     };
     let odd = digits.starts_with(['_', '+', '-']) || digits.ends_with('_') || digits.contains("__");
-    if odd || base == 0 && marked.is_none() && digits.len() > 1 && digits.starts_with('0') && digits.trim_matches('0') != "" {
+    if odd || base == 0 && marked.is_none() && digits.len() > 1 && digits.starts_with('0') && !digits.trim_matches('0').is_empty()
+    {
         return None;
     }
     let n = i128::from_str_radix(&digits.replace('_', ""), u32::try_from(radix).ok()?).ok()?;

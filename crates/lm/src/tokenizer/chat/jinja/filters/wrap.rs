@@ -51,12 +51,12 @@ fn chunks(chars: &[char], on_hyphens: bool) -> Vec<Range<usize>> {
     let letter = |at: usize| chars.get(at).is_some_and(|c| c.is_alphabetic() || *c == '_');
     let mut chunks = Vec::new();
     let mut begins = 0;
-    for at in 0..chars.len() {
+    for (at, c) in chars.iter().enumerate() {
         if at > begins && blank(at) != blank(at - 1) {
             chunks.push(begins..at);
             begins = at;
         }
-        if on_hyphens && chars[at] == '-' && at >= 2 && letter(at - 1) && letter(at - 2) && letter(at + 1) && letter(at + 2) {
+        if on_hyphens && *c == '-' && at >= 2 && letter(at - 1) && letter(at - 2) && letter(at + 1) && letter(at + 2) {
             chunks.push(begins..at + 1);
             begins = at + 1;
         }

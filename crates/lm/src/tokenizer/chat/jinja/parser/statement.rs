@@ -253,7 +253,7 @@ impl Parser {
     }
 
     fn function(&mut self, name: Arc<str>, parameters: Vec<Arc<str>>, defaults: Vec<Expr>, ends: &[&str]) -> Result<Arc<Macro>> {
-        let around = std::mem::replace(&mut self.named, [false; 3]);
+        let around = std::mem::take(&mut self.named);
         let body = self.apart(ends)?;
         let takes = self.named;
         self.named = [0, 1, 2].map(|at| around[at] || takes[at]);
