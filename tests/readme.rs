@@ -171,6 +171,9 @@ impl Scratch {
         // the directory may have been there before, when a document runs something twice
         for experiment in fs::read_dir(self.at("results")).unwrap().map(|entry| entry.unwrap().path()) {
             for directory in fs::read_dir(&experiment).unwrap().map(|entry| entry.unwrap().path()) {
+                if directory.join("audit.json").is_file() {
+                    continue;
+                }
                 assert!(directory.join("survival.png").is_file() && directory.join("summary.csv").is_file(), "{args:?}");
                 let name = text(Path::new(experiment.file_name().unwrap())).to_string();
                 if !self.results.iter().any(|(_, known)| *known == directory) {
