@@ -100,6 +100,7 @@ fn a_student_is_proven_beside_a_negative_and_inconclusive_without() {
 
     // the same again finds everything; `report` makes the table again
     let timings = fs::read(directory.join("timings.jsonl")).unwrap();
+    bench.audit(&bench.at("thief"), &[&bench.at("honest")], &["--result", text(&gate().directory)]).expect_code(100);
     let again = bench.audit(&bench.at("thief"), &[&bench.at("honest")], &[]).expect_code(100);
     assert_eq!(again.stdout, ran.stdout);
     assert_eq!(fs::read(directory.join("timings.jsonl")).unwrap(), timings, "no stage was run");

@@ -45,6 +45,9 @@ fn a_broken_condition_is_a_line_and_exit_code_100() {
     let json = run(&["--json", "--quiet"]);
     json.json_lines();
     assert_eq!(json.stderr.lines().filter(|line| line.starts_with("expect.")).count(), 2, "{}", json.stderr);
+    // the resolved experiment holds them too
+    Ran::of(run_command(&directory.join("experiment.json"), place.path(), 2).output().unwrap()).expect_code(100);
+    birthmark(&["report", text(&directory)]).expect_code(100);
     // without them it ends as it did
     Ran::of(run_command(&gate_file(), place.path(), 2).output().unwrap()).expect_code(0);
     birthmark(&["report", text(&directory)]).expect_code(0);

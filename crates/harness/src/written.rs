@@ -79,7 +79,7 @@ fn read(file: &Path, sets: &[String]) -> Result<LoadedGrid, ConfigErrors> {
 
 /// Where the points of the results in `directory` were made from; nothing where it does not say.
 fn places_in(directory: &Path) -> Vec<Places> {
-    let text = std::fs::read(directory.join(PLACES)).unwrap_or_default();
+    let text = store::read_plain(&directory.join(PLACES)).unwrap_or_default();
     let places: Vec<Places> = serde_json::from_slice(&text).unwrap_or_default();
     places.iter().map(|places| places.read_in(directory)).collect()
 }
@@ -148,7 +148,7 @@ impl Reading<'_> {
             files: BTreeMap::new(),
         });
         let mut document = Map::new();
-        for key in ["name", "question", "hypothesis", "seeds", "alpha", "primary", "marks_apart"] {
+        for key in ["name", "question", "hypothesis", "seeds", "alpha", "primary", "marks_apart", "expect"] {
             document.extend(top.get(key).map(|value| (key.to_string(), value.clone())));
         }
         for key in ["tokenizer", "optimizer", "marks", "planting", "defences", "attacks", "student", "audit", "measure"] {

@@ -181,6 +181,10 @@ fn bare(record: &Record) -> Record {
     Record {
         experiment: String::new(),
         run_id: String::new(),
+        // names of artifacts: an earlier version wrote none
+        student_id: None,
+        teacher_id: None,
+        transcript_id: None,
         source: None,
         log10_p_holm: None,
         verdict: None,

@@ -108,6 +108,9 @@ pub fn audit(
     store::remove_temporaries(&directory)?;
 
     let store = open_store(options)?.cancelled_by(cancelled.clone());
+    resolved.world.files().into_iter().for_each(|(path, seen)| store.watch(path, seen));
+    let outside = job.brought.iter().flat_map(|brought| brought.directory.all_files());
+    outside.for_each(|file| store.watch(&file.path, &file.seen));
     let mut rt = Runtime::new(options.threads, ComputePath::Fused, cancelled.clone())?.with_device(resolved.device.clone());
     if let Some(rows) = options.decode_rows {
         rt = rt.with_decode_rows(rows);
@@ -139,7 +142,11 @@ pub fn audit(
     let noted = &mut |found: &[Record]| -> anyhow::Result<()> { found.iter().try_for_each(|record| Ok(journal.append(record)?)) };
     let records = examine(&ctx, &identity, &job.brought, noted);
     let worked = write_timings(&timings, &directory)?;
-    let records = records?;
+    // that something was changed while it was in use comes before whatever else that led to
+    let records = match store.check() {
+        Err(changed) if rt.check_cancelled().is_ok() => return Err(changed.into()),
+        _ => records?,
+    };
 
     save_json(&directory.join(AUDIT), &about)?;
     write_plan(job.grid, &directory)?;
@@ -210,7 +217,8 @@ impl About {
 pub(super) fn report(directory: &Path) -> anyhow::Result<Outcome> {
     let unusable = |error: anyhow::Error| UsageError(format!("{error:#}"));
     let about: About = load_json(&directory.join(AUDIT)).map_err(unusable)?;
-    let records = results::read_records(&directory.join(RECORDS)).map_err(unusable)?;
+    let mut records = results::read_records(&directory.join(RECORDS)).map_err(unusable)?;
+    results::judge(&mut records, about.alpha).map_err(|error| unusable(error.into()))?;
     let found = Seal::of(directory);
     let Audited { mut table, line, .. } = write(directory, records, &about)?;
     match found {

@@ -11,8 +11,8 @@ use super::seal::Seal;
 use crate::exit::UsageError;
 use crate::stages::load_json;
 
-/// Keys of a resolved experiment that only say how much of it was run.
-const HOW_MUCH: [&str; 7] = ["name", "question", "hypothesis", "seeds", "budgets", "channels", "marks_apart"];
+/// Keys of a resolved experiment that only say how much of it was run, or what was hoped for.
+const HOW_MUCH: [&str; 8] = ["name", "question", "hypothesis", "seeds", "budgets", "channels", "marks_apart", "expect"];
 
 /// What the report of several results directories is made from.
 ///

@@ -50,15 +50,15 @@ impl<'a> Collected<'a> {
 
     /// Records that cannot be read are those of another version: their points are run again when somebody asks for them.
     fn read(&mut self) {
-        let Ok(records) = results::read_records(&self.directory.join(RECORDS)) else { return };
-        let Ok(inputs) = load_json::<ReportInputs>(&self.directory.join(REPORT)) else { return };
-        if Seal::of(self.directory) == Seal::Broken {
+        if self.directory.join(RECORDS).exists() && Seal::of(self.directory) == Seal::Broken {
             // nothing that was changed by hand gets a new seal
             self.left_out = Some(
                 "records.jsonl is not what an earlier run wrote; its points are left out until they are run again, which finds their artifacts",
             );
             return;
         }
+        let Ok(records) = results::read_records(&self.directory.join(RECORDS)) else { return };
+        let Ok(inputs) = load_json::<ReportInputs>(&self.directory.join(REPORT)) else { return };
         let known: HashSet<String> = self.grid.points.iter().map(|point| point.hash.hex()).collect();
         for point in inputs.points.into_iter().filter(|point| known.contains(&point.hash)) {
             self.found.insert(point.hash, Found { curves: point.curves, samples: point.samples, ..Found::default() });
@@ -190,9 +190,15 @@ pub fn report(job: &ReportJob<'_>) -> anyhow::Result<Outcome> {
     match found {
         // this version may judge and write otherwise than the one that ran
         Seal::Whole if job.out.is_none() => seal(directory)?,
-        Seal::Broken if job.format == TABLE => {
-            outcome.table = format!("CHANGED: {}\n\n{}", found.words().unwrap_or_default(), outcome.table);
-            write_table(directory, &outcome.table)?;
+        Seal::Broken => {
+            let changed = |table: &str| format!("CHANGED: {}\n\n{table}", found.words().unwrap_or_default());
+            if job.format == TABLE {
+                outcome.table = changed(&outcome.table);
+                write_table(directory, &outcome.table)?;
+            } else {
+                // what is printed goes into a file as it is, and the one beside the records is for people
+                write_table(directory, &changed(&table_in_words(&records, &inputs)?))?;
+            }
         }
         _ => {}
     }
@@ -204,12 +210,8 @@ fn write(directory: &Path, records: &[Record], inputs: &ReportInputs, format: Ta
     let drawn = inputs.points.iter().take(MOST_DRAWN).flat_map(|point| &point.curves);
     let curves: Vec<LossSeries> = inputs.curves.iter().chain(drawn).cloned().collect();
     results::write_report(directory, records, &curves, &inputs.caption, inputs.alpha)?;
-    let mut table = joined_from(inputs);
-    table.push_str(&said_by_the_teacher(inputs));
-    table.push_str(&teacher_in_words(records, inputs));
-    table.push_str(&results::table_as(TABLE, records, inputs.alpha)?);
+    let mut table = table_in_words(records, inputs)?;
     let broken = results::broken(&inputs.expect, records);
-    table.push_str(&expected_in_words(inputs.expect.len(), &broken));
     write_table(directory, &table)?;
     if format != TABLE {
         table = results::table_as(format, records, inputs.alpha)?;
@@ -228,6 +230,16 @@ fn expected_in_words(conditions: usize, broken: &[String]) -> String {
         (n, 0) => format!("\n\nAll {n} conditions of [expect] hold"),
         (n, gone) => format!("\n\n{gone} of {n} conditions of [expect] broken\n  {}", broken.join("\n  ")),
     }
+}
+
+/// What `table.txt` holds.
+fn table_in_words(records: &[Record], inputs: &ReportInputs) -> anyhow::Result<String> {
+    let mut table = joined_from(inputs);
+    table.push_str(&said_by_the_teacher(inputs));
+    table.push_str(&teacher_in_words(records, inputs));
+    table.push_str(&results::table_as(TABLE, records, inputs.alpha)?);
+    table.push_str(&expected_in_words(inputs.expect.len(), &results::broken(&inputs.expect, records)));
+    Ok(table)
 }
 
 /// Where the records of a joined report are from.

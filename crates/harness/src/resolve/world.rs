@@ -154,7 +154,7 @@ impl ModelDirectory {
     }
 
     /// Its files and those of its bases.
-    fn all_files(&self) -> Vec<&ModelFile> {
+    pub fn all_files(&self) -> Vec<&ModelFile> {
         self.files.iter().chain(self.base.iter().flat_map(|base| base.all_files())).collect()
     }
 
