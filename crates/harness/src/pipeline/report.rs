@@ -112,9 +112,8 @@ impl<'a> Collected<'a> {
         results::judge(&mut records, experiment.alpha)?;
         results::sort_records(&mut records);
         save_json(&directory.join(REPORT), &inputs)?;
-        let outcome = write(directory, &records, &inputs, TABLE)?;
-        seal(directory)?;
-        Ok(outcome)
+        write_sealed(directory, &records)?;
+        write(directory, &records, &inputs, TABLE)
     }
 }
 
@@ -186,10 +185,12 @@ pub fn report(job: &ReportJob<'_>) -> anyhow::Result<Outcome> {
     };
     results::judge(&mut records, inputs.alpha).map_err(|error| UsageError(format!("{error:#}")))?;
     results::sort_records(&mut records);
+    // this version may judge and write otherwise than the one that ran
+    if found == Seal::Whole && job.out.is_none() {
+        write_sealed(directory, &records)?;
+    }
     let mut outcome = write(directory, &records, &inputs, job.format)?;
     match found {
-        // this version may judge and write otherwise than the one that ran
-        Seal::Whole if job.out.is_none() => seal(directory)?,
         Seal::Broken => {
             let changed = |table: &str| format!("CHANGED: {}\n\n{table}", found.words().unwrap_or_default());
             if job.format == TABLE {
@@ -200,9 +201,15 @@ pub fn report(job: &ReportJob<'_>) -> anyhow::Result<Outcome> {
                 write_table(directory, &changed(&table_in_words(&records, &inputs)?))?;
             }
         }
-        _ => {}
+        Seal::Whole | Seal::Absent => {}
     }
     Ok(Outcome { seal: found, ..outcome })
+}
+
+/// Writes records and their seal, before the figures: these take seconds, and records without their seal look as if somebody had changed them.
+fn write_sealed(directory: &Path, records: &[Record]) -> anyhow::Result<()> {
+    results::write_records(&directory.join(RECORDS), records)?;
+    seal(directory)
 }
 
 /// Writes everything that follows from records.
