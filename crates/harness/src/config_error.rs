@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// How many problems are shown at once; more are counted. Nobody mends as many by hand before asking again.
+/// How many problems are shown at once; more are counted. Nobody corrects as many by hand before asking again.
 const SHOWN: usize = 200;
 
 /// Where a key or value was written.

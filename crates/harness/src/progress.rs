@@ -4,6 +4,7 @@
 //! predicted to take tells how much of it is left.
 
 mod event;
+mod numbers;
 mod whole;
 
 use std::io::{IsTerminal, Write};
@@ -15,6 +16,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use event::{Event, What, millis};
 pub use event::{SCHEMA, error_line};
+pub use numbers::{count, duration};
 use whole::Whole;
 pub use whole::{Part, Predicted, Reached};
 
@@ -375,36 +377,6 @@ impl Drop for Bar {
 /// A line on standard error; a closed standard error is no reason to stop working.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", store::plain(text));
-}
-
-/// A count for people: three digits and a unit prefix.
-pub fn count(x: f64) -> String {
-    let (scaled, prefix) = match x.abs() {
-        size if size >= 1e15 => return format!("{x:.2e}"),
-        size if size >= 1e12 => (x / 1e12, " T"),
-        size if size >= 1e9 => (x / 1e9, " G"),
-        size if size >= 1e6 => (x / 1e6, " M"),
-        size if size >= 1e4 => (x / 1e3, " k"),
-        _ => return format!("{x:.0}"),
-    };
-    if scaled.abs() < 10.0 {
-        format!("{scaled:.2}{prefix}")
-    } else if scaled.abs() < 100.0 {
-        format!("{scaled:.1}{prefix}")
-    } else {
-        format!("{scaled:.0}{prefix}")
-    }
-}
-
-/// A duration for people.
-pub fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 10.0 => format!("{s:.1} s"),
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7200.0 => format!("{:.0} min {:.0} s", (s / 60.0).floor(), s % 60.0),
-        s if s < 172_800.0 => format!("{:.0} h {:.0} min", (s / 3600.0).floor(), (s % 3600.0) / 60.0),
-        s => format!("{:.1} days", s / 86_400.0),
-    }
 }
 
 #[cfg(test)]

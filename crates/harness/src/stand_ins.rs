@@ -1,4 +1,4 @@
-//! What else is wrong with a file whose form is wrong: the mistakes of form are mended with values of an experiment that is valid, and
+//! What else is wrong with a file whose form is wrong: what is wrong in its form is replaced by values of an experiment that is valid, and
 //! the rest is looked at as if nothing had been.
 
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::{nowhere, shape};
 /// A valid experiment that values are taken from.
 const VALID: &str = include_str!("stand_ins.toml");
 
-/// Rounds of mending: a key, what it brings to light, the table around it, the section.
+/// Rounds of replacing: a key, what it brings to light, the table around it, the section.
 const ROUNDS: usize = 5;
 
-/// What a key is compared with, by the beginnings of both: where the second was mended, nothing is said of the first.
+/// What a key is compared with, by the beginnings of both: where the second was replaced, nothing is said of the first.
 const COMPARED: [(&str, &[&str]); 17] = [
     ("primary", &["marks"]),
     ("marks_apart", &["marks", "transcript"]),
@@ -39,8 +39,8 @@ const COMPARED: [(&str, &[&str]); 17] = [
 
 /// Mistakes of sense in `root` beside those of form, `wrong`; none where that cannot be told.
 pub fn beside(file: &Path, text: &Arc<str>, root: &Node, wrong: &[Problem], schema: &serde_json::Value) -> Vec<Problem> {
-    let Some((mended, keys)) = mended(root, wrong, schema) else { return Vec::new() };
-    let Ok(loaded) = Loaded::<Experiment>::of(file, text, mended, schema) else { return Vec::new() };
+    let Some((replaced, keys)) = replaced(root, wrong, schema) else { return Vec::new() };
+    let Ok(loaded) = Loaded::<Experiment>::of(file, text, replaced, schema) else { return Vec::new() };
     let mut found = validate(&loaded);
     found.extend(nowhere::problems(&loaded, &found));
     found.retain(|problem| {
@@ -59,30 +59,30 @@ fn begins(path: &[Step], key: &str) -> bool {
     steps(key).is_some_and(|key| path.starts_with(&key))
 }
 
-/// `root` with everything in its form mended, and the keys that were; `None` where that does not succeed.
-fn mended(root: &Node, wrong: &[Problem], schema: &serde_json::Value) -> Option<(Node, Vec<Vec<Step>>)> {
+/// `root` with everything that is wrong in its form replaced, and the keys that were; `None` where that does not succeed.
+fn replaced(root: &Node, wrong: &[Problem], schema: &serde_json::Value) -> Option<(Node, Vec<Vec<Step>>)> {
     let valid = Node::parse(Path::new("stand_ins.toml"), VALID).ok()?;
-    let (mut mended, mut keys) = (root.clone(), Vec::new());
+    let (mut replaced, mut keys) = (root.clone(), Vec::new());
     let mut problems = wrong.to_vec();
     for round in 0..ROUNDS {
         for problem in &problems {
             let path = steps(&problem.key)?;
-            // what one round did not mend, the next mends a table further out
+            // what one round did not put right, the next replaces from a table further out
             let path = &path[..path.len().saturating_sub(round.saturating_sub(1)).max(1).min(path.len())];
-            if let Some(key) = mend(&mut mended, path, &valid) {
+            if let Some(key) = replace(&mut replaced, path, &valid) {
                 keys.push(key);
             }
         }
-        problems = shape::problems(&mended, schema);
+        problems = shape::problems(&replaced, schema);
         if problems.is_empty() {
-            return Some((mended, keys));
+            return Some((replaced, keys));
         }
     }
     None
 }
 
 /// Puts a valid value at `path`, or at the nearest key around it that has one, or takes the key away; the key that was changed.
-fn mend(root: &mut Node, path: &[Step], valid: &Node) -> Option<Vec<Step>> {
+fn replace(root: &mut Node, path: &[Step], valid: &Node) -> Option<Vec<Step>> {
     let like = |path: &[Step]| {
         let first = |step: &Step| if let Step::Index(_) = step { Step::Index(0) } else { step.clone() };
         valid.get(&path.iter().map(first).collect::<Vec<_>>()).cloned()
