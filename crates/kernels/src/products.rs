@@ -3,7 +3,7 @@
 //! An element is one chain of fused multiply-adds in a fixed order, so a row's bits depend on neither its neighbours nor the machine.
 
 use crate::buffer::Buffer;
-use crate::matmul::{self, Into, Left, PANEL, pack_block, pack_transposed, packed_len, panel_product, tile_rows};
+use crate::matmul::{self, Ahead, Into, Left, PANEL, pack_block, pack_transposed, packed_len, panel_product, tile_rows};
 use crate::simd::vectorized;
 
 /// Longest run of the inner dimension between two visits to the output, as in `matmul`.
@@ -82,7 +82,7 @@ vectorized! {
                 unsafe {
                     let panel = packed.as_ptr().add(j * inner + p * PANEL);
                     let c = c.as_mut_ptr().add(j);
-                    panel_product(simd, m, depth.min(k - p), left, tile_rows::<S>() * a_stride, panel, PANEL, c, c_stride, PANEL.min(n - j), into);
+                    panel_product(simd, m, depth.min(k - p), left, tile_rows::<S>() * a_stride, panel, PANEL, c, c_stride, PANEL.min(n - j), into, Ahead::NOTHING);
                 }
             }
         }

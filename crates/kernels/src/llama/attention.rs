@@ -4,7 +4,7 @@
 //! Queries arrive scaled and rotated. Blocks of query rows see only the key panels at or below their diagonal.
 
 use crate::buffer::Buffer;
-use crate::matmul::{Into, Left, PANEL, panel_product, tile_rows};
+use crate::matmul::{Ahead, Into, Left, PANEL, panel_product, tile_rows};
 use crate::ops::HeadLayout;
 use crate::simd::{exp, get, load, put, store, transpose, vectorized};
 use crate::sums::{Sums, sixteens};
@@ -109,7 +109,7 @@ unsafe fn score_block<S: Simd>(
         // SAFETY: the caller's ranges; panels are padded to whole vectors.
         unsafe {
             let (panel, c) = (keys_t.as_ptr().add(j * d), scores.as_mut_ptr().add(i * padded + j));
-            panel_product(simd, n, d, left, 0, panel, PANEL, c, padded, columns, Into::Set);
+            panel_product(simd, n, d, left, 0, panel, PANEL, c, padded, columns, Into::Set, Ahead::NOTHING);
         }
     }
 }
@@ -150,7 +150,7 @@ vectorized! {
                         // SAFETY: n score rows of at least i + n entries; value panels of `time` rows; n output rows of d columns.
                         unsafe {
                             let (panel, c) = (values.as_ptr().add(j * time), to.as_mut_ptr().add(j));
-                            panel_product(simd, n, i + n, left, 0, panel, stride, c, out_width, stride.min(d - j), Into::Set);
+                            panel_product(simd, n, i + n, left, 0, panel, stride, c, out_width, stride.min(d - j), Into::Set, Ahead::NOTHING);
                         }
                     }
                     for (t, to) in to.chunks_mut(out_width).take(n).enumerate() {
@@ -222,7 +222,7 @@ vectorized! {
                         // SAFETY: n rows of score gradients, key panels of `time` rows, n rows of query gradients.
                         unsafe {
                             let c = d_qkv.as_mut_ptr().add(i * width + head * d + j);
-                            panel_product(simd, n, i + n, left, 0, keys.as_ptr().add(j * time), stride, c, width, stride.min(d - j), Into::Set);
+                            panel_product(simd, n, i + n, left, 0, keys.as_ptr().add(j * time), stride, c, width, stride.min(d - j), Into::Set, Ahead::NOTHING);
                         }
                     }
                 }
@@ -234,7 +234,7 @@ vectorized! {
                             // SAFETY: keys i..i + n are seen by queries i..time, whose rows hold (at least) zeros for them; panels have `time` rows.
                             unsafe {
                                 let (panel, c) = (operand.as_ptr().add(j * time + i * stride), d_qkv.as_mut_ptr().add(i * width + column + j));
-                                panel_product(simd, n, time - i, left, 0, panel, stride, c, width, stride.min(d - j), into);
+                                panel_product(simd, n, time - i, left, 0, panel, stride, c, width, stride.min(d - j), into, Ahead::NOTHING);
                             }
                         }
                     }
