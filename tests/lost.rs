@@ -143,8 +143,19 @@ fn records_are_sealed_and_a_report_says_when_they_were_changed() {
     assert!(fs::read_to_string(directory.join("table.txt")).unwrap().starts_with("CHANGED: "));
     let again = birthmark(&["report", text(&directory)]).expect_code(0);
     assert!(again.stdout.starts_with("CHANGED: "), "a report seals nothing that it found broken");
+    // nor is it forgotten by a report elsewhere, which is made again from itself
+    let elsewhere = place.path().join("elsewhere");
+    birthmark(&["report", text(&directory), "--out", text(&elsewhere)]).expect_code(0);
+    let again = birthmark(&["report", text(&elsewhere)]).expect_code(0);
+    assert!(again.stdout.starts_with("CHANGED: ") && !elsewhere.join("manifest.json").exists(), "{}", again.stdout);
     let mended = run(&smoke_file(), place.path(), 1);
     assert_eq!(mended.records(), smoke().records());
+    birthmark(&["report", text(&directory), "--out", text(&elsewhere)]).expect_code(0);
+    let whole = birthmark(&["report", text(&elsewhere)]).expect_code(0);
+    assert_eq!((whole.stdout.starts_with("CHANGED: "), whole.stderr.as_str()), (false, ""));
+    let path = elsewhere.join("records.jsonl");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replacen("\"n\":", "\"n\":1", 1)).unwrap();
+    assert!(birthmark(&["report", text(&elsewhere)]).expect_code(0).stdout.starts_with("CHANGED: "));
     assert_eq!(birthmark(&["report", text(&directory)]).expect_code(0).stderr, "");
 
     let (_place, _, unsealed) = report_after("manifest.json", |manifest| manifest.replacen("records_sha256", "x", 1));

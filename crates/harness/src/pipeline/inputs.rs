@@ -5,6 +5,7 @@ use std::path::Path;
 
 use results::{Caption, Expectation, LossSeries, Record};
 use serde::{Deserialize, Serialize};
+use store::Hash;
 
 use super::seal::{RECORDS, Seal};
 use crate::exit::UsageError;
@@ -32,6 +33,34 @@ pub(super) struct ReportInputs {
     /// Of a joined report, where its records are from, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
+    /// Of a report that lies elsewhere than the results it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// The seal of a report that lies elsewhere, which has no `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Elsewhere {
+    /// What the seals of the results said.
+    pub results: Seal,
+    /// SHA-256 of the records that were written here.
+    pub records_sha256: Hash,
+}
+
+impl Elsewhere {
+    /// Of the records in `directory`, which have just been written from results with this seal.
+    pub fn of(directory: &Path, results: Seal) -> anyhow::Result<Self> {
+        Ok(Self { results, records_sha256: store::hash_bytes(&store::read_plain(&directory.join(RECORDS))?) })
+    }
+
+    /// What is to be said of the records in `directory`.
+    fn seal(&self, directory: &Path) -> Seal {
+        match Self::of(directory, self.results) {
+            Ok(now) if now == *self => self.results,
+            _ => Seal::Broken,
+        }
+    }
 }
 
 /// The same of one point.
@@ -60,5 +89,6 @@ pub(super) fn read(directory: &Path) -> anyhow::Result<(Vec<Record>, ReportInput
     }
     let unusable = |error: anyhow::Error| UsageError(format!("{error:#}"));
     let inputs: ReportInputs = load_json(&directory.join(REPORT)).map_err(unusable)?;
-    Ok((results::read_records(&path).map_err(unusable)?, inputs, Seal::of(directory)))
+    let seal = inputs.elsewhere.as_ref().map_or_else(|| Seal::of(directory), |elsewhere| elsewhere.seal(directory));
+    Ok((results::read_records(&path).map_err(unusable)?, inputs, seal))
 }

@@ -146,5 +146,6 @@ fn inputs_of(directories: &[PathBuf], parts: &[Part], all: &[ReportInputs], toge
         samples: Vec::new(),
         points,
         sources: parts.iter().enumerate().map(source).collect(),
+        elsewhere: None,
     }
 }

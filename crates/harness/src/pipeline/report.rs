@@ -8,7 +8,7 @@ use results::{Arm, Caption, LossSeries, Record, TableFormat};
 
 use super::audit;
 use super::files::{make_directory, write_table};
-use super::inputs::{self, PointInputs, REPORT, ReportInputs};
+use super::inputs::{self, Elsewhere, PointInputs, REPORT, ReportInputs};
 use super::job::Outcome;
 use super::joined;
 use super::point::Found;
@@ -98,6 +98,7 @@ impl<'a> Collected<'a> {
             samples: Vec::new(),
             points: Vec::new(),
             sources: Vec::new(),
+            elsewhere: None,
         };
         let mut records = Vec::new();
         for point in &grid.points {
@@ -166,7 +167,7 @@ pub fn report(job: &ReportJob<'_>) -> anyhow::Result<Outcome> {
         }
         return audit::report(one);
     }
-    let (mut records, inputs, found) = match job.directories {
+    let (mut records, mut inputs, found) = match job.directories {
         [one] => inputs::read(one)?,
         several => joined::read(several)?,
     };
@@ -174,7 +175,6 @@ pub fn report(job: &ReportJob<'_>) -> anyhow::Result<Outcome> {
         (Some(out), directories) => {
             joined::refuse_results(out, directories)?;
             make_directory("--out", out, out)?;
-            save_json(&out.join(REPORT), &inputs)?;
             out
         }
         (None, [one]) => one,
@@ -186,7 +186,12 @@ pub fn report(job: &ReportJob<'_>) -> anyhow::Result<Outcome> {
     results::judge(&mut records, inputs.alpha).map_err(|error| UsageError(format!("{error:#}")))?;
     results::sort_records(&mut records);
     // this version may judge and write otherwise than the one that ran
-    if found == Seal::Whole && job.out.is_none() {
+    if job.out.is_some() || inputs.elsewhere.is_some() {
+        results::write_records(&directory.join(RECORDS), &records)?;
+        // once broken it stays so: what was changed here is written again as it is
+        inputs.elsewhere = Some(Elsewhere::of(directory, found)?);
+        save_json(&directory.join(REPORT), &inputs)?;
+    } else if found == Seal::Whole {
         write_sealed(directory, &records)?;
     }
     let mut outcome = write(directory, &records, &inputs, job.format)?;

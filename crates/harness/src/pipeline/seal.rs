@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Hash;
 
@@ -15,7 +16,8 @@ pub(super) const MANIFEST: &str = "manifest.json";
 const SEAL: &str = "records_sha256";
 
 /// What the seal of a results directory says of its records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Seal {
     /// They are what a run wrote.
     Whole,
@@ -41,12 +43,12 @@ impl Seal {
         match self {
             Self::Whole => None,
             Self::Broken => Some(
-                "records.jsonl is not what the run wrote (its SHA-256 is not the one in manifest.json): it was changed by hand, or a run was \
-                 stopped while it wrote; the same `birthmark run` puts it right",
+                "records.jsonl is not what the run wrote (its SHA-256 is not the one that was kept beside it): it was changed by hand, or a run \
+                 was stopped while it wrote; the same `birthmark run`, and `birthmark report` after it, put it right",
             ),
             Self::Absent => Some(
-                "records.jsonl is not sealed (manifest.json has no records_sha256), so nobody can tell whether it was changed by hand; \
-                 the same `birthmark run` seals it",
+                "records.jsonl is not sealed (an earlier version wrote it, or its manifest.json is not there), so nobody can tell whether it was \
+                 changed by hand; `birthmark run` of its experiment seals it",
             ),
         }
     }
