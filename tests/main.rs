@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says aloud what it skips")]
 
 mod adapters;
+mod advice;
 mod arms;
 mod audit;
 mod bad_input;

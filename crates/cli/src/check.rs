@@ -9,7 +9,7 @@ use serde::Serialize;
 use harness::audit_size::{AuditSize, POWER};
 use harness::estimate::{Estimate, FORWARD_FLOP_PER_SECOND, Means, TRAIN_FLOP_PER_SECOND, estimate, sum};
 use harness::hub::{Models, Origin};
-use harness::look::{Openings, Warning, look, warnings};
+use harness::look::{self, Openings, Warning};
 use harness::progress::{count, duration};
 use harness::rehearsal::{self, Rehearsal};
 use harness::resolve::{Grid, Point, Resolved};
@@ -182,23 +182,25 @@ impl Bill {
         let sharing = sharing(grid, chosen)?;
         let mut rehearsals: Vec<(Hash, Rehearsal)> = Vec::new();
         let mut parts = Vec::new();
-        let (mut opened, mut warned) = (Vec::new(), BTreeSet::new());
+        let (mut looked, mut first, mut warned) = (BTreeMap::new(), None, BTreeSet::new());
         for (&number, &new) in chosen.iter().zip(&sharing.new) {
             let point = &grid.points[number];
             let name = rehearsal::name(&point.resolved)?;
             let known = rehearsals.iter().any(|(known, _)| *known == name);
-            let mut openings = None;
-            if opened.len() < MOST_REHEARSED {
-                openings = look(&point.resolved, threads, &signals.cancelled)?;
-            }
+            let subject = look::name(&point.resolved)?;
+            let mut openings = match looked.get(&subject) {
+                Some(openings) => *openings,
+                None => look::look(&point.resolved, threads, &signals.cancelled)?,
+            };
             if !args.quick && !known && rehearsals.len() < MOST_REHEARSED {
                 let rehearsal = rehearsal::run(&point.resolved, threads, &signals.cancelled);
                 let rehearsal = rehearsal.context("rehearsing it (--quick does without)")?;
                 openings = rehearsal.openings;
                 rehearsals.push((name, rehearsal));
             }
-            warned.extend(warnings(&point.resolved, openings));
-            opened.push(openings);
+            looked.insert(subject, openings);
+            first.get_or_insert(openings);
+            warned.extend(look::warnings(&point.resolved, openings));
             let nearest = rehearsals.iter().find(|(known, _)| *known == name).or(like(&rehearsals, point));
             let rehearsal = nearest.map(|(_, rehearsal)| rehearsal);
             parts.push(estimate(&point.resolved, &point.shapes, &Means { threads, rehearsal, new }));
@@ -207,7 +209,7 @@ impl Bill {
         let (import, control) = rehearsals.first().and_then(|(_, rehearsal)| rehearsal.took.imported.clone()).unzip();
         let held = [("transcript.import", import), ("transcript.control", control.flatten())];
         let imported = held.into_iter().filter_map(|(key, holds)| Some((key, holds?))).collect();
-        let (openings, warnings) = (opened.first().copied().flatten(), warned.into_iter().collect());
+        let (openings, warnings) = (first.flatten(), warned.into_iter().collect());
         Ok(Self { sharing, estimate: sum(&parts), rehearsed: rehearsals.len(), audit, imported, openings, warnings })
     }
 }

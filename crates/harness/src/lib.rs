@@ -25,6 +25,7 @@ pub mod progress;
 pub mod rehearsal;
 pub mod resolve;
 pub mod schema;
+mod scratch_place;
 pub mod secret;
 pub mod seeds;
 mod set;

@@ -9,12 +9,13 @@ use corpus::{Split, TaskKind, exchanges};
 use lm::{ComputePath, Runtime};
 use oracle::{Drawing, Surface};
 use serde::Serialize;
-use store::Store;
+use store::{Hash, Store, StoreError};
 
 use crate::exit::UsageError;
 use crate::experiment::TokenizerConfig;
 use crate::progress::{Progress, count};
-use crate::resolve::{BaseSource, ModelDirectory, ModelSource, Resolved, TeacherSource};
+use crate::resolve::{BaseSource, ModelDirectory, ModelSource, Resolved, TeacherSource, World};
+use crate::scratch_place::ScratchPlace;
 use crate::seeds::seed_for;
 use crate::stages::{Sources, Vocabulary, check_labels};
 
@@ -43,6 +44,17 @@ pub struct Openings {
     pub distinct: u64,
 }
 
+/// Names what [`look`] looks at: of two experiments with equal names one is enough.
+///
+/// # Errors
+/// When a parameter has no canonical JSON (a number that is not finite).
+pub fn name(resolved: &Resolved) -> Result<Hash, StoreError> {
+    let World { corpus, tokenizer, teacher, base, transcript, queries, audit, measure, .. } = &resolved.world;
+    let files = (corpus, tokenizer, teacher, base, transcript);
+    let surfaces: Vec<&Surface> = resolved.channels.iter().map(|channel| &channel.surface).collect();
+    store::hash_json(&(files, queries, audit, measure, surfaces, &resolved.budgets, resolved.seeds.first()))
+}
+
 /// Looks at the corpus, the tokenizers and the first rows of imported answers. Openings are compared where the tokenizer is there.
 ///
 /// # Errors
@@ -56,8 +68,8 @@ pub fn look(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) ->
     }
     // a tokenizer that is still to be trained tells nothing yet
     let TokenizerConfig::OfTeacher = world.tokenizer else { return Ok(None) };
-    let place = tempfile::tempdir()?;
-    let store = Store::open(place.path())?.cancelled_by(cancelled.clone());
+    let place = ScratchPlace::make()?;
+    let store = Store::open(place.artifacts())?.cancelled_by(cancelled.clone());
     let progress = Progress::quiet();
     let vocabulary = Vocabulary::open(world, &sources, &store, &rt, &progress)?;
     check_labels(resolved, &vocabulary)?;

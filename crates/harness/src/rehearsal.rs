@@ -1,8 +1,6 @@
 //! A short rehearsal of an experiment: every stage on a little of its work, in a directory that is thrown away, so that an
 //! estimate is about this machine and these models.
 
-mod place;
-
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -16,8 +14,8 @@ use crate::look::{Openings, openings};
 use crate::memory::peak_bytes;
 use crate::progress::{Predicted, Progress};
 use crate::resolve::{BaseSource, ModelSource, Resolved, TeacherSource};
+use crate::scratch_place::ScratchPlace;
 use crate::stages::{Context, Imports, Rehearsed, Sources, Timings, Vocabulary, check_labels, rehearse};
-use place::Place;
 
 /// Steps of every training in a rehearsal: enough for what a training sets up once not to count.
 const STEPS: u64 = 120;
@@ -41,7 +39,7 @@ pub struct Rehearsal {
 /// As a run of it.
 pub fn run(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) -> anyhow::Result<Rehearsal> {
     let scaled = scaled(resolved);
-    let place = Place::make()?;
+    let place = ScratchPlace::make()?;
     let store = Store::open(place.artifacts())?.cancelled_by(cancelled.clone());
     let rt = Arc::new(Runtime::new(threads, ComputePath::Fused, cancelled.clone())?.with_device(scaled.device.clone()));
     let progress = Progress::quiet();

@@ -1,4 +1,4 @@
-//! Where a rehearsal works: a directory of its own among the temporary ones, which the next rehearsal clears away when a kill left it.
+//! Where a rehearsal and a look work: a directory of its own among the temporary ones, which the next rehearsal clears away when a kill left it.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,15 +15,15 @@ const LOCK: &str = "lock";
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// A directory that goes when this is dropped.
-pub(super) struct Place {
+pub(crate) struct ScratchPlace {
     // before the directory: on some systems an open file cannot be removed
     _lock: File,
     directory: TempDir,
 }
 
-impl Place {
+impl ScratchPlace {
     /// A new one; those that dead processes of this user left are removed.
-    pub(super) fn make() -> io::Result<Self> {
+    pub(crate) fn make() -> io::Result<Self> {
         Self::within(&std::env::temp_dir())
     }
 
@@ -36,7 +36,7 @@ impl Place {
     }
 
     /// Where artifacts go.
-    pub(super) fn artifacts(&self) -> std::path::PathBuf {
+    pub(crate) fn artifacts(&self) -> std::path::PathBuf {
         self.directory.path().join("artifacts")
     }
 }
@@ -85,17 +85,17 @@ mod tests {
     fn what_a_kill_left_goes_and_what_is_in_use_stays() {
         let parent = tempfile::tempdir().unwrap();
         let listed = || fs::read_dir(parent.path()).unwrap().count();
-        let first = Place::within(parent.path()).unwrap();
+        let first = ScratchPlace::within(parent.path()).unwrap();
         fs::create_dir_all(first.artifacts()).unwrap();
         // another that is alive, one whose process died, one that is just being made, and what is none
-        let second = Place::within(parent.path()).unwrap();
+        let second = ScratchPlace::within(parent.path()).unwrap();
         let dead = parent.path().join(format!("{PREFIX}dead"));
         fs::create_dir_all(dead.join("artifacts/student")).unwrap();
         fs::write(dead.join(LOCK), "").unwrap();
         fs::create_dir(parent.path().join(format!("{PREFIX}young"))).unwrap();
         fs::create_dir(parent.path().join("other")).unwrap();
         fs::write(parent.path().join(format!("{PREFIX}file")), "").unwrap();
-        let third = Place::within(parent.path()).unwrap();
+        let third = ScratchPlace::within(parent.path()).unwrap();
         assert!(!dead.exists());
         assert!(first.artifacts().exists());
         assert_eq!(listed(), 6);
