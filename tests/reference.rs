@@ -176,3 +176,45 @@ fn the_files_beside_the_records_follow_from_them() {
         }
     }
 }
+
+/// SHA-256 of committed files: any x86-64 or 64-bit Arm processor makes these of the experiment file, whatever its vector instructions. Only a
+/// change of some stage's revision may change them.
+const PINNED: [(&str, &str); 4] = [
+    ("quickstart/reference/records.jsonl", "6a7b0caba9e001d38308b47cc553e0233102cfe2224407d82bfe58356cfa3956"),
+    ("quickstart/reference/runs.jsonl", "453e578eccd1e1b5109b9506a0e203956802e23c6bbc8bf0cce8509cd5c80217"),
+    ("quickstart/reference/summary.csv", "b4ee67a9cbdd9635efe63d83721dfc156cc44114b54b32049ec9b071a78b3ad0"),
+    ("survival/reference/records.jsonl", "b6f9f875c47716ea494064c82f414da33d9ccdffe414cf50a80da9113e402b68"),
+];
+
+#[test]
+fn the_committed_results_are_pinned_and_sealed() {
+    let results = root().join("results");
+    for (file, sha256) in PINNED {
+        assert_eq!(store::sha256_file(&results.join(file)).unwrap().0.hex(), sha256, "{file}");
+    }
+    for name in REFERENCES {
+        let read = |file: &str| std::fs::read_to_string(results.join(name).join("reference").join(file)).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&read("manifest.json")).unwrap();
+        let (_, records) = PINNED.iter().find(|(file, _)| file.starts_with(name)).unwrap();
+        assert_eq!(manifest["records_sha256"], **records, "{name}");
+        let here = |said: &str| !said.contains("/tmp/") && !said.contains("/work/") && !said.contains("/home/");
+        assert!(here(&read("manifest.json")) && here(&read("places.json")), "{name}: places of some machine");
+    }
+}
+
+/// Some minutes for each.
+#[cfg(feature = "long-tests")]
+#[test]
+fn the_committed_quickstart_is_reproduced_byte_for_byte_under_every_width() {
+    let committed = root().join("results/quickstart/reference");
+    for vectors in ["avx2", "widest"] {
+        let place = tempfile::tempdir().unwrap();
+        let mut command = crate::support::run_command(&root().join("experiments/quickstart.toml"), place.path(), 2);
+        let ran = command.args(["--vectors", vectors, "--quiet"]).output().unwrap();
+        crate::support::Ran::of(ran).expect_code(0);
+        let made = crate::support::results_directory(&place.path().join("results"));
+        for file in ["records.jsonl", "runs.jsonl", "summary.csv", "metrics.csv"] {
+            assert!(std::fs::read(made.join(file)).unwrap() == std::fs::read(committed.join(file)).unwrap(), "{vectors}: {file}");
+        }
+    }
+}
