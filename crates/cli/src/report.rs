@@ -11,8 +11,9 @@ use crate::output::{Output, complain};
 /// Results directories, and the form of the table.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Results directory of a run or an audit, for example results/quickstart/1a2b3c4d. Of several runs, one report is made of all: parts of one experiment (other
-    /// seeds, budgets or surfaces) become one, others stand beside each other, and what is in several is counted once.
+    /// Results directory of a run or an audit, for example results/quickstart/1a2b3c4d. Of several runs, one report is made of all:
+    /// parts of one experiment (other seeds, budgets or surfaces) become one, others stand beside each other, and what is in several is
+    /// counted once.
     #[arg(required = true, value_name = "DIRECTORY")]
     directories: Vec<PathBuf>,
     /// Write summary, figures and table there instead of beside the records; several directories need it.
