@@ -7,6 +7,7 @@ mod expect;
 mod figures;
 mod files;
 mod fixture;
+mod grid_figures;
 mod grids;
 mod joined;
 mod outside;

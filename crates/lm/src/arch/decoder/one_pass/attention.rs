@@ -69,10 +69,10 @@ struct Turns<'a> {
     pairs: usize,
 }
 
-/// Scores of a block of queries, and how they bend under a soft cap.
+/// Scores of a block of queries, and the slopes of a soft cap there.
 struct Block {
     law: Vec<f32>,
-    bends: Vec<f32>,
+    cap_slopes: Vec<f32>,
 }
 
 impl AttentionPass {
@@ -144,7 +144,10 @@ impl AttentionPass {
                         let along = dot(law, slope);
                         slope.iter_mut().zip(law).for_each(|(slope, p)| *slope = p * (*slope - along));
                         if self.soft_cap.is_some() {
-                            slope.iter_mut().zip(&block.bends[row * seen..]).for_each(|(slope, bend)| *slope *= bend);
+                            slope
+                                .iter_mut()
+                                .zip(&block.cap_slopes[row * seen..])
+                                .for_each(|(slope, cap_slope)| *slope *= cap_slope);
                         }
                     }
                     let d_of_q = &mut d_of_q[first * width..];
@@ -164,7 +167,7 @@ impl AttentionPass {
 
     fn block(&self) -> Block {
         let len = BLOCK.min(self.time) * self.time;
-        Block { law: vec![0.0; len], bends: vec![0.0; if self.soft_cap.is_some() { len } else { 0 }] }
+        Block { law: vec![0.0; len], cap_slopes: vec![0.0; if self.soft_cap.is_some() { len } else { 0 }] }
     }
 
     /// Laws of the queries from `first` on, of all of `head`'s: how many they are, and over how many keys each goes, which is the length of a row.
@@ -174,9 +177,9 @@ impl AttentionPass {
         let seen = first + n;
         times(n, seen, width, Rows { values: &head[first * width..], stride: width }, keys, &mut block.law, seen, false);
         if let Some(cap) = self.soft_cap {
-            for (score, bend) in block.law[..n * seen].iter_mut().zip(&mut block.bends) {
-                let bent = libm::tanhf(*score / cap);
-                (*score, *bend) = (cap * bent, 1.0 - bent * bent);
+            for (score, cap_slope) in block.law[..n * seen].iter_mut().zip(&mut block.cap_slopes) {
+                let tanh = libm::tanhf(*score / cap);
+                (*score, *cap_slope) = (cap * tanh, 1.0 - tanh * tanh);
             }
         }
         for (row, law) in block.law.chunks_exact_mut(seen).take(n).enumerate() {

@@ -38,7 +38,7 @@ impl HeadPass<'_> {
         let tile = ((128 << 10) / vocab).next_multiple_of(8).clamp(128, 512).min(positions.len());
         let (mut x, mut dx) = (vec![0.0; tile * hidden], vec![0.0; tile * hidden]);
         memory.logits.resize(tile * vocab, 0.0);
-        let mut bends = vec![0.0; if self.soft_cap.is_some() { vocab } else { 0 }];
+        let mut cap_slopes = vec![0.0; if self.soft_cap.is_some() { vocab } else { 0 }];
         let mut sum = 0.0;
         for positions in positions.chunks(tile) {
             let n = positions.len();
@@ -48,13 +48,13 @@ impl HeadPass<'_> {
             times(n, vocab, hidden, Rows { values: &x, stride: hidden }, &memory.forth, &mut memory.logits, vocab, false);
             for (position, row) in positions.iter().zip(memory.logits.chunks_exact_mut(vocab)) {
                 if let Some(cap) = self.soft_cap {
-                    for (logit, bend) in row.iter_mut().zip(&mut bends) {
-                        let bent = libm::tanhf(*logit / cap);
-                        (*logit, *bend) = (cap * bent, 1.0 - bent * bent);
+                    for (logit, cap_slope) in row.iter_mut().zip(&mut cap_slopes) {
+                        let tanh = libm::tanhf(*logit / cap);
+                        (*logit, *cap_slope) = (cap * tanh, 1.0 - tanh * tanh);
                     }
                 }
                 sum += loss(*position, row);
-                row.iter_mut().zip(&bends).for_each(|(slope, bend)| *slope *= bend);
+                row.iter_mut().zip(&cap_slopes).for_each(|(slope, cap_slope)| *slope *= cap_slope);
             }
             times(n, hidden, vocab, Rows { values: &memory.logits, stride: vocab }, &memory.back, &mut dx, hidden, false);
             self.summed.add(&self.table, |sum, holds, shared| {
