@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers as well")]
 
-use arrow_array::builder::{ListBuilder, StringBuilder, StructBuilder};
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Fields};
 use corpus::{FileError, FileTexts, OTHER_CLASSES, Split, TaskKind, Texts, from_file, from_file_unless};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,15 +28,43 @@ fn jsonl(texts: &[String]) -> String {
     texts.iter().map(|text| format!("{}\n", serde_json::json!({"id": 1, "text": text}))).collect()
 }
 
-fn parquet(name: &str, columns: Vec<(&str, ArrayRef)>, compression: Compression) -> (TempDir, PathBuf) {
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
+/// Leaves of a Parquet file: values with definition and repetition levels.
+enum Leaf {
+    Numbers(Vec<i64>),
+    Texts(Vec<ByteArray>, Vec<i16>, Vec<i16>),
+}
+
+fn texts(values: impl IntoIterator<Item = impl AsRef<str>>) -> Leaf {
+    Leaf::Texts(values.into_iter().map(|value| ByteArray::from(value.as_ref())).collect(), Vec::new(), Vec::new())
+}
+
+/// A file with the fields of a schema and what its leaves hold, in order.
+fn parquet(name: &str, fields: &str, leaves: Vec<Leaf>, compression: Compression) -> (TempDir, PathBuf) {
     let (dir, path) = write(name, "");
+    let schema = parse_message_type(&format!("message table {{ {fields} }}")).unwrap();
     let properties = WriterProperties::builder().set_compression(compression).build();
-    let mut writer = ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for leaf in leaves {
+        let mut column = group.next_column().unwrap().unwrap();
+        match leaf {
+            Leaf::Numbers(values) => column.typed::<Int64Type>().write_batch(&values, None, None),
+            Leaf::Texts(values, definitions, repetitions) => {
+                let levels = |levels: Vec<i16>| Some(levels).filter(|levels| !levels.is_empty());
+                let (definitions, repetitions) = (levels(definitions), levels(repetitions));
+                column.typed::<ByteArrayType>().write_batch(&values, definitions.as_deref(), repetitions.as_deref())
+            }
+        }
+        .unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
     writer.close().unwrap();
     (dir, path)
 }
+
+const TEXT: &str = "required binary text (STRING);";
 
 fn all_splits() -> impl Iterator<Item = Split> {
     let named = [Split::Train, Split::HeldOut, Split::Prompts, Split::Audit, Split::Tasks];
@@ -53,9 +80,8 @@ fn three_formats_give_the_same_texts() {
     let stories = stories(300);
     let (_a, text) = write("s.txt", stories.join("\n\n"));
     let (_b, lines) = write("s.jsonl", jsonl(&stories));
-    let column: ArrayRef = Arc::new(StringArray::from(stories.clone()));
-    let (_c, snappy) = parquet("s.parquet", vec![("text", column.clone())], Compression::SNAPPY);
-    let (_d, zstd) = parquet("z.parquet", vec![("text", column)], Compression::ZSTD(ZstdLevel::default()));
+    let (_c, snappy) = parquet("s.parquet", TEXT, vec![texts(&stories)], Compression::SNAPPY);
+    let (_d, zstd) = parquet("z.parquet", TEXT, vec![texts(&stories)], Compression::ZSTD(ZstdLevel::default()));
     let read: Vec<FileTexts> = [text, lines, snappy, zstd].iter().map(|path| from_file(path, "text", 9).unwrap()).collect();
     for split in all_splits() {
         let expected = whole(&read[0], split);
@@ -138,9 +164,8 @@ fn bad_files_are_named_with_place_and_mend() {
 
 #[test]
 fn parquet_columns_are_checked() {
-    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1; 20]));
-    let strings: ArrayRef = Arc::new(StringArray::from(stories(20)));
-    let (_dir, path) = parquet("s.parquet", vec![("n", numbers), ("story", strings)], Compression::SNAPPY);
+    let fields = "required int64 n; required binary story (STRING);";
+    let (_dir, path) = parquet("s.parquet", fields, vec![Leaf::Numbers(vec![1; 20]), texts(stories(20))], Compression::SNAPPY);
     let error = from_file(&path, "text", 0).unwrap_err().to_string();
     assert!(error.contains("no column `text`") && error.contains("n, story"), "{error}");
     let error = from_file(&path, "n", 0).unwrap_err().to_string();
@@ -185,10 +210,9 @@ fn a_byte_order_mark_and_null_are_no_text() {
 #[test]
 fn endings_in_capitals_are_the_same_endings() {
     let stories = stories(20);
-    let column: ArrayRef = Arc::new(StringArray::from(stories.clone()));
     let (_a, text) = write("S.TXT", stories.join("\n\n"));
     let (_b, lines) = write("S.JsonL", jsonl(&stories));
-    let (_c, parquet) = parquet("S.PARQUET", vec![("text", column)], Compression::SNAPPY);
+    let (_c, parquet) = parquet("S.PARQUET", TEXT, vec![texts(&stories)], Compression::SNAPPY);
     for path in [text, lines, parquet] {
         assert_eq!(whole(&from_file(&path, "text", 1).unwrap(), Split::HeldOut).len(), 2, "{}", path.display());
     }
@@ -196,11 +220,10 @@ fn endings_in_capitals_are_the_same_endings() {
 
 #[test]
 fn gzip_is_read_and_other_codecs_are_named() {
-    let column: ArrayRef = Arc::new(StringArray::from(stories(20)));
-    let (_a, gzip) = parquet("s.parquet", vec![("text", column.clone())], Compression::GZIP(GzipLevel::default()));
+    let (_a, gzip) = parquet("s.parquet", TEXT, vec![texts(stories(20))], Compression::GZIP(GzipLevel::default()));
     assert_eq!(whole(&from_file(&gzip, "text", 1).unwrap(), Split::HeldOut).len(), 2);
     // no writer of these is built in: a file whose footer says so has the same first bytes of its chunks
-    let (_b, plain) = parquet("s.parquet", vec![("text", column)], Compression::UNCOMPRESSED);
+    let (_b, plain) = parquet("s.parquet", TEXT, vec![texts(stories(20))], Compression::UNCOMPRESSED);
     for (codec, number) in [("LZO", 3_u8), ("BROTLI", 4), ("LZ4", 5), ("LZ4_RAW", 7)] {
         let mut bytes = std::fs::read(&plain).unwrap();
         // field 4 of a chunk's metadata, after the list of its path (one name of four letters)
@@ -214,20 +237,25 @@ fn gzip_is_read_and_other_codecs_are_named() {
     }
 }
 
-/// A column of lists of turns, `None` a turn without text.
-fn conversations(names: [&str; 2], rows: &[Vec<(&str, Option<String>)>]) -> ArrayRef {
-    let fields = Fields::from(names.map(|name| Field::new(name, DataType::Utf8, true)).to_vec());
-    let mut lists = ListBuilder::new(StructBuilder::from_fields(fields, 0));
-    for row in rows {
-        for (who, what) in row {
-            let turn = lists.values();
-            turn.field_builder::<StringBuilder>(0).unwrap().append_value(who);
-            turn.field_builder::<StringBuilder>(1).unwrap().append_option(what.as_deref());
-            turn.append(true);
+/// Fields and leaves of a column of lists of turns, `None` a turn without text.
+fn conversations(column: &str, names: [&str; 2], rows: &[Vec<(&str, Option<String>)>]) -> (String, Vec<Leaf>) {
+    let parts = names.map(|name| format!("optional binary {name} (STRING);")).concat();
+    let fields = format!("required group {column} (LIST) {{ repeated group list {{ required group item {{ {parts} }} }} }}");
+    let leaf = |of: &dyn Fn(&(&str, Option<String>)) -> Option<String>| {
+        let (mut values, mut definitions, mut repetitions) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            // 0 of an empty list, 1 of a turn without this part, 2 of one with it
+            let places: Vec<Option<String>> = row.iter().map(of).collect();
+            definitions.extend(places.iter().map(|place| if place.is_some() { 2 } else { 1 }));
+            repetitions.extend((0..places.len().max(1)).map(|at| i16::from(at > 0)));
+            if places.is_empty() {
+                definitions.push(0);
+            }
+            values.extend(places.into_iter().flatten().map(|text| ByteArray::from(text.as_str())));
         }
-        lists.append(true);
-    }
-    Arc::new(lists.finish())
+        Leaf::Texts(values, definitions, repetitions)
+    };
+    (fields, vec![leaf(&|(who, _)| Some((*who).to_string())), leaf(&|(_, what)| what.clone())])
 }
 
 #[test]
@@ -258,7 +286,10 @@ fn the_first_turn_of_the_user_is_the_text_of_a_conversation() {
         let turn = |(who, what): &(&str, Option<String>)| serde_json::json!({ names[0]: who, names[1]: what });
         let line = |talk: &Vec<_>| format!("{}\n", serde_json::json!({ column: talk.iter().map(turn).collect::<Vec<_>>() }));
         let (_b, lines) = write("s.jsonl", talks.iter().map(line).collect::<String>());
-        let (_c, parquet) = parquet("s.parquet", vec![(column, conversations(names, &talks))], Compression::SNAPPY);
+        let (_c, parquet) = {
+            let (fields, leaves) = conversations(column, names, &talks);
+            parquet("s.parquet", &fields, leaves, Compression::SNAPPY)
+        };
         for path in [lines, parquet] {
             let read = from_file(&path, column, 9).unwrap();
             assert_eq!(read.skipped(), (3, 0), "{}", path.display());
@@ -270,22 +301,18 @@ fn the_first_turn_of_the_user_is_the_text_of_a_conversation() {
     let (_d, lists) = write("s.jsonl", "{\"text\": [\"a\", \"b\"]}\n");
     let error = from_file(&lists, "text", 0).map(drop).unwrap_err().to_string();
     assert!(error.contains("line 1: column `text` holds a list of other things than turns"), "{error}");
-    let (_e, nested) = parquet("s.parquet", vec![("text", conversations(["a", "b"], &[vec![("x", None)]]))], Compression::SNAPPY);
+    let (fields, leaves) = conversations("text", ["a", "b"], &[vec![("x", None)]]);
+    let (_e, nested) = parquet("s.parquet", &fields, leaves, Compression::SNAPPY);
     let error = from_file(&nested, "text", 0).map(drop).unwrap_err().to_string();
     assert!(error.contains("nested values that are no conversations"), "{error}");
 }
 
 #[test]
 fn a_small_file_that_says_it_is_large_takes_no_memory() {
-    // two hundred thousand rows that share one text of 100 kB, in a few kB
-    let text = "word ".repeat(20_000);
-    let rows: Vec<&str> = std::iter::repeat_n(text.as_str(), 200_000).collect();
-    let column: ArrayRef = {
-        let keys = Int32Array::from(vec![0; rows.len()]);
-        let values = Arc::new(StringArray::from(vec![text.as_str()]));
-        Arc::new(DictionaryArray::new(keys, values))
-    };
-    let (_dir, path) = parquet("s.parquet", vec![("text", column)], Compression::ZSTD(ZstdLevel::default()));
+    // two hundred thousand rows that share one text of 10 kB, in a few kB
+    let text = ByteArray::from("word ".repeat(2_000).as_str());
+    let column = Leaf::Texts(vec![text; 200_000], Vec::new(), Vec::new());
+    let (_dir, path) = parquet("s.parquet", TEXT, vec![column], Compression::ZSTD(ZstdLevel::default()));
     assert!(std::fs::metadata(&path).unwrap().len() < 20_000);
     let error = from_file(&path, "text", 0).map(drop).unwrap_err().to_string();
     assert!(error.contains("1 usable records (0 blank and 199999 repeated ones skipped)"), "{error}");

@@ -1,19 +1,23 @@
+//! Transcripts as Parquet, by Parquet's own columns: what Arrow would add is not needed, and takes a minute to build.
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::builder::{ListBuilder, PrimitiveBuilder};
-use arrow_array::types::{ArrowPrimitiveType, Float32Type, UInt16Type, UInt32Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, ListArray, PrimitiveArray, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
 use oracle::{Codec, Exchange, Query, Sampling, Stop, TokenId};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::Type;
 
+use self::columns::{Group, Lists, Values, write};
 use crate::error::DistillError;
+
+mod columns;
 
 /// Format number; raised when a column appears or changes its meaning.
 const FORMAT: &str = "2";
@@ -22,8 +26,6 @@ const WITHOUT_ACCOUNTS: &str = "1";
 const FORMAT_KEY: &str = "birthmark.transcript.format";
 const VOCAB_KEY: &str = "birthmark.transcript.vocab_size";
 const TOKENIZER_KEY: &str = "birthmark.transcript.tokenizer";
-/// Columns for readers from outside, which are written and never read back.
-const UNREAD: [&str; 3] = ["teacher", "prompt_text", "answer_text"];
 /// Exchanges encoded at a time; bounds memory, and fixes the file's row groups.
 const ROWS_PER_GROUP: usize = 1 << 16;
 const REMEDY: &str = "delete it, it is written again by the same command";
@@ -49,7 +51,14 @@ pub struct TranscriptHeader<'a> {
 /// # Errors
 /// When a value does not fit its column, or the file cannot be written.
 pub fn write_parquet(path: &Path, exchanges: &[Exchange], header: &TranscriptHeader<'_>) -> Result<(), DistillError> {
-    let schema = Arc::new(schema(header));
+    let failed = |e: ParquetError| match e {
+        ParquetError::External(e) => match e.downcast::<std::io::Error>() {
+            Ok(io) => DistillError::io(path, "write the transcript", *io),
+            Err(other) => DistillError::file(path, format!("cannot be written: {other}")),
+        },
+        other => DistillError::file(path, format!("cannot be written: {other}")),
+    };
+    let schema = schema(header).map_err(failed)?;
     let keys = [
         (FORMAT_KEY, FORMAT.to_string()),
         (VOCAB_KEY, header.vocab_size.to_string()),
@@ -57,22 +66,19 @@ pub fn write_parquet(path: &Path, exchanges: &[Exchange], header: &TranscriptHea
     ];
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
         .set_key_value_metadata(Some(keys.into_iter().map(|(k, v)| KeyValue::new(k.to_string(), v)).collect()))
         .build();
-    let failed = |e: parquet::errors::ParquetError| match e {
-        parquet::errors::ParquetError::External(e) => match e.downcast::<std::io::Error>() {
-            Ok(io) => DistillError::io(path, "write the transcript", *io),
-            Err(other) => DistillError::file(path, format!("cannot be written: {other}")),
-        },
-        other => DistillError::file(path, format!("cannot be written: {other}")),
-    };
     let file = File::create(path).map_err(|e| DistillError::io(path, "write the transcript", e))?;
-    let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(failed)?;
+    let mut writer = SerializedFileWriter::new(file, schema.clone(), Arc::new(properties)).map_err(failed)?;
     for group in exchanges.chunks(ROWS_PER_GROUP) {
-        let columns = columns(group, header).map_err(|what| DistillError::file(path, format!("cannot be written: {what}")))?;
-        let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| failed(e.into()))?;
-        writer.write(&batch).map_err(failed)?;
+        let values = |column: &Arc<Type>| {
+            values(column.name(), group, header).map_err(|what| DistillError::file(path, format!("cannot be written: {what}")))
+        };
+        let mut row_group = writer.next_row_group().map_err(failed)?;
+        for column in schema.get_fields() {
+            write(&values(column)?, &mut row_group).map_err(failed)?;
+        }
+        row_group.close().map_err(failed)?;
     }
     writer.close().map_err(failed)?;
     Ok(())
@@ -85,8 +91,8 @@ pub fn write_parquet(path: &Path, exchanges: &[Exchange], header: &TranscriptHea
 pub fn read_parquet(path: &Path) -> Result<Vec<Exchange>, DistillError> {
     let bad = |what: String| DistillError::file(path, format!("not a readable transcript ({what}); {REMEDY}"));
     let file = File::open(path).map_err(|e| DistillError::io(path, "read the transcript", e))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| bad(e.to_string()))?;
-    let metadata = builder.metadata().file_metadata().key_value_metadata();
+    let reader = SerializedFileReader::new(file).map_err(|e| bad(e.to_string()))?;
+    let metadata = reader.metadata().file_metadata().key_value_metadata();
     let value = |key: &str| metadata.and_then(|m| m.iter().find(|kv| kv.key == key)).and_then(|kv| kv.value.clone());
     let accounts = match value(FORMAT_KEY) {
         Some(format) if format == FORMAT => true,
@@ -94,13 +100,10 @@ pub fn read_parquet(path: &Path) -> Result<Vec<Exchange>, DistillError> {
         found => return Err(bad(format!("`{FORMAT_KEY}` is {found:?} instead of {FORMAT} or {WITHOUT_ACCOUNTS}"))),
     };
     let vocab_size = value(VOCAB_KEY).and_then(|v| v.parse::<usize>().ok()).ok_or_else(|| bad(format!("no `{VOCAB_KEY}`")))?;
-    let read = builder.schema().fields().iter().enumerate().filter(|(_, field)| !UNREAD.contains(&field.name().as_str()));
-    let read = ProjectionMask::roots(builder.parquet_schema(), read.map(|(at, _)| at).collect::<Vec<_>>());
-    let reader = builder.with_projection(read).build().map_err(|e| bad(e.to_string()))?;
     let mut exchanges = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|e| bad(e.to_string()))?;
-        append(&batch, vocab_size, accounts, &mut exchanges).map_err(&bad)?;
+    for number in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(number).map_err(|e| bad(e.to_string()))?;
+        append(&Group::new(&*group), vocab_size, accounts, &mut exchanges).map_err(&bad)?;
     }
     Ok(exchanges)
 }
@@ -110,67 +113,69 @@ fn wide(vocab_size: usize) -> bool {
     vocab_size > usize::from(u16::MAX) + 1
 }
 
-fn schema(header: &TranscriptHeader<'_>) -> Schema {
-    let token = if wide(header.vocab_size) { DataType::UInt32 } else { DataType::UInt16 };
-    let field = |name: &str, kind| Field::new(name, kind, false);
-    let tokens = || DataType::List(Arc::new(Field::new("item", token.clone(), false)));
-    let texts = ["prompt_text", "answer_text"].map(|name| field(name, DataType::Utf8));
-    let mut fields = vec![
-        field("index", DataType::UInt64),
-        field("account", DataType::UInt32),
-        field("teacher", DataType::Utf8),
-        field("prompt", tokens()),
-        field("answer", tokens()),
-    ];
-    fields.extend(texts.into_iter().filter(|_| header.codec.is_some()));
-    fields.extend([
-        field("stop", DataType::Utf8),
-        field("max_new_tokens", DataType::UInt32),
-        field("temperature", DataType::Float32),
-        field("top_k", DataType::UInt32),
-        field("top_p", DataType::Float32),
-        field("seed", DataType::UInt64),
-    ]);
-    Schema::new(fields)
+fn schema(header: &TranscriptHeader<'_>) -> Result<Arc<Type>, ParquetError> {
+    let bits = if wide(header.vocab_size) { 32 } else { 16 };
+    let tokens = |name: &str| {
+        format!("required group {name} (LIST) {{ repeated group list {{ required int32 item (INTEGER({bits}, false)); }} }}")
+    };
+    let texts =
+        if header.codec.is_some() { "required binary prompt_text (STRING); required binary answer_text (STRING);" } else { "" };
+    let message = format!(
+        "message transcript {{
+            required int64 index (INTEGER(64, false));
+            required int32 account (INTEGER(32, false));
+            required binary teacher (STRING);
+            {prompt}
+            {answer}
+            {texts}
+            required binary stop (STRING);
+            required int32 max_new_tokens (INTEGER(32, false));
+            required float temperature;
+            required int32 top_k (INTEGER(32, false));
+            required float top_p;
+            required int64 seed (INTEGER(64, false));
+        }}",
+        prompt = tokens("prompt"),
+        answer = tokens("answer"),
+    );
+    parse_message_type(&message).map(Arc::new)
 }
 
-fn columns(group: &[Exchange], header: &TranscriptHeader<'_>) -> Result<Vec<ArrayRef>, String> {
-    let vocab_size = header.vocab_size;
-    let tokens = |of: &dyn Fn(&Exchange) -> &[TokenId]| {
-        let narrow = !wide(vocab_size);
-        if narrow { token_lists::<UInt16Type>(group, vocab_size, of) } else { token_lists::<UInt32Type>(group, vocab_size, of) }
+/// What a column of the schema holds for these exchanges.
+fn values(column: &str, group: &[Exchange], header: &TranscriptHeader<'_>) -> Result<Values, String> {
+    let long = |of: fn(&Exchange) -> u64| Values::Long(group.iter().map(|e| of(e).cast_signed()).collect());
+    let number = |of: fn(&Exchange) -> f32| Values::Number(group.iter().map(of).collect());
+    let count = |of: fn(&Exchange) -> usize| {
+        let narrow = |e: &Exchange| u32::try_from(of(e)).map_err(|_| format!("`{column}` = {} is too large", of(e)));
+        group.iter().map(|e| narrow(e).map(u32::cast_signed)).collect::<Result<_, _>>().map(Values::Count)
     };
-    let count = |key: &str, of: &dyn Fn(&Exchange) -> usize| {
-        let values = group.iter().map(|e| u32::try_from(of(e)).map_err(|_| format!("`{key}` = {} is too large", of(e))));
-        Ok::<ArrayRef, String>(Arc::new(PrimitiveArray::<UInt32Type>::from(values.collect::<Result<Vec<_>, _>>()?)))
+    let tokens = |of: fn(&Exchange) -> &[TokenId]| {
+        let outside = |token: &&TokenId| **token as usize >= header.vocab_size;
+        match group.iter().flat_map(of).find(outside) {
+            Some(token) => Err(format!("token {token} is outside the vocabulary of {}", header.vocab_size)),
+            None => Ok(Values::Tokens(group.iter().map(of).collect::<Lists>())),
+        }
     };
-    let number = |of: &dyn Fn(&Exchange) -> f32| -> ArrayRef {
-        Arc::new(PrimitiveArray::<Float32Type>::from(group.iter().map(of).collect::<Vec<_>>()))
+    let decoded = |of: fn((String, String)) -> String| {
+        let codec = header.codec.ok_or("there is no codec for texts")?;
+        Ok(Values::Text(group.iter().map(|e| of(texts(e, codec)).into_bytes().into()).collect()))
     };
-    let long = |of: &dyn Fn(&Exchange) -> u64| -> ArrayRef {
-        Arc::new(PrimitiveArray::<UInt64Type>::from(group.iter().map(of).collect::<Vec<_>>()))
-    };
-    let accounts = PrimitiveArray::<UInt32Type>::from(group.iter().map(|e| e.query.account).collect::<Vec<_>>());
-    let mut columns: Vec<ArrayRef> = vec![
-        long(&|e| e.query.index),
-        Arc::new(accounts),
-        Arc::new(StringArray::from_iter_values(group.iter().map(|_| header.teacher))),
-        tokens(&|e| &e.query.prompt)?,
-        tokens(&|e| &e.answer)?,
-    ];
-    if let Some(codec) = header.codec {
-        let (prompts, answers): (Vec<String>, Vec<String>) = group.iter().map(|e| texts(e, codec)).unzip();
-        columns.extend([prompts, answers].map(|texts| Arc::new(StringArray::from(texts)) as ArrayRef));
+    match column {
+        "index" => Ok(long(|e| e.query.index)),
+        "account" => Ok(Values::Count(group.iter().map(|e| e.query.account.cast_signed()).collect())),
+        "teacher" => Ok(Values::Text(vec![header.teacher.as_bytes().to_vec().into(); group.len()])),
+        "prompt" => tokens(|e| &e.query.prompt),
+        "answer" => tokens(|e| &e.answer),
+        "prompt_text" => decoded(|(prompt, _)| prompt),
+        "answer_text" => decoded(|(_, answer)| answer),
+        "stop" => Ok(Values::Text(group.iter().map(|e| stop_name(e.stop).into()).collect())),
+        "max_new_tokens" => count(|e| e.query.max_new_tokens),
+        "temperature" => Ok(number(|e| e.query.sampling.temperature)),
+        "top_k" => count(|e| e.query.sampling.top_k),
+        "top_p" => Ok(number(|e| e.query.sampling.top_p)),
+        "seed" => Ok(long(|e| e.query.seed)),
+        other => Err(format!("nothing is known of a column `{other}`")),
     }
-    columns.extend([
-        Arc::new(StringArray::from_iter_values(group.iter().map(|e| stop_name(e.stop)))) as ArrayRef,
-        count("max_new_tokens", &|e| e.query.max_new_tokens)?,
-        number(&|e| e.query.sampling.temperature),
-        count("top_k", &|e| e.query.sampling.top_k)?,
-        number(&|e| e.query.sampling.top_p),
-        long(&|e| e.query.seed),
-    ]);
-    Ok(columns)
 }
 
 /// Prompt and answer as text; together they are the text of the whole, unless a character lies across both.
@@ -181,84 +186,35 @@ fn texts(exchange: &Exchange, codec: &dyn Codec) -> (String, String) {
     (prompt, answer)
 }
 
-fn token_lists<T: ArrowPrimitiveType>(
-    group: &[Exchange],
-    vocab_size: usize,
-    of: &dyn Fn(&Exchange) -> &[TokenId],
-) -> Result<ArrayRef, String>
-where
-    T::Native: TryFrom<TokenId>,
-{
-    let item = Arc::new(Field::new("item", T::DATA_TYPE, false));
-    let mut lists = ListBuilder::new(PrimitiveBuilder::<T>::new()).with_field(item);
-    for exchange in group {
-        for &token in of(exchange) {
-            let narrow = T::Native::try_from(token).ok().filter(|_| (token as usize) < vocab_size);
-            let narrow = narrow.ok_or_else(|| format!("token {token} is outside the vocabulary of {vocab_size}"))?;
-            lists.values().append_value(narrow);
-        }
-        lists.append(true);
-    }
-    Ok(Arc::new(lists.finish()))
-}
-
-fn append(batch: &RecordBatch, vocab_size: usize, accounts: bool, exchanges: &mut Vec<Exchange>) -> Result<(), String> {
-    let long = |name: &str| column::<PrimitiveArray<UInt64Type>>(batch, name);
-    let count = |name: &str| column::<PrimitiveArray<UInt32Type>>(batch, name);
-    let number = |name: &str| column::<PrimitiveArray<Float32Type>>(batch, name);
-    let (index, seed) = (long("index")?, long("seed")?);
-    let account = accounts.then(|| count("account")).transpose()?;
-    let (max_new_tokens, top_k) = (count("max_new_tokens")?, count("top_k")?);
-    let (temperature, top_p) = (number("temperature")?, number("top_p")?);
-    let (prompt, answer) = (column::<ListArray>(batch, "prompt")?, column::<ListArray>(batch, "answer")?);
-    let stop = column::<StringArray>(batch, "stop")?;
-    for row in 0..batch.num_rows() {
-        let sampling =
-            Sampling { temperature: temperature.value(row), top_k: top_k.value(row) as usize, top_p: top_p.value(row) };
+fn append(group: &Group<'_>, vocab_size: usize, accounts: bool, exchanges: &mut Vec<Exchange>) -> Result<(), String> {
+    let (index, seed) = (group.longs("index")?, group.longs("seed")?);
+    let account = if accounts { group.counts("account")? } else { vec![0; index.len()] };
+    let (max_new_tokens, top_k) = (group.counts("max_new_tokens")?, group.counts("top_k")?);
+    let (temperature, top_p) = (group.numbers("temperature")?, group.numbers("top_p")?);
+    let (mut prompts, mut answers) = (group.tokens("prompt")?.into_iter(), group.tokens("answer")?.into_iter());
+    let stop = group.texts("stop")?;
+    for row in 0..group.rows() {
+        let tokens = |name: &str, lists: &mut std::vec::IntoIter<Vec<TokenId>>| {
+            let ids = lists.next().unwrap_or_default();
+            match ids.iter().find(|&&token| token as usize >= vocab_size) {
+                Some(token) => Err(format!("row {row}, `{name}`: token {token} is outside the vocabulary of {vocab_size}")),
+                None => Ok(ids),
+            }
+        };
         let query = Query {
-            index: index.value(row),
-            account: account.map_or(0, |account| account.value(row)),
-            prompt: tokens(&prompt.value(row), vocab_size).map_err(|e| format!("row {row}, `prompt`: {e}"))?,
-            max_new_tokens: max_new_tokens.value(row) as usize,
-            sampling,
-            seed: seed.value(row),
+            index: index[row],
+            account: account[row],
+            prompt: tokens("prompt", &mut prompts)?,
+            max_new_tokens: max_new_tokens[row] as usize,
+            sampling: Sampling { temperature: temperature[row], top_k: top_k[row] as usize, top_p: top_p[row] },
+            seed: seed[row],
         };
-        let answer = tokens(&answer.value(row), vocab_size).map_err(|e| format!("row {row}, `answer`: {e}"))?;
-        let stop = match stop.value(row) {
-            name if name == stop_name(Stop::EndToken) => Stop::EndToken,
-            name if name == stop_name(Stop::Length) => Stop::Length,
-            other => return Err(format!("row {row}, `stop` is \"{other}\"")),
-        };
+        let answer = tokens("answer", &mut answers)?;
+        let stop = [Stop::EndToken, Stop::Length].into_iter().find(|end| stop_name(*end).as_bytes() == stop[row].data());
+        let stop = stop.ok_or_else(|| format!("row {row}, `stop` is neither \"end_token\" nor \"length\""))?;
         exchanges.push(Exchange { query, answer, stop });
     }
     Ok(())
-}
-
-/// The column `name`, of the type it must have and without gaps.
-fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, String> {
-    let column = batch.column_by_name(name).ok_or_else(|| format!("no column `{name}`"))?;
-    if column.null_count() > 0 {
-        return Err(format!("column `{name}` has gaps"));
-    }
-    column.as_any().downcast_ref().ok_or_else(|| format!("column `{name}` is {}", column.data_type()))
-}
-
-fn tokens(list: &ArrayRef, vocab_size: usize) -> Result<Vec<TokenId>, String> {
-    if list.null_count() > 0 {
-        return Err("a token is missing".into());
-    }
-    let any = list.as_any();
-    let ids: Vec<TokenId> = if let Some(narrow) = any.downcast_ref::<PrimitiveArray<UInt16Type>>() {
-        narrow.values().iter().map(|&t| TokenId::from(t)).collect()
-    } else if let Some(wide) = any.downcast_ref::<PrimitiveArray<UInt32Type>>() {
-        wide.values().to_vec()
-    } else {
-        return Err(format!("tokens are {}", list.data_type()));
-    };
-    match ids.iter().find(|&&t| t as usize >= vocab_size) {
-        Some(token) => Err(format!("token {token} is outside the vocabulary of {vocab_size}")),
-        None => Ok(ids),
-    }
 }
 
 fn stop_name(stop: Stop) -> &'static str {

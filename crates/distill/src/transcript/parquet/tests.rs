@@ -1,3 +1,6 @@
+use parquet::basic::LogicalType;
+use parquet::data_type::ByteArray;
+
 use super::*;
 use crate::testing::{exchange, header};
 
@@ -26,9 +29,11 @@ fn transcripts_read_back_as_written() {
             let written = exchanges(n, vocab);
             write_parquet(&path, &written, &header(vocab as usize)).unwrap();
             assert_eq!(read_parquet(&path).unwrap(), written);
-            let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
-            let stored = reader.schema().field_with_name("prompt").unwrap().data_type().to_string();
-            assert!(stored.contains(&format!("UInt{bits}")), "{vocab} tokens are stored as {stored}");
+            let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+            let schema = reader.metadata().file_metadata().schema_descr_ptr();
+            let prompt = (0..schema.num_columns()).find(|at| schema.get_column_root(*at).name() == "prompt").unwrap();
+            let stored = schema.column(prompt).logical_type_ref().cloned();
+            assert_eq!(stored, Some(LogicalType::integer(bits, false)), "{vocab} tokens");
         }
     }
 }
@@ -64,11 +69,9 @@ impl Codec for Letters {
 
 /// Values of a text column.
 fn texts_in(path: &Path, name: &str) -> Vec<String> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
-    let values = |batch: RecordBatch| -> Vec<String> {
-        column::<StringArray>(&batch, name).unwrap().iter().flatten().map(str::to_string).collect()
-    };
-    reader.flat_map(|batch| values(batch.unwrap())).collect()
+    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    let values = |number: usize| Group::new(&*reader.get_row_group(number).unwrap()).texts(name).unwrap();
+    (0..reader.num_row_groups()).flat_map(values).map(|value| value.as_utf8().unwrap().to_string()).collect()
 }
 
 #[test]
@@ -84,8 +87,7 @@ fn teacher_and_texts_stand_beside_the_ids_and_are_not_decoded_for_training() {
     assert_eq!(texts_in(&path, "prompt_text"), decoded(|e| &e.query.prompt));
     assert_eq!(texts_in(&path, "answer_text"), decoded(|e| &e.answer));
 
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
-    let metadata = reader.metadata().clone();
+    let metadata = SerializedFileReader::new(File::open(&path).unwrap()).unwrap().metadata().clone();
     let keys = metadata.file_metadata().key_value_metadata().unwrap();
     assert!(keys.iter().any(|kv| kv.key == TOKENIZER_KEY && kv.value.as_deref() == Some("abc123")));
     // spoiled texts do not matter, as nobody looks at them; a spoiled answer does
@@ -101,7 +103,7 @@ fn teacher_and_texts_stand_beside_the_ids_and_are_not_decoded_for_training() {
         std::fs::write(&path, bytes).unwrap();
         read_parquet(&path)
     };
-    assert_eq!(spoiled(&UNREAD).unwrap(), written);
+    assert_eq!(spoiled(&["teacher", "prompt_text", "answer_text"]).unwrap(), written);
     assert!(spoiled(&["answer"]).unwrap_err().to_string().contains("not a readable transcript"));
 }
 
@@ -110,11 +112,10 @@ fn a_file_without_accounts_is_read_as_that_of_account_0() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("transcript.parquet");
     let written = exchanges(20, 50);
-    let fields = schema(&header(50));
-    let names = fields.fields().iter().map(|field| field.name().as_str());
-    let old = names.zip(columns(&written, &header(50)).unwrap()).filter(|(name, _)| !["account", "teacher"].contains(name));
     let keys = [(FORMAT_KEY, "1"), (VOCAB_KEY, "50")].map(|(key, value)| KeyValue::new(key.into(), value.to_string()));
-    write_table(&path, old.collect(), keys.to_vec());
+    let mut old = table(&written, 50);
+    old.retain(|(column, _)| !["account", "teacher"].contains(&name_of(column)));
+    write_table(&path, &old, keys.to_vec());
     let expected = written.into_iter().map(|e| Exchange { query: Query { account: 0, ..e.query }, ..e });
     assert_eq!(read_parquet(&path).unwrap(), expected.collect::<Vec<_>>());
 }
@@ -159,12 +160,40 @@ fn damaged_files_are_refused_by_name() {
     assert!(matches!(missing, DistillError::Store(_)) && missing.to_string().contains("nothing.parquet"), "{missing:?}");
 }
 
-/// Writes a table of one `index` column, or any other, under this format's key.
-fn write_table(path: &Path, columns: Vec<(&str, ArrayRef)>, keys: Vec<KeyValue>) {
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
+/// Columns, as a schema writes them, with what they hold.
+type Table = Vec<(String, Values)>;
+
+/// What [`write_parquet`] makes of exchanges.
+fn table(exchanges: &[Exchange], vocab: usize) -> Table {
+    let schema = schema(&header(vocab)).unwrap();
+    let column = |field: &Arc<Type>| {
+        let mut text = Vec::new();
+        parquet::schema::printer::print_schema(&mut text, field);
+        (String::from_utf8(text).unwrap(), values(field.name(), exchanges, &header(vocab)).unwrap())
+    };
+    schema.get_fields().iter().map(column).collect()
+}
+
+/// `index` of `REQUIRED INT64 index (INTEGER(64,false));`
+fn name_of(column: &str) -> &str {
+    column
+        .split_whitespace()
+        .find(|word| !["REQUIRED", "INT64", "INT32", "FLOAT", "BYTE_ARRAY", "group"].contains(word))
+        .unwrap()
+        .trim_end_matches(';')
+}
+
+/// Writes a table under these keys.
+fn write_table(path: &Path, table: &[(String, Values)], keys: Vec<KeyValue>) {
+    let fields: String = table.iter().map(|(column, _)| column.as_str()).collect();
+    let schema = parse_message_type(&format!("message table {{ {fields} }}")).unwrap();
     let properties = WriterProperties::builder().set_key_value_metadata(Some(keys)).build();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
+    let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), Arc::new(schema), Arc::new(properties)).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for (_, values) in table {
+        write(values, &mut group).unwrap();
+    }
+    group.close().unwrap();
     writer.close().unwrap();
 }
 
@@ -175,23 +204,40 @@ fn tables_of_another_kind_are_refused_by_what_they_lack() {
     let keys = |format: &str| {
         vec![KeyValue::new(FORMAT_KEY.into(), format.to_string()), KeyValue::new(VOCAB_KEY.into(), "50".to_string())]
     };
-    let index = || ("index", Arc::new(PrimitiveArray::<UInt64Type>::from(vec![0])) as ArrayRef);
-    let text = || ("index", Arc::new(StringArray::from(vec!["0"])) as ArrayRef);
-    let gap = || ("index", Arc::new(PrimitiveArray::<UInt64Type>::from(vec![None])) as ArrayRef);
+    let index = || ("required int64 index;".to_string(), Values::Long(vec![0]));
+    let text = || ("required binary index (STRING);".to_string(), Values::Text(vec![ByteArray::from("0")]));
+    // a list of one id, and one whose only place holds none
+    let list = || {
+        let item = "repeated group list { required int32 item; }";
+        (format!("required group index (LIST) {{ {item} }}"), Values::Tokens([&[7][..]].into_iter().collect()))
+    };
+    let gap = || {
+        let item = "repeated group list { required int32 item; }";
+        (format!("optional group prompt (LIST) {{ {item} }}"), Values::Tokens([&[][..]].into_iter().collect()))
+    };
     let cases = [
         (vec![index()], vec![], "birthmark.transcript.format"),
         (vec![index()], keys("3"), "instead of 2 or 1"),
         (vec![index()], keys("2"), "no column `"),
         (vec![index()], keys("2")[..1].to_vec(), "birthmark.transcript.vocab_size"),
         (vec![index()], keys("1"), "no column `seed`"),
-        (vec![text()], keys("2"), "column `index` is Utf8"),
-        (vec![gap()], keys("2"), "column `index` has gaps"),
+        (vec![text()], keys("2"), "column `index` is BYTE_ARRAY instead of INT64"),
+        (vec![list()], keys("2"), "column `index` is nested"),
     ];
     for (columns, keys, expected) in cases {
-        write_table(&path, columns, keys);
+        write_table(&path, &columns, keys);
         let error = read_parquet(&path).unwrap_err().to_string();
         assert!(error.contains(expected), "{error} does not say {expected}");
     }
+    let mut gaps = table(&exchanges(1, 50), 50);
+    for column in &mut gaps {
+        if name_of(&column.0) == "prompt" {
+            *column = gap();
+        }
+    }
+    write_table(&path, &gaps, keys("2"));
+    let error = read_parquet(&path).unwrap_err().to_string();
+    assert!(error.contains("column `prompt` has gaps"), "{error}");
 }
 
 #[test]
@@ -199,24 +245,16 @@ fn values_out_of_range_are_refused_with_their_row() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("table.parquet");
     let keys = || vec![KeyValue::new(FORMAT_KEY.into(), "2".to_string()), KeyValue::new(VOCAB_KEY.into(), "40".to_string())];
-    let names: Vec<String> = schema(&header(45)).fields().iter().map(|f| f.name().clone()).collect();
-    let table = |change: &dyn Fn(&str, ArrayRef) -> ArrayRef| {
-        let columns = columns(&exchanges(3, 45), &header(45)).unwrap();
-        let changed: Vec<(&str, ArrayRef)> = names.iter().zip(columns).map(|(n, c)| (n.as_str(), change(n, c))).collect();
-        write_table(&path, changed, keys());
-        read_parquet(&path).unwrap_err().to_string()
-    };
-    let error = table(&|_, column| column);
+    write_table(&path, &table(&exchanges(3, 45), 45), keys());
+    let error = read_parquet(&path).unwrap_err().to_string();
     assert!(error.contains("row 0, `prompt`: token 44 is outside the vocabulary of 40"), "{error}");
-    let stops = |name: &str, column: ArrayRef| match name {
-        "stop" => Arc::new(StringArray::from(vec!["maybe"; 3])) as ArrayRef,
-        "prompt" | "answer" => Arc::new({
-            let mut lists = ListBuilder::new(PrimitiveBuilder::<UInt16Type>::new());
-            (0..3).for_each(|_| lists.append(true));
-            lists.finish()
-        }),
-        _ => column,
-    };
-    let error = table(&stops);
-    assert!(error.contains("row 0, `stop` is \"maybe\""), "{error}");
+    let mut stops = table(&exchanges(3, 40), 40);
+    for (column, values) in &mut stops {
+        if name_of(column) == "stop" {
+            *values = Values::Text(vec![ByteArray::from("maybe"); 3]);
+        }
+    }
+    write_table(&path, &stops, keys());
+    let error = read_parquet(&path).unwrap_err().to_string();
+    assert!(error.contains("row 0, `stop` is neither \"end_token\" nor \"length\""), "{error}");
 }
