@@ -3,7 +3,7 @@
 //! Every tail includes the observed value, P\[X >= x\]: `scipy`'s `sf` on a count does not, and is anti-conservative
 //! (methods 0.3). Results are finite and at most 0.
 
-use crate::special::{LnTails, ln_1m_exp, ln_beta_tails, ln_binomial_term, ln_gamma_tails, ln_to_log10_p};
+use crate::special::{LnTails, ln_1m_exp, ln_beta_tails, ln_binomial_term, ln_gamma_tails, ln_to_log10_p, ln_two_gamma_sf};
 
 /// log10 P\[X >= hits\] for X ~ Binomial(n, gamma): the regularised incomplete beta I_gamma(hits, n - hits + 1). 0 for `hits` = 0.
 ///
@@ -55,6 +55,21 @@ pub fn ln_gamma_sf(shape: f64, x: f64) -> f64 {
         return 0.0;
     }
     ln_gamma_tails(shape, x).upper.min(0.0)
+}
+
+/// log10 P\[(1 - alpha) X + alpha Y >= s\] for X, Y ~ Gamma(n, 1): the law of n scores of a Gumbel watermark with two keys. 0 for s <= 0
+/// or n = 0.
+///
+/// # Panics
+/// When `alpha` is not 0, 1 or inside \[0.001, 0.999\] (the terms of the series would be too many), or `s` is not finite.
+pub fn log10_two_gamma_sf(n: u64, alpha: f64, s: f64) -> f64 {
+    assert!([0.0, 1.0].contains(&alpha) || (0.001..=0.999).contains(&alpha), "weight {alpha} of the second gamma");
+    assert!(s.is_finite(), "two gammas at {s}");
+    if n == 0 || s <= 0.0 {
+        return 0.0;
+    }
+    let (n, low) = (n as f64, alpha.min(1.0 - alpha));
+    if low == 0.0 { log10_gamma_sf(n, s) } else { ln_to_log10_p(ln_two_gamma_sf(n, low, 1.0 - low, s)) }
 }
 
 /// log10 P\[Z >= z\] for a standard normal Z.

@@ -9,8 +9,10 @@ mod bits;
 mod exponential;
 mod process;
 mod trajectory;
+mod two_gamma;
 
 pub use binomial::BinomialEProcess;
 pub use bits::BitsEProcess;
 pub use exponential::ExponentialEProcess;
 pub use process::EProcess;
+pub use two_gamma::TwoGammaEProcess;

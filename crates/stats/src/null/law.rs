@@ -12,6 +12,8 @@ pub enum NullKind {
     Bits,
     /// Exp(1) scores: the total is Gamma(n, 1).
     Gamma,
+    /// Weighted sums of two Exp(1) scores: the total is that of two gamma variables.
+    TwoGamma,
     /// Hits among units drawn without replacement.
     Hypergeometric,
     /// Pairs that disagree, each side equally likely.
@@ -35,6 +37,7 @@ impl NullKind {
             Self::Binomial => "binomial",
             Self::Bits => "bits",
             Self::Gamma => "gamma",
+            Self::TwoGamma => "two_gamma",
             Self::Hypergeometric => "hypergeometric",
             Self::Mcnemar => "mcnemar",
             Self::Permutation => "permutation",
@@ -92,7 +95,7 @@ mod tests {
     #[test]
     fn names_are_those_of_the_file_format() {
         use NullKind::*;
-        for kind in [Binomial, Bits, Gamma, Hypergeometric, Mcnemar, Permutation, Decoys, TwoSample, Normal, Chernoff] {
+        for kind in [Binomial, Bits, Gamma, TwoGamma, Hypergeometric, Mcnemar, Permutation, Decoys, TwoSample, Normal, Chernoff] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
         assert!(Chernoff.exact() && !Normal.exact());

@@ -11,6 +11,7 @@ mod exponential;
 mod hypergeometric;
 mod law;
 mod scores;
+mod two_gamma;
 mod weighted_bits;
 
 pub use bernoulli::Bernoulli;
@@ -19,4 +20,5 @@ pub use exponential::Exponential;
 pub use hypergeometric::Hypergeometric;
 pub use law::{NullKind, NullLaw};
 pub use scores::Null;
+pub use two_gamma::TwoGamma;
 pub use weighted_bits::WeightedBits;

@@ -211,3 +211,48 @@ proptest! {
         prop_assert!((one - two).abs() < 1e-10 * (1.0 + one.abs()), "{} {}", one, two);
     }
 }
+
+/// (n, total, alpha, log10 p) by 60-digit arithmetic: `units-tails.json` of the served watermarks' fixtures.
+const TWO_GAMMA: [(u64, f64, f64, f64); 7] = [
+    (8, 17.2829982488662, 0.1, -2.61736759892865),
+    (13, 23.896456918277963, 0.1, -2.5177525982915),
+    (64, 241.81126265648692, 0.1, -48.3630937656009),
+    (64, 177.98266424643373, 0.4, -40.9564728981466),
+    (64, 162.0665949787407, 0.5, -35.1717513258913),
+    (500, 600.0, 0.1, -5.74776581482982),
+    (2000, 2100.0, 0.1, -2.1260360657537),
+];
+
+#[test]
+fn two_gamma_tails_have_fifteen_digits() {
+    for (n, s, alpha, expected) in TWO_GAMMA {
+        let log10_p = log10_two_gamma_sf(n, alpha, s);
+        assert!((log10_p / expected - 1.0).abs() < 2e-14, "{n} {s} {alpha}: {log10_p} for {expected}");
+        // the keys' places say nothing
+        assert!((log10_two_gamma_sf(n, 1.0 - alpha, s) - log10_p).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn two_gamma_tails_go_on_to_where_no_number_is() {
+    // far out the tail falls like that of its larger part: -s / 0.9 nats, and powers of s
+    let far = log10_two_gamma_sf(1_000, 0.1, 30_000.0);
+    assert!(far < -10_000.0 && far.is_finite(), "{far}");
+    let step = log10_two_gamma_sf(1_000, 0.1, 30_001.0) - far;
+    // d ln p / ds = (n - 1) / s - 1 / 0.9, less what the second part leaves
+    let slope = (999.0 / 30_000.0 - 1.0 / 0.9) / std::f64::consts::LN_10;
+    assert!((step / slope - 1.0).abs() < 0.01, "{step} {slope}");
+    let mut before = 0.0;
+    for s in [0.0, 1e-300, 1.0, 500.0, 900.0, 1_000.0, 1_100.0, 2_000.0, 1e5, 1e7] {
+        let log10_p = log10_two_gamma_sf(1_000, 0.25, s);
+        assert!(log10_p <= before && log10_p.is_finite(), "{s}: {log10_p} after {before}");
+        before = log10_p;
+    }
+    assert_eq!((log10_two_gamma_sf(0, 0.1, 5.0), log10_two_gamma_sf(9, 0.0, 12.0)), (0.0, log10_gamma_sf(9.0, 12.0)));
+    // a million units, and weights far apart
+    for alpha in [0.001, 0.1, 0.499_9] {
+        let log10_p = log10_two_gamma_sf(1_000_000, alpha, 1_003_000.0);
+        let z = 3.0 / f64::sqrt(alpha * alpha + (1.0 - alpha) * (1.0 - alpha));
+        assert!((log10_p - log10_normal_sf(z)).abs() < 0.05, "{alpha}: {log10_p} at z {z}");
+    }
+}
