@@ -1,7 +1,9 @@
 use std::fmt;
+use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
 
 /// The secret behind one mark: 32 bytes, derived by the caller from the owner's secret.
 ///
@@ -10,16 +12,20 @@ use rand_chacha::ChaCha8Rng;
 ///
 /// A key has a public name beside its bytes, by which artifacts and processors are named: which commitment, which label, which
 /// repetition it was derived from. Keys of equal names are equal.
+///
+/// A server may have keys of its own already, integers that its operator chose. [`Key::serving`] holds them beside the bytes: a scheme
+/// in a server's form takes them where they are, and derives its own where they are not, as for decoys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     bytes: [u8; 32],
     name: String,
+    served: Option<Arc<[u64]>>,
 }
 
 impl Key {
     /// A key from its bytes, under a public name.
     pub fn new(bytes: [u8; 32], name: impl Into<String>) -> Self {
-        Self { bytes, name: name.into() }
+        Self { bytes, name: name.into(), served: None }
     }
 
     /// Its public name.
@@ -31,7 +37,32 @@ impl Key {
     pub fn of_account(&self, account: u32) -> Self {
         let mut bytes = [0; 32];
         self.rng(Purpose::Account, account).fill_bytes(&mut bytes);
-        Self { bytes, name: format!("{}, account {account}", self.name) }
+        Self::new(bytes, format!("{}, account {account}", self.name))
+    }
+
+    /// The same key where a server already has `keys` of its own. The public name commits to them by a hash that this key's bytes enter,
+    /// so that nobody without these can try out short ones.
+    #[must_use]
+    pub fn serving(&self, keys: &[u64]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(b"served keys");
+        hasher.update(self.bytes);
+        keys.iter().for_each(|key| hasher.update(key.to_be_bytes()));
+        let commitment: String = hasher.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { bytes: self.bytes, name: format!("{}, served keys {commitment}", self.name), served: Some(keys.into()) }
+    }
+
+    /// The keys that a server has, where they are given.
+    pub fn served(&self) -> Option<&[u64]> {
+        self.served.as_deref()
+    }
+
+    /// The one key that a server has, or else one that derives from the bytes, uniform over 64 bits.
+    pub(crate) fn served_or_derived(&self, purpose: Purpose) -> u64 {
+        match self.served() {
+            Some(&[key, ..]) => key,
+            _ => self.rng(purpose, 0).next_u64(),
+        }
     }
 
     /// A SipHash key for one purpose.
@@ -53,7 +84,7 @@ impl Key {
         rng.set_stream(index);
         let mut bytes = [0; 32];
         rng.fill_bytes(&mut bytes);
-        Self { bytes, name: format!("decoy {index} of {seed}") }
+        Self::new(bytes, format!("decoy {index} of {seed}"))
     }
 
     /// The random stream of this key for one purpose and one index; distinct (purpose, index) pairs are independent.
@@ -119,6 +150,21 @@ mod tests {
     fn debug_form_tells_nothing() {
         let key = Key::new([0xab; 32], "x");
         assert_eq!(format!("{key:?}"), "Key(redacted)");
+    }
+
+    #[test]
+    fn a_served_key_is_taken_as_it_is_and_does_not_show() {
+        let key = Key::new([7; 32], "owner");
+        let served = key.serving(&[12_345]);
+        assert_eq!((served.served(), key.served()), (Some(&[12_345][..]), None));
+        assert_eq!(served.served_or_derived(Purpose::Kind("x")), 12_345);
+        assert_eq!(key.served_or_derived(Purpose::Kind("x")), key.rng(Purpose::Kind("x"), 0).next_u64());
+        // the name tells served keys apart, and needs the owner's bytes
+        assert_ne!(served.name(), key.serving(&[12_346]).name());
+        assert_ne!(served.name(), Key::new([8; 32], "owner").serving(&[12_345]).name());
+        assert!(!served.name().contains("12345") && !format!("{served:?}").contains("12345"));
+        // what derives from it is the owner's own
+        assert_eq!(served.of_account(3).served(), None);
     }
 
     #[test]

@@ -68,6 +68,7 @@ mod question;
 mod random_prompts;
 mod relative;
 mod secrets;
+mod served_key;
 
 #[doc(hidden)]
 pub mod testing;
@@ -80,13 +81,15 @@ pub use decoys::Decoys;
 pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
 pub use keyed::{
-    Choices, Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
+    Authors, AuthorsScore, Choices, Dedup, Draws, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, MAX_PADDED_CONTEXT, NO_TOKEN,
+    Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
 };
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
 pub use owner::Owner;
 pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};
 pub use program::{Conversation, Launcher, Program};
 pub use question::{Entropy, FollowUp, Question, Reduce, Reduced, Seen, TeacherView, Whom};
+pub use served_key::ServedKey;
 
 /// Names a configured mark under a key, for whatever is planted: its kind, its parameters and the public name of its key.
 pub(crate) fn identity<C: MarkConfig + serde::Serialize>(config: &C, key: &Key) -> String {

@@ -2,9 +2,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::{
-    Case, ContextCounts, Decoys, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question, Seen, TeacherView, Whom,
+    AuthorsScore, Case, ContextCounts, Decoys, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question, Seen,
+    TeacherView, Whom,
 };
-use oracle::ConfigError;
+use oracle::{ConfigError, TokenId};
 
 /// A mark under one key: what is planted, what is asked, and how the answers are judged. It never asks, trains or serves.
 pub trait Mark: Send + Sync {
@@ -34,6 +35,16 @@ pub trait Mark: Send + Sync {
     /// # Errors
     /// [`MarkError::Unmeasurable`] when answers are missing, are not numbers, or there is nobody to compare with.
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError>;
+
+    /// What published detectors of this mark say of `texts` (token ids) under its key, for comparison; none where nobody published one.
+    /// [`Authors::judge`](crate::Authors::judge) says what a text is.
+    ///
+    /// # Errors
+    /// [`MarkError::Unmeasurable`] where a published detector is known to find nothing, or cannot be computed here.
+    fn authors(&self, texts: &[&[TokenId]]) -> Result<Vec<AuthorsScore>, MarkError> {
+        let _ = texts;
+        Ok(Vec::new())
+    }
 
     /// The same mark for whoever holds many keys; `None` where what it asks makes each key a mark of its own.
     fn any_key(&self) -> Option<&dyn AnyKey> {
@@ -98,6 +109,8 @@ pub struct Needs {
     pub compared_with: TeacherView,
     /// Accounts that have keys of their own; 0 when all share one.
     pub accounts: u32,
+    /// Whether its key is one that a server already has, whatever the owner's secret says.
+    pub served_key: bool,
     /// What decoy keys are for in its test.
     pub decoys: Decoys,
     /// Words that may be paths of files; the content of those that are decides what the mark does.

@@ -1,5 +1,8 @@
 //! The count of distinct units: each unit is scored once, and p is the tail of the total (methods 0.1 to 0.6).
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use oracle::Exchange;
 use rayon::prelude::*;
 use stats::null::Null;
@@ -24,7 +27,8 @@ impl<'a, S: Scheme> Count<'a, S> {
 
     /// What `key` finds, without decoys. The statistic is the total score, the effect the mean score above the null's, per unit.
     pub fn finding(&self, key: &Key) -> Result<Finding, EvidenceError> {
-        let Self { scheme, null, units } = self;
+        let Self { scheme, null, .. } = self;
+        let units = &*self.under(key);
         let mut scores = vec![0.0; units.len()];
         scheme.scorer(key)(units.flat(), &mut scores);
         let (effect, interval) = null.effect(&scores);
@@ -46,14 +50,27 @@ impl<'a, S: Scheme> Count<'a, S> {
         Ok(Finding { max_log10_e_by_query, ..Finding::new(evidence, scheme.effect_unit(), detail) })
     }
 
+    /// The units that have a draw of their own under `key`.
+    fn under(&self, key: &Key) -> Cow<'_, Units> {
+        let Some(draws) = self.scheme.draws(key) else { return Cow::Borrowed(&self.units) };
+        let mut names = vec![0; self.units.len()];
+        draws(self.units.flat(), &mut names);
+        let mut seen = HashSet::with_capacity(names.len());
+        let kept: Vec<bool> = names.into_iter().map(|name| seen.insert(name)).collect();
+        Cow::Owned(self.units.only(&kept))
+    }
+
     /// Statistic and log10 p under every decoy key.
     pub fn decoys(&self, chance: Chance) -> Vec<(f64, f64)> {
-        let Self { scheme, null, units } = self;
+        let Self { scheme, null, .. } = self;
         // scores that each thread writes again
         let tried = |scores: &mut Vec<f64>, index| {
-            scheme.scorer(&Key::decoy(chance.decoy_seed, index))(units.flat(), scores);
+            let key = Key::decoy(chance.decoy_seed, index);
+            let units = self.under(&key);
+            scores.resize(units.len(), 0.0);
+            scheme.scorer(&key)(units.flat(), scores);
             (null.statistic(scores), null.log10_p(scores))
         };
-        (0..chance.decoys as u64).into_par_iter().map_init(|| vec![0.0; units.len()], tried).collect()
+        (0..chance.decoys as u64).into_par_iter().map_init(Vec::new, tried).collect()
     }
 }

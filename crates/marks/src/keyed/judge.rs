@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use oracle::Exchange;
+use oracle::{Exchange, TokenId};
 use rayon::prelude::*;
 use stats::{Evidence, EvidenceError, Interval, NullKind, NullLaw, Saddlepoint};
 
+use super::authors::AuthorsScore;
 use super::count::Count;
 use super::scheme::{KeyedValues, Scheme};
 use super::score::{Candidates, Choices, Prefixes, Process, Said, ScoreTest, WeightedSum};
 use super::test_choice::KeyedTest;
+use super::walk::NO_TOKEN;
 use crate::case::exchanges;
 use crate::{
     ALPHA, AnyKey, Case, ContextCounts, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting, Question, Seen, Whom,
@@ -182,11 +184,16 @@ impl<S: Scheme> Mark for Keyed<S> {
         let (Some(Seen::Exchanges(answers)), Some((_, test))) = (first.first(), self.scores()) else { return None };
         let rules = self.scheme.rules();
         let wanted = test.kappa > 0.0 && rules.context_width > 0;
-        wanted.then(|| ContextCounts::of(answers, rules.context_width, rules.end))
+        let padding = rules.padded.then_some(NO_TOKEN);
+        wanted.then(|| ContextCounts::filled_up(answers, rules.context_width, padding, rules.end))
     }
 
     fn judge(&self, case: &Case<'_>) -> Result<Vec<Finding>, MarkError> {
         self.judge_under(case, std::slice::from_ref(&self.key))
+    }
+
+    fn authors(&self, texts: &[&[TokenId]]) -> Result<Vec<AuthorsScore>, MarkError> {
+        self.scheme.authors().map_or(Ok(Vec::new()), |authors| authors.judge(&self.key, texts))
     }
 
     fn any_key(&self) -> Option<&dyn AnyKey> {

@@ -2,6 +2,7 @@
 //! of distinct units (0.1 to 0.6), decoy keys, evidence. A scheme supplies a score for a unit, the law of that score when the text has
 //! nothing to do with the key, and what changes the law while the teacher answers.
 
+pub(crate) mod authors;
 mod count;
 pub(crate) mod cumulant;
 mod decoys;
@@ -15,13 +16,14 @@ pub(crate) mod siphash;
 mod test_choice;
 pub(crate) mod walk;
 
+pub use authors::{Authors, AuthorsScore};
 pub use decoys::ranked;
 pub use judge::Keyed;
-pub use scheme::{KeyedValues, Scheme, Scorer};
+pub use scheme::{Draws, KeyedValues, Scheme, Scorer};
 pub(crate) use score::Candidates;
 pub use score::{Choices, ScoreTest};
 pub use test_choice::KeyedTest;
-pub use walk::{Dedup, MAX_CONTEXT, Rules, Skipped, Units};
+pub use walk::{Dedup, MAX_CONTEXT, MAX_PADDED_CONTEXT, NO_TOKEN, Rules, Skipped, Units};
 
 #[cfg(test)]
 mod tests;

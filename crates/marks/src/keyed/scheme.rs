@@ -1,14 +1,19 @@
 use std::sync::Arc;
 
 use oracle::{LogitsProcessor, TokenId};
+use siphasher::sip128::SipHasher24;
 use stats::Evidence;
 use stats::null::Null;
 
-use super::walk::{Rules, Skipped};
+use super::authors::Authors;
+use super::walk::{MAX_CONTEXT, NO_TOKEN, Rules, Skipped};
 use crate::Key;
 
 /// Fills in the scores of units (units, width), each its context and then its token, under one key.
 pub type Scorer = Box<dyn Fn(&[TokenId], &mut [f64]) + Send + Sync>;
+
+/// Names the draws of units (units, width) under one key: units of equal names have one draw.
+pub type Draws = Box<dyn Fn(&[TokenId], &mut [u128]) + Send + Sync>;
 
 /// What a keyed scheme has to say to be planted and detected.
 pub trait Scheme: Send + Sync {
@@ -23,6 +28,14 @@ pub trait Scheme: Send + Sync {
 
     /// How `key` scores units.
     fn scorer(&self, key: &Key) -> Scorer;
+
+    /// Which draw each unit has under `key`, where a key decides which units share one (self hash: the minimum over products with it).
+    /// Units are then counted once for each draw, the first that was met, under each key on its own. `None` where distinct units have
+    /// distinct draws under every key.
+    fn draws(&self, key: &Key) -> Option<Draws> {
+        let _ = key;
+        None
+    }
 
     /// What changes the law while the teacher answers.
     fn processor(&self) -> Arc<dyn LogitsProcessor>;
@@ -41,6 +54,11 @@ pub trait Scheme: Send + Sync {
     /// Its value of every (context, candidate), where it has one (methods m); `None` where it has not (alignment to a key
     /// sequence).
     fn keyed(&self) -> Option<&dyn KeyedValues> {
+        None
+    }
+
+    /// The published detector, where there is one.
+    fn authors(&self) -> Option<&dyn Authors> {
         None
     }
 }
@@ -75,8 +93,13 @@ pub(crate) fn units_of(context: &[TokenId], candidates: &[TokenId]) -> Vec<Token
     candidates.iter().flat_map(|candidate| context.iter().chain([candidate])).copied().collect()
 }
 
-/// Context and candidate as one number, for schemes whose PRF tells all of them apart: 25 bits each, at most four tokens of context.
+/// Context and candidate as one number, for schemes whose PRF tells all of them apart: 25 bits each for at most four tokens of context,
+/// whose place where there is none holds 0; a hash of 128 bits for more.
 pub(crate) fn pair_input(context: &[TokenId], candidate: TokenId) -> u128 {
-    let wide = |id: TokenId| u128::from(id) + 1;
+    if context.len() > MAX_CONTEXT {
+        let bytes: Vec<u8> = context.iter().chain([&candidate]).flat_map(|id| id.to_le_bytes()).collect();
+        return SipHasher24::new_with_keys(0, 0).hash(&bytes).as_u128();
+    }
+    let wide = |id: TokenId| if id == NO_TOKEN { 0 } else { u128::from(id) + 1 };
     context.iter().chain([&candidate]).fold(0, |input, &id| input << 25 | wide(id))
 }

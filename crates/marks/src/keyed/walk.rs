@@ -1,5 +1,7 @@
 //! From answers to scored units: the part of detection that no key enters.
 
+use std::borrow::Cow;
+
 use oracle::{Codec, Exchange, TokenId};
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,12 @@ use super::distinct::Distinct;
 /// Longest context, in tokens, that a scheme may be keyed by. Methods f7: from about four tokens on, contexts recur so
 /// seldom in a transfer set that no student learns their lists.
 pub const MAX_CONTEXT: usize = 4;
+
+/// Longest context of a scheme that pads contexts: servers let it be set, and warn above this.
+pub const MAX_PADDED_CONTEXT: usize = 16;
+
+/// Stands in a padded context for a token before the beginning of the answer; no vocabulary has it. Servers write -1.
+pub const NO_TOKEN: TokenId = TokenId::MAX;
 
 /// Which units count as one observation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -21,11 +29,28 @@ pub enum Dedup {
     Pairs,
 }
 
+impl Dedup {
+    /// What counts once for marks whose servers' own detectors count contexts.
+    pub(crate) fn contexts() -> Self {
+        Self::Contexts
+    }
+
+    /// Whether a file need not say it, where that is so.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    pub(crate) fn is_contexts(&self) -> bool {
+        *self == Self::Contexts
+    }
+}
+
 /// What a scheme says about its units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Number of tokens before the scored one that seed its draw, at most [`MAX_CONTEXT`].
+    /// Number of tokens before the scored one that seed its draw, at most [`MAX_CONTEXT`], or [`MAX_PADDED_CONTEXT`] where contexts are
+    /// padded.
     pub context_width: usize,
+    /// Whether contexts are of the answer only, filled up with [`NO_TOKEN`] before its beginning, so that its first tokens are scored
+    /// too. Else a context may stand in the prompt, and the first tokens of an answer are not scored.
+    pub padded: bool,
     /// Ids never scored and never part of a scored context, sorted.
     pub special: Vec<TokenId>,
     /// An answer is over at the first of these, whatever follows.
@@ -41,7 +66,34 @@ impl Rules {
         let mut special = codec.special_ids().to_vec();
         special.sort_unstable();
         special.dedup();
-        Self { context_width, special, end: codec.eos(), dedup }
+        Self { context_width, padded: false, special, end: codec.eos(), dedup }
+    }
+
+    /// Rules for contexts of `context_width` tokens of the answer only, padded before its beginning.
+    pub fn padded(context_width: usize, dedup: Dedup, codec: &dyn Codec) -> Self {
+        assert!(
+            context_width <= MAX_PADDED_CONTEXT,
+            "context_width {context_width} was validated to be at most {MAX_PADDED_CONTEXT}"
+        );
+        Self { context_width, padded: true, ..Self::new(0, dedup, codec) }
+    }
+
+    /// `answer` with what its contexts are filled up with before it, and the place of its first token there.
+    pub fn laid_out<'a>(&self, answer: &'a [TokenId]) -> (Cow<'a, [TokenId]>, usize) {
+        if self.padded && self.context_width > 0 {
+            (Cow::Owned([&vec![NO_TOKEN; self.context_width], answer].concat()), self.context_width)
+        } else {
+            (Cow::Borrowed(answer), 0)
+        }
+    }
+
+    /// The context of the token at place `at` of `answer`; none where it begins before an answer that is not padded.
+    pub fn context<'a>(&self, answer: &'a [TokenId], at: usize) -> Option<Cow<'a, [TokenId]>> {
+        match at.checked_sub(self.context_width) {
+            Some(start) => answer.get(start..at).map(Cow::Borrowed),
+            None if self.padded => Some(Cow::Owned([&vec![NO_TOKEN; self.context_width - at], answer.get(..at)?].concat())),
+            None => None,
+        }
     }
 
     /// Whether `token` is never text.
@@ -57,7 +109,8 @@ impl Rules {
     /// Whether the token at place `at` of `answer` has a scored context: wholly inside the answer, without special tokens, before its
     /// end.
     pub fn scores_place(&self, answer: &[TokenId], at: usize) -> bool {
-        let context = at.checked_sub(self.context_width).and_then(|start| answer.get(start..at));
+        let start = if self.padded { Some(at.saturating_sub(self.context_width)) } else { at.checked_sub(self.context_width) };
+        let context = start.and_then(|start| answer.get(start..at));
         context.is_some_and(|context| !context.iter().any(|token| self.is_special(*token)))
             && self.end.is_none_or(|end| !answer[..at].contains(&end))
     }
@@ -88,7 +141,8 @@ pub struct Units {
 
 impl Units {
     /// Walks over `answers`: a unit lies wholly inside one answer (its context never touches the prompt, methods 0.2a),
-    /// holds no special token, is nowhere in its own prompt, and occurs once in the whole corpus.
+    /// holds no special token, is nowhere in its own prompt, and occurs once in the whole corpus. Of a padded unit the tokens that are
+    /// there must be nowhere in the prompt.
     pub fn walk(answers: &[Exchange], rules: &Rules) -> Self {
         let width = rules.context_width + 1;
         let mut units = Self { width, windows: Vec::new(), ends: Vec::new(), skipped: Skipped::default() };
@@ -105,17 +159,18 @@ impl Units {
             for (at, window) in prompt.windows(width).enumerate() {
                 copied.insert(window, at, |at| &prompt[at..at + width]);
             }
+            let (laid_out, first) = rules.laid_out(&item.answer);
             // Tokens up to the one at hand since the last special one.
-            let mut plain = 0;
-            for (at, &token) in item.answer.iter().enumerate().take_while(|(_, token)| Some(**token) != rules.end) {
+            let mut plain = first;
+            for (at, &token) in laid_out.iter().enumerate().skip(first).take_while(|(_, token)| Some(**token) != rules.end) {
                 plain = if rules.is_special(token) { 0 } else { plain + 1 };
                 if at + 1 < width {
                     continue;
                 }
-                let window = &item.answer[at + 1 - width..=at];
+                let window = &laid_out[at + 1 - width..=at];
                 if plain < width {
                     units.skipped.special += 1;
-                } else if copied.contains(window, |at| &prompt[at..at + width]) {
+                } else if copied.contains(window, |at| &prompt[at..at + width]) || begins_in(prompt, window) {
                     units.skipped.in_prompt += 1;
                 } else if seen.insert(&window[..identity], units.len(), |unit| &units.windows[unit * width..][..identity]) {
                     units.windows.extend_from_slice(window);
@@ -123,6 +178,23 @@ impl Units {
                     units.skipped.repeated += 1;
                 }
             }
+            units.ends.push(units.len());
+        }
+        units
+    }
+
+    /// These units as far as `kept` says, one for each.
+    pub(super) fn only(&self, kept: &[bool]) -> Self {
+        let (mut units, mut done) = (Self { width: self.width, windows: Vec::new(), ends: Vec::new(), skipped: self.skipped }, 0);
+        for &end in &self.ends {
+            for unit in done..end {
+                if kept[unit] {
+                    units.windows.extend_from_slice(&self.windows[unit * self.width..][..self.width]);
+                } else {
+                    units.skipped.repeated += 1;
+                }
+            }
+            done = end;
             units.ends.push(units.len());
         }
         units
@@ -157,4 +229,10 @@ impl Units {
     pub fn ends(&self) -> &[usize] {
         &self.ends
     }
+}
+
+/// Whether `window` is padded, and what is there of it stands in `prompt`.
+fn begins_in(prompt: &[TokenId], window: &[TokenId]) -> bool {
+    let there = &window[window.iter().take_while(|token| **token == NO_TOKEN).count()..];
+    there.len() < window.len() && prompt.windows(there.len().max(1)).any(|stretch| stretch == there)
 }

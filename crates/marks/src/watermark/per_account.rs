@@ -62,6 +62,9 @@ impl MarkConfig for PerAccountConfig {
         if name == KIND || inner.needs().phase != Phase::Service {
             return Err(ConfigError::new("of", name, "use a mark that changes the law of the served teacher, for example kgw"));
         }
+        if inner.needs().served_key {
+            return Err(ConfigError::new("of", name, "leave out the server's key: each account has one of its own"));
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! How often each PRF input was chosen, and how often an unmarked reference would have chosen it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -7,7 +8,7 @@ use oracle::{Exchange, TokenId};
 
 use super::candidates::Candidates;
 use crate::keyed::scheme::KeyedValues;
-use crate::keyed::walk::Rules;
+use crate::keyed::walk::{NO_TOKEN, Rules};
 use crate::{ContextCounts, Reduced};
 
 /// Answers, and what they are judged by.
@@ -28,10 +29,9 @@ pub(in crate::keyed) struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    /// Context of the place `at` of answer number `item`.
-    pub fn context(&self, item: u32, at: u32) -> &'a [TokenId] {
-        let at = at as usize;
-        &self.answers[item as usize].answer[at - self.rules.context_width..at]
+    /// Context of the place `at`, a scored one, of answer number `item`.
+    pub fn context(&self, item: u32, at: u32) -> Cow<'a, [TokenId]> {
+        self.rules.context(&self.answers[item as usize].answer, at as usize).unwrap_or_default()
     }
 
     /// The weight of a context: n / (n + kappa), 1 where nothing is known of contexts.
@@ -84,7 +84,7 @@ impl Tally {
     /// Adds answer number `item`. A place is scored where the context lies in the answer and holds no special token; candidates that
     /// stand after the same context in the item's own prompt are left out there, in both sums.
     pub fn add(&mut self, said: &Said<'_>, item: usize) {
-        let (rules, width, keyed) = (said.rules, said.rules.context_width, said.keyed);
+        let (rules, keyed) = (said.rules, said.keyed);
         let (prompt, answer) = (&said.answers[item].query.prompt, &said.answers[item].answer);
         let laws: Vec<&Reduced> = said.references.iter().map(|laws| &laws[item]).collect();
         let (own, item) = (said.suspect.map(|laws| &laws[item]), item as u32);
@@ -93,8 +93,11 @@ impl Tally {
         let known = laws.iter().copied().chain(own).map(Reduced::len).fold(answer.len(), usize::min);
         let places = (0..known).filter(|at| rules.scores_place(answer, *at));
         for at in places {
-            let context = &answer[at - width..at];
-            let after = prompt.windows(width + 1).filter(|window| window[..width] == *context).map(|window| window[width]);
+            let context = &*said.context(item, at as u32);
+            // of a padded context what is there of it
+            let there = &context[context.iter().take_while(|token| **token == NO_TOKEN).count()..];
+            let width = there.len();
+            let after = prompt.windows(width + 1).filter(|window| window[..width] == *there).map(|window| window[width]);
             let mut copied: Vec<TokenId> = after.collect();
             copied.sort_unstable();
             let fresh = |candidate: TokenId| copied.binary_search(&candidate).is_err();

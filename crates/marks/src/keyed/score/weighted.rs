@@ -47,7 +47,7 @@ impl WeightedSum {
         for (input, &(item, at, candidate)) in tally.met.iter().enumerate() {
             let weight = of_inputs.at(input);
             if weight != 0.0 {
-                windows.extend_from_slice(said.context(item, at));
+                windows.extend_from_slice(&said.context(item, at));
                 windows.push(candidate);
                 weights.push(weight);
             }

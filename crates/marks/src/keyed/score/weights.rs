@@ -40,7 +40,7 @@ impl Weights {
         let shrinkage = shrinkage.unwrap_or_else(|| best_shrinkage(counts()));
         let (mut weights, mut expected, mut chosen) = (Vec::with_capacity(tally.met.len()), 0.0, 0.0);
         for ((n, e), &(item, at, _)) in counts().zip(&tally.met) {
-            let f = said.weight_of(said.context(item, at)) / (1.0 + shrinkage * e);
+            let f = said.weight_of(&said.context(item, at)) / (1.0 + shrinkage * e);
             expected += f * e;
             chosen += f * n;
             weights.push(rounded(f * (n - e)));
