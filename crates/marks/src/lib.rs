@@ -20,6 +20,16 @@ registry! {
         gumbel: GumbelConfig,
         /// SynthID-Text's tournament (Dathathri et al. 2024).
         synthid: SynthidConfig,
+        /// Gumbel-max sampling as vLLM serves it.
+        vllm_gumbel: VllmGumbelConfig,
+        /// Gumbel-max sampling with two keys as vLLM serves it (TextSeal 2026).
+        vllm_dual_key: VllmDualKeyConfig,
+        /// Soft green lists as proposed for vLLM.
+        vllm_red_green_proposal: VllmRedGreenProposalConfig,
+        /// SynthID-Text's tournament as proposed for vLLM.
+        vllm_synthid_proposal: VllmSynthidProposalConfig,
+        /// Green lists of the plug-in vllm-sbw, and as proposed for vLLM.
+        sbw: SbwConfig,
         /// A key of its own for every account, for any mark of the drawn law.
         per_account: PerAccountConfig,
         /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).
@@ -80,6 +90,7 @@ pub use contexts::ContextCounts;
 pub use decoys::Decoys;
 pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
+pub use keyed::vllm::Deduplicate;
 pub use keyed::{
     Authors, AuthorsScore, Choices, Dedup, Draws, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, MAX_PADDED_CONTEXT, NO_TOKEN,
     Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
@@ -97,5 +108,7 @@ pub(crate) fn identity<C: MarkConfig + serde::Serialize>(config: &C, key: &Key) 
     format!("{} {parameters} under {}", config.info().name, key.name())
 }
 
+#[cfg(test)]
+mod served_texts;
 #[cfg(test)]
 mod tests;

@@ -10,10 +10,13 @@ mod distinct;
 pub(crate) mod green;
 mod judge;
 pub(crate) mod masking;
+pub(crate) mod philox;
+pub(crate) mod sbw;
 pub(crate) mod scheme;
 mod score;
 pub(crate) mod siphash;
 mod test_choice;
+pub(crate) mod vllm;
 pub(crate) mod walk;
 
 pub use authors::{Authors, AuthorsScore};

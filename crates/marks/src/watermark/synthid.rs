@@ -219,7 +219,7 @@ const LANES: usize = 8;
 
 /// The law `q` after a tournament of `layers` layers, where bit l of a token's draw is its bit of layer l. Two candidates meet
 /// in each match.
-fn tournament(q: &mut [f64], draws: &[u32], layers: u32) {
+pub(crate) fn tournament(q: &mut [f64], draws: &[u32], layers: u32) {
     for layer in 0..layers {
         let bit = |draw: &u32| f64::from(draw >> layer & 1);
         let mut sums = [0.0; LANES];
