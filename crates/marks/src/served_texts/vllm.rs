@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use oracle::TokenId;
 use serde_json::{Value, json};
+use stats::tail::log10_binomial_sf;
 
 use super::{answers, build, counted, header};
 use crate::{AuthorsScore, Key, Mark};
@@ -71,15 +72,23 @@ fn views(texts: &[Vec<TokenId>]) -> Vec<&[TokenId]> {
     texts.iter().map(Vec::as_slice).collect()
 }
 
-/// Our count of `texts` is the exact one of the file, in `pooled_by_seed` where windows are no units.
-fn exact(name: &str, mark: &dyn Mark, texts: &[&[TokenId]], [pooled, by_seed]: [&Value; 2]) -> f64 {
+/// Our count of `texts`, by the mark of `entry`, is the exact one of the file, in `pooled_by_seed` where windows are no units.
+fn exact(name: &str, entry: &Value, mark: &dyn Mark, texts: &[&[TokenId]], [pooled, by_seed]: [&Value; 2]) -> f64 {
     let said = if by_seed.is_null() { pooled } else { by_seed };
     let evidence = counted(mark, texts, 0).evidence;
     assert_eq!(Some(evidence.n), said["n"].as_u64(), "{name}");
     for statistic in ["score", "hits", "bits"] {
         close(name, evidence.statistic, &said[statistic], 1e-14);
     }
-    close(name, evidence.log10_p, &said["log10p_exact"], 1e-11);
+    let Some(gamma) = entry["sbw"]["gamma"].as_f64() else {
+        close(name, evidence.log10_p, &said["log10p_exact"], 1e-11);
+        return evidence.log10_p;
+    };
+    // the file's null has gamma, where the share of draws that are green is the multiple of 2^-31 below gamma (1 - 2^-31)
+    let tail = |rate: f64| log10_binomial_sf(evidence.statistic as u64, evidence.n, rate);
+    close(name, tail(gamma), &said["log10p_exact"], 1e-11);
+    let green = (gamma * (libm::exp2(31.0) - 1.0)).floor();
+    close(name, evidence.log10_p, &json!(tail(green / libm::exp2(31.0))), 1e-14);
     evidence.log10_p
 }
 
@@ -94,11 +103,11 @@ fn marked_texts_are_found_with_the_authors_own_score() {
             let row_name = format!("{name}, row {row}");
             agrees(&row_name, &score(&*mark, &[text]), said);
             if pooled[1].is_null() {
-                exact(&row_name, &*mark, &[text], [said, &Value::Null]);
+                exact(&row_name, &entry, &*mark, &[text], [said, &Value::Null]);
             }
         }
         agrees(name, &score(&*mark, &texts), pooled[0]);
-        let log10_p = exact(name, &*mark, &texts, pooled);
+        let log10_p = exact(name, &entry, &*mark, &texts, pooled);
         assert!(log10_p < -14.0, "{name}: {log10_p}");
         // decoys keep the level, as another owner does: 99 keys, of which 1 % have p below 0.01; 8 have with probability below 1e-4
         let other = counted(&*build(without_key(&entry), &owner), &texts, 99);
@@ -114,12 +123,12 @@ fn unmarked_texts_are_not_found() {
     let texts = views(&texts);
     let mut seen = 0;
     for (_, name, entry) in sets().into_iter().filter(|set| !set.1.is_empty()) {
-        let mark = build(entry, &Key::decoy(1, 1));
+        let mark = build(entry.clone(), &Key::decoy(1, 1));
         for (text, said) in texts.iter().zip(header["expected"][name].as_array().unwrap()) {
             agrees(name, &score(&*mark, &[text]), said);
         }
         agrees(name, &score(&*mark, &texts), &header["pooled"][name]);
-        let log10_p = exact(name, &*mark, &texts, [&header["pooled"][name], &header["pooled_by_seed"][name]]);
+        let log10_p = exact(name, &entry, &*mark, &texts, [&header["pooled"][name], &header["pooled_by_seed"][name]]);
         assert!(log10_p > -2.5, "{name}: {log10_p}");
         seen += 1;
     }
@@ -143,10 +152,10 @@ fn one_text_has_the_scores_of_all_detectors() {
         "sbw-plugin": {"n": 61, "hits": 16, "z": 0.221766381286, "p": 0.41224787582738553},
     });
     for (_, name, entry) in sets().into_iter().filter(|set| !set.1.is_empty()) {
-        let mark = build(entry, &Key::decoy(1, 1));
+        let mark = build(entry.clone(), &Key::decoy(1, 1));
         agrees(name, &score(&*mark, &[&text]), &said[name]);
         if !said[name]["log10p_exact"].is_null() {
-            exact(name, &*mark, &[&text], [&said[name], &Value::Null]);
+            exact(name, &entry, &*mark, &[&text], [&said[name], &Value::Null]);
         }
     }
 }

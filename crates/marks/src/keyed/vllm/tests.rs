@@ -190,6 +190,26 @@ fn left(logits: &[f32]) -> Vec<u64> {
     (0..).zip(logits).filter(|(_, logit)| **logit > f32::NEG_INFINITY).map(|(token, _)| token).collect()
 }
 
+/// ln of the probability of each candidate after 32 layers, and what a rounding of one sum by 2^-24 in each layer moves it by: theirs has
+/// sums in 32 bits, and a factor 1 + g - sum that they leave near 0 is off by many times its own last digit.
+fn played(prf: Prf, context: &[TokenId], logits: &[f32]) -> Vec<(f64, f64)> {
+    let mut words = vec![0; logits.len()];
+    prf.all_words(context, SYNTHID, &mut words);
+    let mut p: Vec<f64> = logits.iter().map(|logit| libm::exp(f64::from(*logit))).collect();
+    let total: f64 = p.iter().sum();
+    p.iter_mut().for_each(|p| *p /= total);
+    let mut rounding = vec![0.0; p.len()];
+    for layer in 0..32 {
+        let ones: f64 = p.iter().zip(&words).map(|(p, word)| p * f64::from(word >> layer & 1)).sum();
+        for ((p, word), rounding) in p.iter_mut().zip(&words).zip(&mut rounding) {
+            let factor = 1.0 + f64::from(word >> layer & 1) - ones;
+            *rounding += libm::exp2(-24.0) / factor;
+            *p *= factor;
+        }
+    }
+    p.into_iter().map(libm::log).zip(rounding).collect()
+}
+
 #[test]
 fn one_step_picks_what_vllm_picks() {
     // the first row of units-vllm-step.json
@@ -211,10 +231,13 @@ fn one_step_picks_what_vllm_picks() {
         assert_eq!(green, ids(&vector["green_gamma_0_25"]).into_iter().map(u64::from).collect::<Vec<_>>());
         let reweighted = step("vllm_synthid_proposal", json!({"variant": "stream", "depth": 32}));
         let (mut best, theirs) = (0, vector["synthid_depth32"].as_array().unwrap());
+        let exact = played(Prf::new(key), &context, &plain);
         for (token, (ours, theirs)) in reweighted.iter().zip(theirs).enumerate() {
-            // a log of a probability: what another order of sums moves, and what 32 bits of it hold
-            let theirs = theirs.as_f64().unwrap();
-            assert!((f64::from(*ours) - theirs).abs() < 1e-5 + 2e-7 * theirs.abs(), "{token}: {ours} for {theirs}");
+            let ((ln_p, rounding), ours_ln_p) = (exact[token], f64::from(*ours));
+            // ours is computed in 64 bits and kept in 32
+            assert!((ours_ln_p - ln_p).abs() < 1e-7 * (1.0 + ln_p.abs()), "{token}: {ours} for {ln_p}");
+            let off = (theirs.as_f64().unwrap() - ln_p).abs();
+            assert!(off < 1e-7 * ln_p.abs() + 4.0 * rounding, "{token}: {theirs} for {ln_p} within {rounding}");
             best = if *ours > reweighted[best] { token } else { best };
         }
         assert_eq!(Some(best as u64), vector["synthid_depth32_argmax"].as_u64());
