@@ -93,14 +93,8 @@ impl MarkConfig for VllmGumbelConfig {
             dedup: Dedup::Contexts,
             test: KeyedTest::default(),
         };
-        let all = Self {
-            context_width: 1,
-            deduplicate_contexts: Deduplicate::All,
-            deduplicate_contexts_max_history: 0,
-            dedup: Dedup::Pairs,
-            ..example.clone()
-        };
-        vec![example, all]
+        let narrow = Self { context_width: 1, deduplicate_contexts_max_history: 0, dedup: Dedup::Pairs, ..example.clone() };
+        vec![example, narrow]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
