@@ -1,4 +1,4 @@
-//! E-process of units of several fair bits.
+//! E-process of units of several bits.
 
 use super::binomial::BinomialEProcess;
 use super::process::EProcess;
@@ -18,8 +18,16 @@ impl BitsEProcess {
     /// # Panics
     /// When `per_unit` is 0.
     pub fn new(per_unit: u32) -> BitsEProcess {
+        BitsEProcess::with_rate(per_unit, 0.5)
+    }
+
+    /// The same against bits that are 1 with probability `rate`: evidence that they are 1 more often.
+    ///
+    /// # Panics
+    /// When `per_unit` is 0, or `rate` is outside (0, 1).
+    pub fn with_rate(per_unit: u32, rate: f64) -> BitsEProcess {
         assert!(per_unit > 0, "units without bits");
-        BitsEProcess { per_unit, bits: BinomialEProcess::new(0.5) }
+        BitsEProcess { per_unit, bits: BinomialEProcess::new(rate) }
     }
 }
 

@@ -10,15 +10,17 @@ mod bits;
 mod exponential;
 mod hypergeometric;
 mod law;
+mod list_hits;
 mod scores;
 mod two_gamma;
 mod weighted_bits;
 
 pub use bernoulli::Bernoulli;
-pub use bits::Bits;
+pub use bits::{BiasedBits, Bits};
 pub use exponential::Exponential;
 pub use hypergeometric::Hypergeometric;
 pub use law::{NullKind, NullLaw};
+pub use list_hits::ListHits;
 pub use scores::Null;
 pub use two_gamma::TwoGamma;
 pub use weighted_bits::WeightedBits;

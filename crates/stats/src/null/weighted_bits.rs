@@ -1,4 +1,4 @@
-//! Fair bits of unequal weight.
+//! Bits of unequal weight.
 
 use super::law::{NullKind, NullLaw};
 use super::scores::{LEVEL, Null};
@@ -12,25 +12,43 @@ use crate::{Interval, special::ln_to_log10_p};
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightedBits {
     weights: Vec<f64>,
+    /// Probability of a one.
+    rate: f64,
 }
 
 impl WeightedBits {
     /// # Panics
     /// When there is no weight, or one is not positive and finite.
     pub fn new(weights: Vec<f64>) -> WeightedBits {
-        assert!(!weights.is_empty(), "no weight");
-        assert!(weights.iter().all(|w| *w > 0.0 && w.is_finite()), "weights {weights:?} are not all positive");
-        WeightedBits { weights }
+        WeightedBits::with_rate(weights, 0.5)
     }
 
-    /// Largest score of a unit; half of it is the null mean.
+    /// The same of bits that are 1 with probability `rate`, for which the cumulant of a centred bit is
+    /// `ln(1 - rate + rate exp(a w)) - rate a w`.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new), and when `rate` is outside (0, 1).
+    pub fn with_rate(weights: Vec<f64>, rate: f64) -> WeightedBits {
+        assert!(!weights.is_empty(), "no weight");
+        assert!(weights.iter().all(|w| *w > 0.0 && w.is_finite()), "weights {weights:?} are not all positive");
+        assert!(rate > 0.0 && rate < 1.0, "rate {rate} is outside (0, 1)");
+        WeightedBits { weights, rate }
+    }
+
+    /// Largest score of a unit; `rate` of it is the null mean.
     fn largest(&self) -> f64 {
         self.weights.iter().sum()
     }
 
-    /// Sum of ln cosh(a w / 2), and its derivative by a.
+    /// Sum of the cumulants of the centred bits, and its derivative by a.
     fn cumulant(&self, a: f64) -> (f64, f64) {
+        let rate = self.rate;
         let one = |w: &f64| {
+            if rate != 0.5 {
+                // ln(1 - r + r e^x) - r x = (1 - r) x + ln(r + (1 - r) e^-x) for x >= 0
+                let (x, zero) = (a * w, (1.0 - rate) * libm::exp(-a * w));
+                return ((1.0 - rate) * x + libm::log(rate + zero), w * (rate / (rate + zero) - rate));
+            }
             let half = 0.5 * a * w;
             // ln cosh x = x + ln(1 + e^-2x) - ln 2 for x >= 0
             (half + libm::log1p(libm::exp(-2.0 * half)) - std::f64::consts::LN_2, 0.5 * w * libm::tanh(half))
@@ -65,8 +83,13 @@ impl WeightedBits {
 impl Null for WeightedBits {
     fn law(&self, n: u64) -> NullLaw {
         let squares: f64 = self.weights.iter().map(|w| w * w).sum();
-        let words = format!("Chernoff's bound of {n} sums of {} weighted fair bits", self.weights.len());
-        NullLaw::new(NullKind::Chernoff, words).with_unit(0.5 * self.largest(), 0.5 * squares.sqrt())
+        let (bits, rate) = (self.weights.len(), self.rate);
+        let words = match rate {
+            0.5 => format!("Chernoff's bound of {n} sums of {bits} weighted fair bits"),
+            rate => format!("Chernoff's bound of {n} sums of {bits} weighted bits of rate {rate}"),
+        };
+        let sd = (rate * (1.0 - rate)).sqrt() * squares.sqrt();
+        NullLaw::new(NullKind::Chernoff, words).with_unit(rate * self.largest(), sd)
     }
 
     fn log10_p(&self, scores: &[f64]) -> f64 {
@@ -78,14 +101,14 @@ impl Null for WeightedBits {
     }
 
     fn effect(&self, scores: &[f64]) -> (f64, Interval) {
-        let middle = 0.5 * self.largest();
+        let (mean, above) = (self.rate * self.largest(), (1.0 - self.rate) * self.largest());
         if scores.is_empty() {
-            return (0.0, Interval { low: -middle, high: middle });
+            return (0.0, Interval { low: -mean, high: above });
         }
         let n = scores.len() as f64;
-        let effect = self.statistic(scores) / n - middle;
+        let effect = self.statistic(scores) / n - mean;
         let half = self.largest() * (libm::log(2.0 / (1.0 - LEVEL)) / (2.0 * n)).sqrt();
-        let inside = |x: f64| x.clamp(-middle.max(-effect), middle.max(effect));
+        let inside = |x: f64| x.clamp(-mean.max(-effect), above.max(effect));
         (effect, Interval { low: inside(effect - half), high: inside(effect + half) })
     }
 }
@@ -113,6 +136,21 @@ mod tests {
             assert!(bound >= tail * (1.0 - 1e-12), "{mean}: {bound} below {tail}");
             assert!(bound <= 12.0 * tail, "{mean}: {bound} far above {tail}");
         }
+    }
+
+    #[test]
+    fn bits_of_another_rate_have_their_own_bound() {
+        // equal weights: n D(share || rate) nats, here 20 of 24 bits at 0.3
+        let null = WeightedBits::with_rate(vec![1.0; 4], 0.3);
+        let scores = [4.0, 3.0, 3.0, 4.0, 2.0, 4.0];
+        let share = 5.0_f64 / 6.0;
+        let entropy = share * libm::log(share / 0.3) + (1.0 - share) * libm::log((1.0 - share) / 0.7);
+        assert!((null.log10_p(&scores) + 24.0 * entropy / std::f64::consts::LN_10).abs() < 1e-9);
+        assert!((null.law(6).mean.unwrap() - 1.2).abs() < 1e-15 && (null.law(6).sd.unwrap() - (0.84_f64).sqrt()).abs() < 1e-15);
+        // near one half it is that of fair bits
+        let (near, fair) = (WeightedBits::with_rate(vec![1.0, 0.7], 0.5 + 1e-12), WeightedBits::new(vec![1.0, 0.7]));
+        assert!((near.log10_p(&[1.5; 9]) - fair.log10_p(&[1.5; 9])).abs() < 1e-9);
+        assert_eq!(WeightedBits::with_rate(vec![1.0], 0.25).effect(&[]), (0.0, Interval { low: -0.25, high: 0.75 }));
     }
 
     #[test]
