@@ -92,8 +92,8 @@ pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
 pub use keyed::vllm::Deduplicate;
 pub use keyed::{
-    Authors, AuthorsScore, Choices, Dedup, Draws, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, MAX_PADDED_CONTEXT, NO_TOKEN,
-    Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
+    Authors, AuthorsScore, Choices, Dedup, Draws, FixedLists, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, MAX_PADDED_CONTEXT,
+    NO_TOKEN, Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
 };
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
 pub use owner::Owner;

@@ -24,10 +24,15 @@ pub(crate) fn exponential(lambda: f64, weight: f64) -> [f64; 3] {
 
 /// xi is the sum of independent fair bits, each with its own weight.
 pub(crate) fn bits(bit_weights: &[f64], lambda: f64, weight: f64) -> [f64; 3] {
+    biased_bits(0.5, bit_weights, lambda, weight)
+}
+
+/// xi is the sum of independent bits, each 1 with probability `rate` and with its own weight.
+pub(crate) fn biased_bits(rate: f64, bit_weights: &[f64], lambda: f64, weight: f64) -> [f64; 3] {
     let mut sum = [0.0; 3];
     // equal bits are computed with once
     for equal in bit_weights.chunk_by(|a, b| a == b) {
-        let one = bernoulli(0.5, lambda, weight * equal[0]);
+        let one = bernoulli(rate, lambda, weight * equal[0]);
         for (sum, one) in sum.iter_mut().zip(one) {
             *sum += equal.len() as f64 * one;
         }
@@ -48,6 +53,8 @@ mod tests {
             assert!((exponential(lambda, weight)[0] + libm::log(1.0 - x)).abs() < 1e-12);
             let two = libm::log(0.25 * (1.0 + libm::exp(x)) * (1.0 + libm::exp(0.5 * x)));
             assert!((bits(&[1.0, 0.5], lambda, weight)[0] - two).abs() < 1e-12);
+            let three = libm::log((0.7 + 0.3 * libm::exp(x)) * (0.7 + 0.3 * libm::exp(0.5 * x)));
+            assert!((biased_bits(0.3, &[1.0, 0.5], lambda, weight)[0] - three).abs() < 1e-12);
             let h = 1e-4;
             let laws: [&dyn Fn(f64) -> [f64; 3]; 3] =
                 [&|l| bernoulli(0.25, l, weight), &|l| exponential(l, weight), &|l| bits(&[1.0, 0.5], l, weight)];

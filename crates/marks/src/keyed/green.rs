@@ -1,12 +1,9 @@
 //! Green lists: which tokens a key favours after a context.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
-
 use oracle::{KeyedSet, TokenId};
 use siphasher::sip::SipHasher24;
 
+use super::rows::{Row, RowCache, add_to_green};
 use super::siphash::{self, SipState};
 use super::walk::MAX_CONTEXT;
 use crate::key::{Key, Purpose};
@@ -85,49 +82,18 @@ impl KeyedSet for GreenList {
     }
 }
 
-/// Bytes of green rows kept. 64 MiB hold every row of a 20,000-token vocabulary with one-token contexts; beyond it a
-/// full shard starts again, which costs time and changes nothing.
-const CACHE_BYTES: usize = 64 << 20;
-
-/// Bytes of green rows kept by all marks of the process together: keys by account are up to 4096 lists.
-static ALL_ROWS: Budget = Budget { most: 1 << 30, used: AtomicUsize::new(0) };
-
-/// Bytes that several caches share.
-struct Budget {
-    most: usize,
-    used: AtomicUsize,
-}
-
-/// Locks the rows are spread over, so that a few dozen generating threads rarely meet.
-const SHARDS: usize = 64;
-
-/// One bit per token id.
-type Row = Box<[u64]>;
-
-/// Green rows by context, computed once each while they fit.
+/// Rows of a green list by context.
 pub(crate) struct GreenRows {
     list: GreenList,
     vocab: usize,
     special: Vec<TokenId>,
-    shards: Vec<RwLock<HashMap<[TokenId; MAX_CONTEXT], Row>>>,
-    rows_per_shard: usize,
-    row_bytes: usize,
-    budget: &'static Budget,
+    cache: RowCache,
 }
 
 impl GreenRows {
     /// Rows of `list` over ids `0..vocab`, none of `special` ever green.
     pub fn new(list: GreenList, vocab: usize, special: &[TokenId]) -> Self {
-        let row_bytes = 8 * vocab.div_ceil(64) + 64;
-        Self {
-            list,
-            vocab,
-            special: special.to_vec(),
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            rows_per_shard: (CACHE_BYTES / row_bytes / SHARDS).max(1),
-            row_bytes,
-            budget: &ALL_ROWS,
-        }
+        Self { list, vocab, special: special.to_vec(), cache: RowCache::new(vocab) }
     }
 
     fn compute(&self, context: &[TokenId]) -> Row {
@@ -143,32 +109,7 @@ impl GreenRows {
 
     /// Adds `bias` to the logits of the tokens that are green after `context`.
     pub fn add(&self, context: &[TokenId], bias: f32, logits: &mut [f32]) {
-        let mut name = [0; MAX_CONTEXT];
-        name[..context.len()].copy_from_slice(context);
-        let mixed = name.iter().fold(0u32, |sum, &id| sum.wrapping_mul(0x9e37_79b1).wrapping_add(id));
-        let shard = &self.shards[mixed as usize % SHARDS];
-        // a thread that panicked while holding the lock left whole rows behind, so poison is no concern
-        if let Some(row) = shard.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return add_to_green(row, bias, logits);
-        }
-        let row = self.compute(context);
-        add_to_green(&row, bias, logits);
-        let mut rows = shard.write().unwrap_or_else(PoisonError::into_inner);
-        // one row too many for all: the shard that adds it starts again
-        if rows.len() >= self.rows_per_shard || self.budget.used.load(Ordering::Relaxed) >= self.budget.most {
-            self.budget.used.fetch_sub(rows.len() * self.row_bytes, Ordering::Relaxed);
-            rows.clear();
-        }
-        if rows.insert(name, row).is_none() {
-            self.budget.used.fetch_add(self.row_bytes, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for GreenRows {
-    fn drop(&mut self) {
-        let rows: usize = self.shards.iter_mut().map(|rows| rows.get_mut().unwrap_or_else(PoisonError::into_inner).len()).sum();
-        self.budget.used.fetch_sub(rows * self.row_bytes, Ordering::Relaxed);
+        self.cache.with(context, || self.compute(context), |row| add_to_green(row, bias, logits));
     }
 }
 
@@ -176,20 +117,6 @@ impl Drop for GreenRows {
 impl KeyedSet for GreenRows {
     fn contains(&self, context: &[TokenId], token: TokenId) -> bool {
         !self.special.contains(&token) && self.list.contains(context, token)
-    }
-}
-
-/// Adds `bias` to the logits of the tokens whose bit of `row` is set.
-pub(crate) fn add_to_green(row: &[u64], bias: f32, logits: &mut [f32]) {
-    for (word, chunk) in row.iter().zip(logits.chunks_mut(64)) {
-        let mut bits = *word;
-        while bits != 0 {
-            let place = bits.trailing_zeros() as usize;
-            if let Some(logit) = chunk.get_mut(place) {
-                *logit += bias;
-            }
-            bits &= bits - 1;
-        }
     }
 }
 
@@ -207,11 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn rows_agree_with_pairs_whatever_the_cache_holds() {
+    fn rows_agree_with_pairs() {
         let list = GreenList::new(&Key::decoy(1, 1), Purpose::GreenList, 0.3);
         let vocab = 150;
-        let mut rows = GreenRows::new(list.clone(), vocab, &[0, 149, 7]);
-        rows.rows_per_shard = 1;
+        let rows = GreenRows::new(list.clone(), vocab, &[0, 149, 7]);
         for round in 0..3 {
             for context in (0..200u32).map(|c| [c, c * 7 + round % 2]) {
                 let mut logits = vec![0.0f32; vocab];
@@ -224,30 +150,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn caches_of_many_lists_share_their_bytes() {
-        static FEW: Budget = Budget { most: 40_000, used: AtomicUsize::new(0) };
-        let row_bytes = 8 * 3 + 64;
-        {
-            let of = |index| {
-                let mut rows = GreenRows::new(GreenList::new(&Key::decoy(3, index), Purpose::GreenList, 0.3), 150, &[]);
-                rows.budget = &FEW;
-                rows
-            };
-            let caches: Vec<GreenRows> = (0..10).map(of).collect();
-            for cache in &caches {
-                for context in 0..2_000 {
-                    cache.add(&[context % 500], 1.0, &mut [0.0; 150]);
-                }
-            }
-            let held: usize = caches.iter().flat_map(|cache| &cache.shards).map(|rows| rows.read().unwrap().len()).sum();
-            assert_eq!(FEW.used.load(Ordering::Relaxed), held * row_bytes);
-            // a full budget leaves every shard the row that it was just asked for
-            assert!(held > 100 && held * row_bytes <= FEW.most + 10 * SHARDS * row_bytes, "{held} rows");
-        }
-        assert_eq!(FEW.used.load(Ordering::Relaxed), 0);
     }
 
     #[test]

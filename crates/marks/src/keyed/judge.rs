@@ -9,7 +9,7 @@ use stats::{Evidence, EvidenceError, Interval, NullKind, NullLaw, Saddlepoint};
 use super::authors::AuthorsScore;
 use super::count::Count;
 use super::scheme::{KeyedValues, Scheme};
-use super::score::{Candidates, Choices, Prefixes, Process, Said, ScoreTest, WeightedSum};
+use super::score::{Candidates, Choices, Prefixes, Process, Said, ScoreTest, Tally, WeightedSum};
 use super::test_choice::KeyedTest;
 use super::walk::NO_TOKEN;
 use crate::case::exchanges;
@@ -84,10 +84,14 @@ impl<S: Scheme> Keyed<S> {
         let references = (0..test.references.len()).map(laws).collect::<Result<Vec<_>, _>>()?;
         let suspect = if test.suspect == Choices::Laws { Some(laws(references.len())?) } else { None };
         let contexts = case.contexts.filter(|_| test.kappa > 0.0 && rules.context_width > 0).map(|counts| (counts, test.kappa));
-        let said = Said { answers, references: &references, suspect, rules, keyed, contexts };
+        let said = Said { answers, references: &references, suspect, rules, keyed, draws: None, contexts };
+        let count = Count::of(scheme, answers);
+        if keyed.inputs_by_key() {
+            return self.scored_apart(&said, test, case, keys, &count);
+        }
         let prefixes = Prefixes::of(&said);
         let sum = prefixes.whole();
-        let (law, count) = (sum.law(keyed), Count::of(scheme, answers));
+        let law = sum.law(keyed);
         let tried = |values: &mut Vec<f64>, index| {
             let s = sum.under(&scheme.scorer(&Key::decoy(case.chance.decoy_seed, index)), values);
             (law.z(s), sum.log10_bound(&law, s))
@@ -98,6 +102,38 @@ impl<S: Scheme> Keyed<S> {
             let s = sum.under(&scorer, values);
             let process = prefixes.process(&scorer, s, ALPHA, values);
             finding((sum, contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))
+        };
+        let found = keys.par_iter().map_init(Vec::new, one).collect::<Result<Vec<_>, _>>();
+        self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_self_test)
+    }
+
+    /// The same where each key has inputs of its own: all is summed under each, so that memory is for one key in each thread. Given its
+    /// inputs, the values of a random key are independent, and so its p is exact as before.
+    fn scored_apart(
+        &self,
+        said: &Said<'_>,
+        test: &ScoreTest,
+        case: &Case<'_>,
+        keys: &[Key],
+        count: &Count<'_, S>,
+    ) -> Result<Vec<Finding>, MarkError> {
+        let (scheme, keyed) = (&self.scheme, said.keyed);
+        let tried = |values: &mut Vec<f64>, index| {
+            let key = Key::decoy(case.chance.decoy_seed, index);
+            let draws = scheme.draws(&key);
+            let said = Said { draws: draws.as_ref(), ..*said };
+            let sum = WeightedSum::of(&Tally::of(&said), &said, None);
+            let (law, s) = (sum.law(keyed), sum.under(&scheme.scorer(&key), values));
+            (law.z(s), sum.log10_bound(&law, s))
+        };
+        let decoys = (0..case.chance.decoys as u64).into_par_iter().map_init(Vec::new, tried).collect();
+        let one = |values: &mut Vec<f64>, key: &Key| {
+            let (draws, scorer) = (scheme.draws(key), scheme.scorer(key));
+            let prefixes = Prefixes::of(&Said { draws: draws.as_ref(), ..*said });
+            let sum = prefixes.whole();
+            let (law, s) = (sum.law(keyed), sum.under(&scorer, values));
+            let process = prefixes.process(&scorer, s, ALPHA, values);
+            finding((sum, said.contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))
         };
         let found = keys.par_iter().map_init(Vec::new, one).collect::<Result<Vec<_>, _>>();
         self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_self_test)

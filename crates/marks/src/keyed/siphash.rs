@@ -71,11 +71,12 @@ fn hash_windows<const W: usize>(state: SipState, windows: &[TokenId], draws: &mu
                 column[at] = packed(window, word);
             }
         }
-        let [a, b, c] = &words;
-        for (((draw, &a), &b), &c) in draws.iter_mut().zip(a).zip(b).zip(c) {
+        let [a, b, c, d] = &words;
+        for ((((draw, &a), &b), &c), &d) in draws.iter_mut().zip(a).zip(b).zip(c).zip(d) {
             let state = state.absorb(a);
             let state = if W >= 2 { state.absorb(b) } else { state };
             let state = if W >= 4 { state.absorb(c) } else { state };
+            let state = if W >= 6 { state.absorb(d) } else { state };
             *draw = state.finish();
         }
     }
@@ -109,6 +110,7 @@ impl WithSimd for Windows<'_> {
             3 => hash_windows::<3>(state, windows, draws),
             4 => hash_windows::<4>(state, windows, draws),
             5 => hash_windows::<5>(state, windows, draws),
+            6 => hash_windows::<6>(state, windows, draws),
             _ => panic!("windows of {width} ids"),
         }
     }

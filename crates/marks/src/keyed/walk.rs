@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::distinct::Distinct;
 
-/// Longest context, in tokens, that a scheme may be keyed by. Methods f7: from about four tokens on, contexts recur so
-/// seldom in a transfer set that no student learns their lists.
-pub const MAX_CONTEXT: usize = 4;
+/// Longest context, in tokens, that a scheme may be keyed by: the longest of those that are published (skipgram). Methods f7: from about
+/// four tokens on, contexts recur so seldom in a transfer set that students hardly learn their lists.
+pub const MAX_CONTEXT: usize = 5;
 
 /// Longest context of a scheme that pads contexts: servers let it be set, and warn above this.
 pub const MAX_PADDED_CONTEXT: usize = 16;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::says::{Absent, Kind, Law, Says, VERSION};
 use crate::key::Purpose;
-use crate::keyed::green::add_to_green;
+use crate::keyed::rows::add_to_green;
 use crate::keyed::{Dedup, Rules};
 use crate::program::{Conversation, Program, shown};
 use crate::{Key, MarkError, Owner};

@@ -26,7 +26,7 @@ const KIND: &str = "gumbel";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GumbelConfig {
-    /// Number of tokens before the next one that choose its noise, 0 to 4.
+    /// Number of tokens before the next one that choose its noise, 0 to 5.
     pub context_width: usize,
     /// Whether a token whose context stood before an earlier token of the same answer is drawn unmarked. Without it, answers
     /// run in loops where the law is broad. Needs a context of at least one token.
@@ -78,7 +78,7 @@ impl MarkConfig for GumbelConfig {
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
-        vec![("context_width", "5"), ("context_width", "0")]
+        vec![("context_width", "6"), ("context_width", "0")]
     }
 
     /// The count: the score would need laws too.

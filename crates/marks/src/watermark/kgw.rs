@@ -2,21 +2,29 @@
 //! ICML 2023 (arXiv 2301.10226); *On the Reliability of Watermarks*, ICLR 2024 (2306.04634). Methods a1.
 //!
 //! Green lists are drawn per pair, not as a permutation per context as in the authors' code: see
-//! [`GreenList`](crate::keyed::green::GreenList).
+//! [`GreenList`](crate::keyed::green::GreenList). With `torch` they are the permuted ones, to the bit
+//! ([`TorchLists`](crate::keyed::torch_lists::TorchLists)).
 
 use std::sync::Arc;
 
-use oracle::{ConfigError, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
+use oracle::{Codec, ConfigError};
 use serde::{Deserialize, Serialize};
-use stats::Evidence;
-use stats::null::{Bernoulli, Null};
 
-use crate::key::Purpose;
-use crate::keyed::cumulant;
-use crate::keyed::green::{GreenList, GreenRows};
-use crate::keyed::scheme::pair_input;
-use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, identity};
+use crate::keyed::green::GreenList;
+use crate::keyed::soft_list::{Alike, Lists, SoftList};
+use crate::keyed::torch_keys;
+use crate::keyed::torch_lists::{ListSize, Seeds, TorchLists};
+use crate::keyed::{Dedup, Keyed, KeyedTest, MAX_CONTEXT, Rules};
+use crate::{Authors, Bed, Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, ServedKey, identity};
+
+mod authors;
+mod seeding;
+
+use authors::Detector;
+pub use seeding::Seeding;
+use seeding::{GreenBias, NativeLists, Rows};
+
+const KIND: &str = "kgw";
 
 /// Parameters of the KGW watermark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -26,8 +34,14 @@ pub struct KgwConfig {
     pub gamma: f64,
     /// Added to the logits of green tokens before temperature, nats; a temperature above 1 weakens it.
     pub delta: f64,
-    /// Number of tokens before the next one that choose its green list, 0 to 4.
+    /// Number of tokens before the next one that choose its green list, 0 to 5; with `self_hash` the next one is the last of them.
     pub context_width: usize,
+    /// How they choose it.
+    #[serde(default, skip_serializing_if = "Seeding::is_left_hash")]
+    pub seeding: Seeding,
+    /// Draws lists as the authors' code does on the CPU, to the bit: permutations of the vocabulary by PyTorch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torch: Option<Torch>,
     /// Which scored units count once: every pair of context and token, or every context.
     #[serde(default)]
     pub dedup: Dedup,
@@ -36,10 +50,22 @@ pub struct KgwConfig {
     pub test: KeyedTest,
 }
 
+/// What the authors' lists are drawn from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Torch {
+    /// The authors' `hash_key`, where a server has one already; else it derives from the owner's secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_key: Option<ServedKey>,
+    /// Tokens that are permuted, where these are not all of the tokenizer's: the length of the authors' `vocab`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocab_size: Option<u32>,
+}
+
 impl MarkConfig for KgwConfig {
     fn info(&self) -> MarkInfo {
         MarkInfo {
-            name: "kgw",
+            name: KIND,
             family: Family::Watermark,
             needs: self.test.access(),
             claim: Claim::Distillation,
@@ -59,30 +85,64 @@ impl MarkConfig for KgwConfig {
         if !(self.delta > 0.0 && self.delta.is_finite() && (self.delta as f32).is_finite()) {
             return Err(ConfigError::new("delta", self.delta, "use a finite bias above 0, for example 2.0"));
         }
-        if self.context_width > MAX_CONTEXT {
-            let remedy = format!("use 0 to {MAX_CONTEXT} tokens, for example 1");
+        let least = usize::from(!self.seeding.is_left_hash() || self.torch.is_some());
+        if !(least..=MAX_CONTEXT).contains(&self.context_width) {
+            let remedy = format!("use {least} to {MAX_CONTEXT} tokens, for example 1");
             return Err(ConfigError::new("context_width", self.context_width, remedy));
+        }
+        if let Some(Torch { hash_key: Some(key), .. }) = &self.torch {
+            torch_keys::check("torch.hash_key", *key)?;
         }
         self.test.validate()
     }
 
     fn needs(&self) -> Needs {
-        self.test.needs(self.context_width)
+        let served_key = self.torch.as_ref().is_some_and(|torch| torch.hash_key.is_some());
+        Needs { served_key, ..self.test.needs(self.seeding.context_width(self.context_width)) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
-        let rules = Rules::new(self.context_width, self.dedup, &**owner.codec);
-        let rows =
-            GreenRows::new(GreenList::new(owner.key, Purpose::GreenList, self.gamma), owner.codec.vocab_size(), &rules.special);
-        let name = identity(&Self { test: KeyedTest::default(), ..self.clone() }, owner.key);
-        let bias = Arc::new(GreenBias { name, rows, delta: self.delta as f32, context_width: self.context_width });
-        Ok(Arc::new(Keyed::new(Kgw { gamma: self.gamma, rules, bias }, owner.key).judged_by(&self.test)))
+        let served = self.torch.as_ref().and_then(|torch| torch.hash_key);
+        let key = ServedKey::in_hands_of(served, owner.key);
+        let rules = self.rules(&**owner.codec);
+        let (vocab, special) = (owner.codec.vocab_size(), rules.special.clone());
+        let (gamma, seeding, context_width) = (self.gamma, self.seeding, rules.context_width);
+        let name = identity(&self.nameless(), &key);
+        let mut authors: Option<Box<dyn Authors>> = None;
+        let (rate, fixed, rows, lists): (_, _, _, Arc<dyn Fn(&Key) -> Arc<dyn Lists> + Send + Sync>) = match &self.torch {
+            None => {
+                let of = move |key: &Key| NativeLists::new(key, gamma, seeding);
+                (GreenList::rate_of(gamma), None, Rows::native(of(&key), vocab, &special), Arc::new(move |key| Arc::new(of(key))))
+            }
+            Some(torch) => {
+                let size = torch_keys::size(torch.vocab_size, &**owner.codec, ("gamma", gamma))?;
+                let of = torch_lists(seeding, size);
+                authors = Some(Box::new(Detector {
+                    lists: Arc::new(of.clone()),
+                    width: context_width + 1,
+                    gamma,
+                    bos: owner.codec.bos(),
+                }));
+                (size.rate(), Some(size.lists()), Rows::torch(of(&key)), Arc::new(move |key| Arc::new(of(key))))
+            }
+        };
+        let processor = Arc::new(GreenBias { name, rows: Arc::new(rows), delta: self.delta as f32, context_width, seeding });
+        let alike = seeding.alike(self.torch.is_some());
+        let scheme = SoftList { kind: KIND, rules, rate, fixed, alike, lists, processor, authors };
+        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test)))
     }
 
     fn examples() -> Vec<Self> {
-        let example = Self { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs, test: KeyedTest::default() };
+        let example = Self::of_width(1);
         let counted = Self { gamma: 0.5, test: KeyedTest::Count, ..example.clone() };
-        vec![example.clone(), Self { dedup: Dedup::Contexts, context_width: 3, ..example }, counted]
+        let contexts = Self { dedup: Dedup::Contexts, context_width: 3, ..example.clone() };
+        let (torch, count) = (Some(Torch::default()), KeyedTest::Count);
+        let permuted = Self { context_width: 2, torch: torch.clone(), ..example.clone() };
+        let own = Self { gamma: 0.5, context_width: 3, seeding: Seeding::SelfHash, ..example.clone() };
+        let least = Self { context_width: 4, seeding: Seeding::MinHash, torch, test: count.clone(), ..own.clone() };
+        let first = Self { context_width: 5, seeding: Seeding::Skipgram, ..example.clone() };
+        let anchored = Self { context_width: 3, seeding: Seeding::Anchored, test: count, ..own.clone() };
+        vec![example, contexts, counted, permuted, own, least, first, anchored]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -91,7 +151,8 @@ impl MarkConfig for KgwConfig {
             ("delta", "0.0"),
             ("delta", "-2.0"),
             ("delta", "1e300"),
-            ("context_width", "5"),
+            ("context_width", "6"),
+            ("torch", r#"{"hash_key": 4294967296}"#),
             ("test", r#"{"score": {"kappa": -1}}"#),
             ("test", r#"{"score": {"references": []}}"#),
             ("test", r#"{"score": {"references": ["base", "base"]}}"#),
@@ -107,239 +168,62 @@ impl MarkConfig for KgwConfig {
         Self { test: KeyedTest::default(), ..self.clone() }
     }
 
+    /// Smaller where a key costs more: it draws lists of its own, or has inputs of its own.
+    fn bed(&self) -> Bed {
+        let by_key = matches!(self.seeding.alike(self.torch.is_some()), Alike::UnderKey);
+        match (by_key, &self.test) {
+            (true, KeyedTest::Score(_)) => Bed { vocab: 96, prompts: 24, max_new_tokens: 16, ..Bed::default() },
+            (true, KeyedTest::Count) => Bed { vocab: 128, prompts: 40, ..Bed::default() },
+            (false, _) if self.torch.is_some() => Bed { vocab: 128, prompts: 40, ..Bed::default() },
+            (false, _) => Bed::default(),
+        }
+    }
+
     /// The count: the score would need laws too.
     fn timed() -> Vec<(String, Self)> {
-        let config = |context_width| Self { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::Count };
-        (0..=MAX_CONTEXT).map(|width| (format!("context of {width}"), config(width))).collect()
+        let config = |context_width| Self { test: KeyedTest::Count, ..Self::of_width(context_width) };
+        (0..=4).map(|width| (format!("context of {width}"), config(width))).collect()
     }
 }
 
-struct Kgw {
-    gamma: f64,
-    rules: Rules,
-    bias: Arc<GreenBias>,
-}
-
-impl Kgw {
-    fn list(&self, key: &Key) -> GreenList {
-        GreenList::new(key, Purpose::GreenList, self.gamma)
-    }
-}
-
-impl Scheme for Kgw {
-    fn kind(&self) -> &'static str {
-        "kgw"
-    }
-
-    fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
-    fn null(&self) -> Box<dyn Null> {
-        Box::new(Bernoulli { rate: GreenList::rate_of(self.gamma) })
-    }
-
-    fn scorer(&self, key: &Key) -> Scorer {
-        let (list, width) = (self.list(key), self.rules.context_width + 1);
-        Box::new(move |windows, scores| list.score(windows, width, scores))
-    }
-
-    fn processor(&self) -> Arc<dyn LogitsProcessor> {
-        self.bias.clone()
-    }
-
-    fn words(&self, evidence: &Evidence, _skipped: &Skipped) -> String {
-        format!("{:.0} of {} scored units hit", evidence.statistic, evidence.n)
-    }
-
-    fn keyed(&self) -> Option<&dyn KeyedValues> {
-        Some(self)
-    }
-}
-
-/// 1 for a green candidate, else 0.
-impl KeyedValues for Kgw {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
-    fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
-        let list = self.list(key);
-        for (value, &candidate) in out.iter_mut().zip(candidates) {
-            *value = f64::from(u8::from(list.contains(context, candidate)));
+impl KgwConfig {
+    /// The authors' defaults, but for the seeding.
+    pub(crate) fn of_width(context_width: usize) -> Self {
+        Self {
+            gamma: 0.25,
+            delta: 2.0,
+            context_width,
+            seeding: Seeding::LeftHash,
+            torch: None,
+            dedup: Dedup::Pairs,
+            test: KeyedTest::default(),
         }
     }
 
-    fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
-        cumulant::bernoulli(GreenList::rate_of(self.gamma), lambda, weight)
+    /// What decides the served law: without a key, and without how it is judged.
+    fn nameless(&self) -> Self {
+        let torch = self.torch.clone().map(|torch| Torch { hash_key: None, ..torch });
+        Self { test: KeyedTest::default(), torch, ..self.clone() }
     }
 
-    fn effect_unit(&self) -> &'static str {
-        "green share of tokens above the unmarked teacher's"
-    }
-}
-
-/// Raises green logits. The first answer token is biased too, its context being the end of the prompt, although
-/// detection never scores it.
-struct GreenBias {
-    name: String,
-    rows: GreenRows,
-    delta: f32,
-    context_width: usize,
-}
-
-impl LogitsProcessor for GreenBias {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::BeforeTemperature
-    }
-
-    fn process(&self, step: &Step<'_>, row: Row<'_>) {
-        // fewer tokens than a context holds: no list to choose, nothing is raised
-        if let Some(context) = step.context(self.context_width) {
-            self.rows.add(context, self.delta, row.logits);
+    fn rules(&self, codec: &dyn Codec) -> Rules {
+        let mut rules = Rules::new(self.seeding.context_width(self.context_width), self.dedup, codec);
+        if self.torch.is_some() {
+            torch_keys::leave_out_zero(&mut rules);
         }
+        rules
     }
+}
 
-    fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {
-        Some(Raised { bias: self.delta, set: &self.rows, context: step.context(self.context_width)? })
+/// The authors' lists of a key.
+fn torch_lists(seeding: Seeding, size: ListSize) -> impl Fn(&Key) -> TorchLists + Send + Sync + Clone {
+    let rule = seeding.rule();
+    move |key| TorchLists {
+        seeds: Seeds::new(rule.clone(), torch_keys::of(key, KIND)),
+        size,
+        self_salted: seeding == Seeding::SelfHash,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use oracle::{Oracle, Query, Sampling};
-    use stats::power;
-
-    use super::*;
-    use crate::testing::{Lab, ToyModel};
-    use crate::{Chance, Finding, MarkEntry, Planting};
-
-    const VOCAB: usize = 512;
-
-    fn kgw(context_width: usize) -> KgwConfig {
-        KgwConfig { gamma: 0.25, delta: 2.0, context_width, dedup: Dedup::Pairs, test: KeyedTest::default() }
-    }
-
-    fn lab(config: KgwConfig) -> Lab {
-        Lab::new(&MarkEntry { kgw: Some(Box::new(config)), ..MarkEntry::default() })
-    }
-
-    fn found(lab: &Lab, mark: &dyn Mark, model: &ToyModel, decoys: usize) -> Finding {
-        let chance = Chance { decoys, decoy_seed: 1, draws: 19, draw_seed: 1 };
-        lab.measure(mark, model, chance).unwrap().remove(0)
-    }
-
-    /// Green mass algebra (methods a1), exactly for the units that detection keeps: given all before, the next token adds
-    /// a unit with the probability of its not yet seen tokens, and a hit with the marked probability of the green ones.
-    #[test]
-    fn green_rate_and_z_meet_the_closed_form() {
-        let (lab, key) = (lab(kgw(1)), Key::decoy(4, 0));
-        let mark = lab.build(&key).unwrap();
-        let list = GreenList::new(&key, Purpose::GreenList, 0.25);
-        let model = lab.marked(&*mark);
-
-        let mut seen = HashSet::new();
-        let (mut expected_units, mut expected_hits, mut variance) = (0.0, 0.0, 0.0);
-        let (mut rate, mut predicted_rate, mut rate_variance, mut tokens) = (0.0, 0.0, 0.0, 0.0);
-        for item in &model.answer(&lab.audit()).unwrap() {
-            let in_prompt: HashSet<_> = item.query.prompt.windows(2).map(|pair| [pair[0], pair[1]]).collect();
-            for place in 0..item.answer.len() {
-                let before = [&item.query.prompt[..], &item.answer[..place]].concat();
-                let context = before[before.len() - 1];
-                // the model's own law, without the mark
-                let weights: Vec<f64> = model.logits(&before).iter().map(|&logit| libm::exp(f64::from(logit))).collect();
-                let total: f64 = weights.iter().sum();
-                let green = |id: usize| list.is_green(&[context, id as TokenId]) && id > 2;
-                let green_mass = (0..VOCAB).filter(|&id| green(id)).map(|id| weights[id] / total).sum::<f64>();
-                let raised = power::green_mass(green_mass, 2.0);
-                (rate, predicted_rate) = (rate + f64::from(green(item.answer[place] as usize)), predicted_rate + raised);
-                (rate_variance, tokens) = (rate_variance + raised * (1.0 - raised), tokens + 1.0);
-                if place == 0 {
-                    continue;
-                }
-                let marked = |id: usize| {
-                    weights[id] / total * if green(id) { raised / green_mass } else { (1.0 - raised) / (1.0 - green_mass) }
-                };
-                let fresh = |id: &usize| {
-                    let pair = [context, *id as TokenId];
-                    !seen.contains(&pair) && !in_prompt.contains(&pair)
-                };
-                let hit: f64 = (0..VOCAB).filter(|id| green(*id) && fresh(id)).map(marked).sum();
-                expected_hits += hit;
-                variance += hit * (1.0 - hit);
-                expected_units += (0..VOCAB).filter(fresh).map(marked).sum::<f64>();
-                if fresh(&(item.answer[place] as usize)) {
-                    seen.insert([context, item.answer[place]]);
-                }
-            }
-        }
-        // sums of bounded martingale differences: 4 standard deviations, error rate 1e-4 each
-        assert!((rate - predicted_rate).abs() < 4.0 * f64::sqrt(rate_variance), "{rate} of {tokens}, not {predicted_rate}");
-        let found = found(&lab, &*mark, &model, 999);
-        let [n, effect] = ["count_units", "count_effect"].map(|number| found.metric(number).unwrap());
-        let hits = n * (effect + GreenList::rate_of(0.25));
-        assert!((hits - expected_hits).abs() < 4.0 * f64::sqrt(variance), "{hits} hits, predicted {expected_hits}");
-        assert!((n - expected_units).abs() < 0.01 * n, "{n} units, predicted {expected_units}");
-        let z = power::predicted_z(n as u64, effect + 0.25, 0.25);
-        let predicted = power::predicted_z(expected_units as u64, expected_hits / expected_units, 0.25);
-        // hits vary by less than one null standard deviation here
-        assert!((z - predicted).abs() < 4.0, "z {z}, predicted {predicted}");
-        // the score counts every token, and its z is what decoy keys say it is
-        let (score, decoys) = (found.evidence.statistic, found.evidence.z_decoy.unwrap());
-        assert!(z > 20.0 && score > z && (decoys / score - 1.0).abs() < 0.12, "z {z}, score {score}, against decoys {decoys}");
-    }
-
-    #[test]
-    fn it_works_at_every_context_width_and_dedup() {
-        for dedup in [Dedup::Pairs, Dedup::Contexts] {
-            for context_width in 0..=MAX_CONTEXT {
-                let lab = lab(KgwConfig { dedup, ..kgw(context_width) });
-                let mark = lab.build(&Key::decoy(5, 0)).unwrap();
-                // few answers: beyond them a mark without context has said every token
-                let model = lab.marked(&*mark);
-                let answers = model.answer(&lab.audit()[..40]).unwrap();
-                let found = lab.judge(&*mark, &model, answers, Chance::default()).unwrap().remove(0);
-                // without context all text draws on one list: "one unit per context" leaves a single unit to the count
-                let proven = (context_width, dedup) != (0, Dedup::Contexts);
-                assert_eq!(found.metric("count_log10_p").unwrap() < -6.0, proven, "h = {context_width}, {dedup:?}: {found:?}");
-                assert!(found.evidence.log10_p < -6.0, "h = {context_width}, {dedup:?}: {found:?}");
-            }
-        }
-    }
-
-    /// The first answer token is raised too; too short a text raises nothing, in the row and token by token.
-    #[test]
-    fn the_context_may_stand_in_the_prompt_and_short_prompts_are_left_alone() {
-        for context_width in 0..=MAX_CONTEXT {
-            let Planting::Law(law) = lab(kgw(context_width)).build(&Key::decoy(6, 0)).unwrap().planting().remove(0) else {
-                panic!("no law")
-            };
-            assert_eq!(law.stage(), Stage::BeforeTemperature);
-            for before in [&[1, 9, 8, 7, 6, 5][..], &[5, 6, 7, 8], &[5]] {
-                let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, before.to_vec(), 1) };
-                let step = Step { query: &query, tokens: before };
-                let mut logits = vec![0.0; VOCAB];
-                law.process(&step, Row::alone(&mut logits));
-                let (raised, enough) = (logits.iter().filter(|&&logit| logit == 2.0).count(), before.len() >= context_width);
-                assert_eq!(law.raised(&step).is_some(), enough);
-                // Binomial(509, 0.25): 4 standard deviations, error rate 1e-4
-                let expected = if enough { 127.25 } else { 0.0 };
-                assert!((raised as f64 - expected).abs() < if enough { 4.0 * 9.8 } else { 0.5 }, "{raised} raised");
-            }
-        }
-    }
-
-    /// Other lists mean other transcripts and other verdicts: whoever changes them raises the revisions of those stages.
-    #[test]
-    fn lists_are_pinned() {
-        let list = GreenList::new(&Key::new(std::array::from_fn(|i| i as u8), "pinned"), Purpose::GreenList, 0.25);
-        let green: Vec<TokenId> = (0..40).filter(|&token| list.is_green(&[7, token])).collect();
-        assert_eq!(green, [5, 20, 26, 27, 29, 32]);
-    }
-}
+mod tests;

@@ -57,7 +57,7 @@ pub struct SbwConfig {
     pub gamma: f64,
     /// Added to the logits of green candidates before temperature, nats; the default is 2.
     pub delta: f64,
-    /// Of self hash, tokens of the window, the candidate among them, 1 to 5, default 4; of left hash, tokens before it, 1 to 4, default 1.
+    /// Of self hash, tokens of the window, the candidate among them, 1 to 6, default 4; of left hash, tokens before it, 1 to 5, default 1.
     pub width: usize,
     /// Which scored units count once: every pair of context and token, or every context. With self hash every draw once, beside.
     #[serde(default)]
@@ -172,7 +172,7 @@ impl MarkConfig for SbwConfig {
             ("delta", "0.0"),
             ("delta", "1e300"),
             ("width", "0"),
-            ("width", "6"),
+            ("width", "7"),
             ("test", r#"{"score": {"kappa": 5}}"#),
         ]
     }

@@ -17,6 +17,8 @@ use crate::keyed::cumulant;
 use crate::keyed::masking::{self, marked_context};
 use crate::keyed::scheme::{pair_input, units_of};
 use crate::keyed::siphash::{self, SipState};
+pub use crate::keyed::tournament::Score;
+use crate::keyed::tournament::tournament;
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
 use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, identity};
 
@@ -25,25 +27,13 @@ const KIND: &str = "synthid";
 /// Most layers; a pair's hash has 32 bits.
 const MAX_LAYERS: u32 = 30;
 
-/// What a unit scores.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Score {
-    /// The number of its bits that are 1: an exact binomial tail.
-    #[default]
-    Mean,
-    /// The mean of its bits with weights that fall linearly from 10 at the first layer to 1 at the last, as the first layers
-    /// carry most: Chernoff's bound of the tail.
-    WeightedMean,
-}
-
 /// Parameters of the SynthID-Text watermark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SynthidConfig {
     /// Layers of the tournament, 1 to 30.
     pub layers: u32,
-    /// Number of tokens before the next one that choose its bits, 0 to 4.
+    /// Number of tokens before the next one that choose its bits, 0 to 5.
     pub context_width: usize,
     /// Whether a token whose context stood before an earlier token of the same answer is drawn unmarked. Needs a context of at
     /// least one token.
@@ -96,7 +86,7 @@ impl MarkConfig for SynthidConfig {
         let tournament = Arc::new(Tournament { name, state: state(owner.key), layers, context_width, mask_repeats });
         let rules = Rules::new(context_width, dedup, &**owner.codec);
         Ok(Arc::new(
-            Keyed::new(Synthid { rules, score, weights: weights(score, layers), tournament }, owner.key).judged_by(&self.test),
+            Keyed::new(Synthid { rules, score, weights: score.weights(layers), tournament }, owner.key).judged_by(&self.test),
         ))
     }
 
@@ -114,7 +104,7 @@ impl MarkConfig for SynthidConfig {
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
-        vec![("layers", "0"), ("layers", "31"), ("context_width", "5"), ("context_width", "0")]
+        vec![("layers", "0"), ("layers", "31"), ("context_width", "6"), ("context_width", "0")]
     }
 
     /// The count: the score would need laws too.
@@ -133,16 +123,6 @@ impl MarkConfig for SynthidConfig {
 
 fn state(key: &Key) -> SipState {
     SipState::new(&key.sip_key(Purpose::Kind(KIND)))
-}
-
-/// What each layer's bit adds to a unit's score: 1, or weights of total 1.
-fn weights(score: Score, layers: u32) -> Vec<f64> {
-    let falling = |layer: u32| 10.0 - 9.0 * f64::from(layer) / f64::from(layers.max(2) - 1);
-    let total: f64 = (0..layers).map(falling).sum();
-    match score {
-        Score::Mean => vec![1.0; layers as usize],
-        Score::WeightedMean => (0..layers).map(|layer| falling(layer) / total).collect(),
-    }
 }
 
 struct Synthid {
@@ -214,28 +194,6 @@ impl KeyedValues for Synthid {
     }
 }
 
-/// Partial sums of a layer, so that the loop has no chain of dependent additions.
-const LANES: usize = 8;
-
-/// The law `q` after a tournament of `layers` layers, where bit l of a token's draw is its bit of layer l. Two candidates meet
-/// in each match.
-pub(crate) fn tournament(q: &mut [f64], draws: &[u32], layers: u32) {
-    for layer in 0..layers {
-        let bit = |draw: &u32| f64::from(draw >> layer & 1);
-        let mut sums = [0.0; LANES];
-        for (q, draws) in q.chunks(LANES).zip(draws.chunks(LANES)) {
-            for ((sum, q), draw) in sums.iter_mut().zip(q).zip(draws) {
-                *sum += bit(draw) * q;
-            }
-        }
-        // a sum may round to more than 1
-        let lost = (1.0 - sums.iter().sum::<f64>()).max(0.0);
-        for (q, draw) in q.iter_mut().zip(draws) {
-            *q *= lost + bit(draw);
-        }
-    }
-}
-
 /// Applies the tournament to the law that is left after truncation. Special tokens take part like others, so that an answer ends
 /// with the probability it would have had without the mark, averaged over keys.
 ///
@@ -304,20 +262,6 @@ mod tests {
         law.iter().zip(Q).all(|(p, q)| (p - q).abs() < 1e-6)
     }
 
-    /// Methods, appendix A: bits (1, 0, 1) in the first layer, (0, 1, 1) in the second.
-    #[test]
-    fn the_tournament_is_that_of_the_paper() {
-        let mut q = [0.5, 0.3, 0.2];
-        tournament(&mut q, &[0b01, 0b10, 0b11], 2);
-        for (q, expected) in q.iter().zip([0.4225, 0.1485, 0.429]) {
-            assert!((q - expected).abs() < 1e-12, "{q} for {expected}");
-        }
-        // one layer on two equal tokens: the one with the bit wins unless both draws are the other, 1 in 4
-        let mut q = [0.5, 0.5];
-        tournament(&mut q, &[1, 0], 1);
-        assert_eq!(q, [0.75, 0.25]);
-    }
-
     #[test]
     fn the_law_is_kept_on_average_over_keys_and_not_under_each() {
         let [example, _] = &SynthidConfig::examples()[..] else { panic!("two examples") };
@@ -336,15 +280,6 @@ mod tests {
             assert!((mean - q).abs() <= 4.0 * sd / f64::from(n).sqrt(), "{token}: {mean} for {q}");
             assert!(q == 0.0 || sd > 0.4 * (q * (1.0 - q)).sqrt(), "{token}: {sd}");
         }
-    }
-
-    #[test]
-    fn weights_fall_from_ten_to_one() {
-        let of = |layers| weights(Score::WeightedMean, layers);
-        assert_eq!(of(1), [1.0]);
-        assert!((of(2)[0] - 10.0 / 11.0).abs() < 1e-15);
-        assert!((of(30).iter().sum::<f64>() - 1.0).abs() < 1e-12 && (of(30)[0] / of(30)[29] - 10.0).abs() < 1e-12);
-        assert_eq!(weights(Score::Mean, 3), [1.0; 3]);
     }
 
     #[test]

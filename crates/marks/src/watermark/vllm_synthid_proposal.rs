@@ -13,10 +13,10 @@ use stats::Evidence;
 use stats::null::{Bits, Null};
 use stats::tail::log10_binomial_sf;
 
-use super::synthid::tournament;
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::scheme::pair_input;
+use crate::keyed::tournament::tournament;
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::prf::{PLAIN, Prf, derived};
 use crate::keyed::vllm::{Deduplicate, detector};

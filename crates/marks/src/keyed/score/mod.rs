@@ -16,7 +16,7 @@ mod weights;
 pub(crate) use candidates::Candidates;
 pub use options::{Choices, ScoreTest};
 pub(super) use prefixes::{Prefixes, Process};
-pub(super) use tally::Said;
+pub(super) use tally::{Said, Tally};
 pub(super) use weighted::WeightedSum;
 
 #[cfg(test)]

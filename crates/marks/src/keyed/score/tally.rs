@@ -7,8 +7,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use oracle::{Exchange, TokenId};
 
 use super::candidates::Candidates;
-use crate::keyed::scheme::KeyedValues;
-use crate::keyed::walk::{NO_TOKEN, Rules};
+use crate::keyed::scheme::{Draws, KeyedValues};
+use crate::keyed::walk::{MAX_PADDED_CONTEXT, NO_TOKEN, Rules};
 use crate::{ContextCounts, Reduced};
 
 /// Answers, and what they are judged by.
@@ -22,13 +22,25 @@ pub(in crate::keyed) struct Said<'a> {
     pub suspect: Option<&'a [Reduced]>,
     /// Which places are scored.
     pub rules: &'a Rules,
-    /// Which inputs there are.
+    /// Which values there are.
     pub keyed: &'a dyn KeyedValues,
+    /// Their inputs under the key at hand, where the key decides which these are.
+    pub draws: Option<&'a Draws>,
     /// How often contexts occur where no key was, and the number of times that weighs half.
     pub contexts: Option<(&'a ContextCounts, f64)>,
 }
 
 impl<'a> Said<'a> {
+    /// The PRF input of a pair.
+    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
+        let Some(draws) = self.draws else { return self.keyed.input(context, candidate) };
+        let (mut window, mut name) = ([0; MAX_PADDED_CONTEXT + 1], [0]);
+        window[..context.len()].copy_from_slice(context);
+        window[context.len()] = candidate;
+        draws(&window[..=context.len()], &mut name);
+        name[0]
+    }
+
     /// Context of the place `at`, a scored one, of answer number `item`.
     pub fn context(&self, item: u32, at: u32) -> Cow<'a, [TokenId]> {
         self.rules.context(&self.answers[item as usize].answer, at as usize).unwrap_or_default()
@@ -81,10 +93,17 @@ impl Hasher for Folded {
 }
 
 impl Tally {
+    /// Of all answers.
+    pub fn of(said: &Said<'_>) -> Self {
+        let mut tally = Self::default();
+        (0..said.answers.len()).for_each(|item| tally.add(said, item));
+        tally
+    }
+
     /// Adds answer number `item`. A place is scored where the context lies in the answer and holds no special token; candidates that
     /// stand after the same context in the item's own prompt are left out there, in both sums.
     pub fn add(&mut self, said: &Said<'_>, item: usize) {
-        let (rules, keyed) = (said.rules, said.keyed);
+        let rules = said.rules;
         let (prompt, answer) = (&said.answers[item].query.prompt, &said.answers[item].answer);
         let laws: Vec<&Reduced> = said.references.iter().map(|laws| &laws[item]).collect();
         let (own, item) = (said.suspect.map(|laws| &laws[item]), item as u32);
@@ -104,27 +123,32 @@ impl Tally {
             for (reference, laws) in laws.iter().enumerate() {
                 for (candidate, p) in laws.at(at).iter().map(|kept| Candidates::unpacked(*kept)) {
                     if fresh(candidate) {
-                        let input = self.input(keyed.input(context, candidate), (item, at as u32, candidate));
+                        let input = self.input(said.input(context, candidate), (item, at as u32, candidate));
                         self.expected[reference][input] += p;
                     }
                 }
             }
             for (candidate, p) in own.into_iter().flat_map(|own| own.at(at)).map(|kept| Candidates::unpacked(*kept)) {
                 if fresh(candidate) {
-                    let input = self.input(keyed.input(context, candidate), (item, at as u32, candidate));
+                    let input = self.input(said.input(context, candidate), (item, at as u32, candidate));
                     self.chosen[input] += p;
                 }
             }
             let token = answer[at];
             if rules.is_text(token) && fresh(token) {
                 if own.is_none() {
-                    let input = self.input(keyed.input(context, token), (item, at as u32, token));
+                    let input = self.input(said.input(context, token), (item, at as u32, token));
                     self.chosen[input] += 1.0;
                 }
                 self.tokens += 1;
                 self.weighed += u64::from(said.weight_of(context) > 0.0);
             }
         }
+    }
+
+    /// Inputs and their numbers, in no order.
+    pub fn inputs(&self) -> impl Iterator<Item = (u128, usize)> {
+        self.known.iter().map(|(input, number)| (*input, *number))
     }
 
     /// The number of an input, which is met at `place`.

@@ -1,12 +1,14 @@
 //! The weighted sum of keyed values, and its law under a random key.
 
+use std::collections::{BTreeMap, HashMap};
+
 use oracle::TokenId;
 use stats::Saddlepoint;
 use stats::tail::ln_binomial_pmf;
 
 use super::tally::{Said, Tally};
 use super::weights::Weights;
-use crate::keyed::scheme::{KeyedValues, Scorer};
+use crate::keyed::scheme::{FixedLists, KeyedValues, Scorer};
 
 /// S = sum of w xi over the inputs of some answers, ready for any key.
 #[derive(Debug)]
@@ -33,10 +35,22 @@ pub(in crate::keyed) struct WeightedSum {
     pub shares: Vec<f64>,
 }
 
+/// ln of what a bound for independent values is exceeded by at most, where `inputs` are asked about in lists of fixed size.
+fn ln_excess(lists: FixedLists, inputs: impl Iterator<Item = u128>) -> f64 {
+    let mut asked: HashMap<u128, u64> = HashMap::new();
+    inputs.for_each(|input| *asked.entry(FixedLists::of(input)).or_default() += 1);
+    let mut alike: BTreeMap<u64, f64> = BTreeMap::new();
+    asked.into_values().for_each(|asked| *alike.entry(asked).or_default() += 1.0);
+    alike.into_iter().map(|(asked, count)| count * lists.ln_excess(asked)).sum()
+}
+
 impl WeightedSum {
     /// Over `tally` of what was `said`, its weights shrunk by the given s2 or the one that promises most.
     ///
-    /// Where the ones among the values are a list of fixed size, one constant is added to all weights, so that their mean is 0: it adds
+    /// Where they are lists of fixed size, one for each context, a bound for independent values holds times the largest ratio of the two laws
+    /// ([`FixedLists::ln_excess`]), list by list: hardly more than 1 where few of many tokens are asked about.
+    ///
+    /// Where the ones among the values are one list of fixed size, one constant is added to all weights, so that their mean is 0: it adds
     /// the same to S under every key. Such a list is one of independent values given how many are 1, and so a bound for independent
     /// values holds divided by the probability of that number.
     pub fn of(tally: &Tally, said: &Said<'_>, shrinkage: Option<f64>) -> Self {
@@ -52,8 +66,12 @@ impl WeightedSum {
                 weights.push(weight);
             }
         }
-        let Weights { mut values, mass, shrinkage, shares, .. } = of_inputs;
         let (mut constant, mut ln_slack) = (0.0, 0.0);
+        if let Some(lists) = said.keyed.lists() {
+            ln_slack =
+                ln_excess(lists, tally.inputs().filter(|(_, number)| of_inputs.at(*number) != 0.0).map(|(input, _)| input));
+        }
+        let Weights { mut values, mass, shrinkage, shares, .. } = of_inputs;
         if let Some((ones, inputs)) = said.keyed.fixed_list().filter(|_| !weights.is_empty()) {
             let all = inputs as f64;
             let mean = values.iter().map(|(weight, count)| weight * count).sum::<f64>() / all;

@@ -170,7 +170,7 @@ fn descriptions_that_cannot_be_are_refused() {
         ("kind", json!("bias"), "delta"),
         ("delta", json!(0.0), "delta"),
         ("delta", json!(1e300), "delta"),
-        ("context_width", json!(5), "context_width"),
+        ("context_width", json!(6), "context_width"),
         ("name", json!("two\nlines"), "name"),
         ("null", json!({"law": "binomial", "rate": 1.0}), "rate"),
         ("null", json!({"law": "normal"}), "PROTOCOL.md"),

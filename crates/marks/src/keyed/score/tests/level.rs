@@ -73,7 +73,7 @@ fn a_list_of_fixed_size_keeps_the_level() {
 /// Of a model that shows the mark in one answer of eight, the score proves what the count of distinct units does not.
 #[test]
 fn a_weak_mark_shows_in_the_score_before_the_count() {
-    let kgw = KgwConfig { gamma: 0.25, delta: 2.0, context_width: 1, dedup: Dedup::Pairs, test: Default::default() };
+    let kgw = KgwConfig::of_width(1);
     let entry = MarkEntry { kgw: Some(Box::new(kgw)), ..MarkEntry::default() };
     let codec: Arc<dyn oracle::Codec> = Arc::new(ToyCodec::new(VOCAB));
     let reference = peaked(60);
@@ -149,7 +149,7 @@ fn a_suspects_laws_show_more_than_its_answers() {
     for index in 0..5 {
         for (z, suspect) in z.iter_mut().zip([Choices::Answers, Choices::Laws]) {
             let test = KeyedTest::Score(ScoreTest { suspect, ..ScoreTest::default() });
-            let kgw = KgwConfig { gamma: 0.25, delta: 0.1, context_width: 1, dedup: Dedup::Pairs, test };
+            let kgw = KgwConfig { delta: 0.1, test, ..KgwConfig::of_width(1) };
             let lab = Lab::new(&MarkEntry { kgw: Some(Box::new(kgw)), ..MarkEntry::default() });
             assert_eq!(lab.entry.config().unwrap().info().needs, suspect.access());
             let mark = lab.build(&Key::decoy(4, index)).unwrap();
