@@ -30,6 +30,8 @@ registry! {
         vllm_synthid_proposal: VllmSynthidProposalConfig,
         /// Green lists of the plug-in vllm-sbw, and as proposed for vLLM.
         sbw: SbwConfig,
+        /// transformers' soft green list (`WatermarkingConfig`).
+        hf_kgw: HfKgwConfig,
         /// A key of its own for every account, for any mark of the drawn law.
         per_account: PerAccountConfig,
         /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).
