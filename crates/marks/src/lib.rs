@@ -32,6 +32,8 @@ registry! {
         sbw: SbwConfig,
         /// transformers' soft green list (`WatermarkingConfig`).
         hf_kgw: HfKgwConfig,
+        /// transformers' SynthID-Text (`SynthIDTextWatermarkingConfig`).
+        hf_synthid: HfSynthidConfig,
         /// A key of its own for every account, for any mark of the drawn law.
         per_account: PerAccountConfig,
         /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).
