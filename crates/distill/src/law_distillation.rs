@@ -255,6 +255,10 @@ impl LogitsProcessor for Within {
         self.law.companions()
     }
 
+    fn changes_greedy(&self) -> bool {
+        self.law.changes_greedy()
+    }
+
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         if self.queries.contains(&step.query.index) {
             self.law.process(step, row);

@@ -9,7 +9,7 @@ use crate::unit_interval::unit_interval;
 
 /// Turns raw logits (vocab) into the logits that are drawn from, in place: processors before temperature, temperature,
 /// top-k, top-p, processors after truncation. Tokens that are cut off become minus infinity; at temperature 0 these are all
-/// but the most probable. Equal logits are kept in the order of their ids. `companions`: raw logits of [`Chain::companions`]
+/// but the most probable, after the processors after truncation that change greedy answers too. Equal logits are kept in the order of their ids. `companions`: raw logits of [`Chain::companions`]
 /// after the same tokens. `sampling` may be another than the query's: laws are shown of greedy queries too.
 pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, step: &Step<'_>, companions: &[&[f32]]) {
     chain.hide(logits);
@@ -17,7 +17,12 @@ pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, st
         link.process(step, logits, companions);
     }
     chain.hide(logits);
-    if sampling.temperature == 0.0 {
+    let greedy = sampling.temperature == 0.0;
+    if greedy {
+        for link in chain.after.iter().filter(|link| link.changes_greedy()) {
+            link.process(step, logits, companions);
+        }
+        chain.hide(logits);
         keep(logits, 1, 1.0);
     } else {
         if sampling.temperature != 1.0 {
@@ -32,7 +37,7 @@ pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, st
             keep(logits, logits.len(), f64::from(sampling.top_p));
         }
     }
-    for link in &chain.after {
+    for link in chain.after.iter().filter(|link| !(greedy && link.changes_greedy())) {
         link.process(step, logits, companions);
     }
     chain.hide(logits);

@@ -134,6 +134,11 @@ impl Link<'_> {
         self.processor.process(step, Row { logits, companions: &companions });
     }
 
+    /// Whether it comes before the most probable token is taken.
+    pub(crate) fn changes_greedy(&self) -> bool {
+        self.processor.changes_greedy()
+    }
+
     pub(crate) fn raised<'s>(&'s self, step: &Step<'s>) -> Option<Raised<'s>> {
         self.processor.raised(step)
     }

@@ -72,6 +72,12 @@ pub trait LogitsProcessor: Send + Sync {
     /// Changes `row.logits` in place.
     fn process(&self, step: &Step<'_>, row: Row<'_>);
 
+    /// Whether it changes greedy answers too, of a processor at [`Stage::AfterTruncation`]: it is then given the whole law at temperature
+    /// 1, and the most probable token is taken after it. Others are given that token alone.
+    fn changes_greedy(&self) -> bool {
+        false
+    }
+
     /// Why it could no longer do its work, where it could not: from then on it changes nothing, and whoever served answers or laws
     /// with it must throw them away.
     fn failure(&self) -> Option<String> {

@@ -69,6 +69,47 @@ fn processors_act_at_their_stage() {
     assert_eq!(logits, [3.5, 6.5, CUT], "what is shown changes apart");
 }
 
+/// A processor after truncation sees the whole row of a greedy answer where it says so, and the most probable token alone else.
+#[test]
+fn greedy_answers_are_changed_before_the_most_probable_token_is_taken() {
+    struct Late(TokenId, f32, bool);
+    impl LogitsProcessor for Late {
+        fn name(&self) -> String {
+            "late".into()
+        }
+        fn stage(&self) -> Stage {
+            Stage::AfterTruncation
+        }
+        fn changes_greedy(&self) -> bool {
+            self.2
+        }
+        fn process(&self, _step: &Step<'_>, row: Row<'_>) {
+            row.logits[self.0 as usize] += self.1;
+        }
+    }
+    let late = |id, added, greedy| Arc::new(Late(id, added, greedy)) as Arc<dyn LogitsProcessor>;
+    for (processors, expected) in [
+        (vec![late(2, 2.0, true)], [CUT, CUT, 4.0]),
+        (vec![late(2, 2.0, false)], [CUT, 3.0, CUT]),
+        // one that does not comes after, whatever their order
+        (vec![late(2, 1.0, false), late(2, 2.0, true)], [CUT, CUT, 5.0]),
+    ] {
+        let query = query(Sampling::GREEDY);
+        let (chain, step) = (chain(&processors, 3), Step { query: &query, tokens: &[7] });
+        let mut logits = vec![1.0, 3.0, 2.0];
+        served_law(&mut logits, &Sampling::GREEDY, &chain, &step, &[]);
+        assert_eq!(logits, expected);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let drawn = Drawer::default().next(&mut [1.0, 3.0, 2.0], &chain, &step, &[], &mut rng);
+        assert_eq!(drawn, expected.iter().position(|logit| *logit > CUT).map(|id| id as TokenId));
+        // drawn answers have one order for all
+        let plain = Sampling::PLAIN;
+        let mut logits = vec![1.0, 3.0, 2.0];
+        served_law(&mut logits, &Sampling { top_k: 1, ..plain }, &chain, &step, &[]);
+        assert_eq!(logits[1], 3.0);
+    }
+}
+
 /// Raises every token whose bit is set, as a whole row or token by token.
 struct Raise {
     bias: f32,

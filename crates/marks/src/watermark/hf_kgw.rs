@@ -234,7 +234,8 @@ impl HfKgwConfig {
     }
 }
 
-/// Raises green logits after temperature and truncation, as transformers does since the end of 2024. The context holds the prompt.
+/// Raises green logits after temperature and truncation, as transformers does since the end of 2024; greedy answers are marked too. The
+/// context holds the prompt.
 struct GreenBias {
     name: String,
     rows: TorchRows,
@@ -250,6 +251,10 @@ impl LogitsProcessor for GreenBias {
 
     fn stage(&self) -> Stage {
         Stage::AfterTruncation
+    }
+
+    fn changes_greedy(&self) -> bool {
+        true
     }
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {

@@ -142,7 +142,7 @@ impl MarkConfig for HfSynthidConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { lives_in_the_draw: true, served_key: self.keys.is_some(), ..self.test.needs(self.ngram_len - 1) }
+        Needs { served_key: self.keys.is_some(), ..self.test.needs(self.ngram_len - 1) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {

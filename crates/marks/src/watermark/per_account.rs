@@ -248,6 +248,10 @@ impl LogitsProcessor for LawOfAccount {
         self.laws[0].companions()
     }
 
+    fn changes_greedy(&self) -> bool {
+        self.laws[0].changes_greedy()
+    }
+
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         if let Some(law) = self.of(step) {
             law.process(step, row);

@@ -5,8 +5,8 @@ use oracle::{LogitsProcessor, Row, Stage, Step, TokenId};
 use super::table::{self, Bits};
 use crate::keyed::tournament::tournament;
 
-/// Applies the tournament to the law that is left after truncation. It is left as it is at temperature 0, whose answers are not drawn
-/// here, and after a context that an earlier token of the answer had.
+/// Applies the tournament to the law that is left after truncation, and to the whole law of greedy answers, which is not kept on average
+/// there. It is left as it is after a context that an earlier token of the answer had.
 pub(super) struct Tournament {
     pub name: String,
     pub bits: Bits,
@@ -45,10 +45,11 @@ impl LogitsProcessor for Tournament {
         Stage::AfterTruncation
     }
 
+    fn changes_greedy(&self) -> bool {
+        true
+    }
+
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
-        if step.query.sampling.temperature == 0.0 {
-            return;
-        }
         let Some(context) = self.context(step.answer()) else { return };
         let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         if !largest.is_finite() {
