@@ -34,6 +34,10 @@ registry! {
         hf_kgw: HfKgwConfig,
         /// transformers' SynthID-Text (`SynthIDTextWatermarkingConfig`).
         hf_synthid: HfSynthidConfig,
+        /// Green list where the law is broad (Lee et al. 2024).
+        sweet: SweetConfig,
+        /// Green list, detected by entropy (Lu et al. 2024).
+        ewd: EwdConfig,
         /// A key of its own for every account, for any mark of the drawn law.
         per_account: PerAccountConfig,
         /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).
@@ -97,7 +101,7 @@ pub use key::Key;
 pub use keyed::vllm::Deduplicate;
 pub use keyed::{
     Authors, AuthorsScore, Choices, Dedup, Draws, FixedLists, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, MAX_PADDED_CONTEXT,
-    NO_TOKEN, Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
+    NO_TOKEN, PlaceWeights, Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
 };
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
 pub use owner::Owner;

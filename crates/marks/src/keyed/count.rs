@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use oracle::Exchange;
 use rayon::prelude::*;
@@ -10,27 +11,39 @@ use stats::{Evidence, EvidenceError};
 
 use super::scheme::Scheme;
 use super::walk::Units;
-use crate::{ALPHA, Chance, Finding, Key};
+use crate::{ALPHA, Chance, Finding, Key, Reduced};
 
 /// The distinct units of some answers, ready to be scored under any key.
 pub(super) struct Count<'a, S> {
     scheme: &'a S,
-    null: Box<dyn Null>,
+    null: Arc<dyn Null>,
     /// What is scored.
     pub units: Units,
 }
 
 impl<'a, S: Scheme> Count<'a, S> {
-    pub fn of(scheme: &'a S, answers: &[Exchange]) -> Self {
-        Self { scheme, null: scheme.null(), units: Units::walk(answers, scheme.rules()) }
+    /// Of `answers` whose places count by `weights`, where there are such.
+    pub fn of(scheme: &'a S, answers: &[Exchange], weights: Option<&[Reduced]>) -> Self {
+        let units = Units::walk_weighed(answers, scheme.rules(), weights);
+        let null = if weights.is_some() { scheme.null_of(units.weights()) } else { scheme.null() };
+        Self { scheme, null: null.into(), units }
+    }
+
+    /// Scores of `units` under `key`, written to `scores`.
+    fn score(&self, key: &Key, units: &Units, scores: &mut Vec<f64>) {
+        scores.resize(units.len(), 0.0);
+        self.scheme.scorer(key)(units.flat(), scores);
+        for (score, weight) in scores.iter_mut().zip(units.weights()) {
+            *score *= weight;
+        }
     }
 
     /// What `key` finds, without decoys. The statistic is the total score, the effect the mean score above the null's, per unit.
     pub fn finding(&self, key: &Key) -> Result<Finding, EvidenceError> {
-        let Self { scheme, null, .. } = self;
-        let units = &*self.under(key);
-        let mut scores = vec![0.0; units.len()];
-        scheme.scorer(key)(units.flat(), &mut scores);
+        let scheme = self.scheme;
+        let (units, null) = self.under(key);
+        let mut scores = Vec::new();
+        self.score(key, &units, &mut scores);
         let (effect, interval) = null.effect(&scores);
         let (statistic, n) = (null.statistic(&scores), units.len() as u64);
         let mut evidence = Evidence::new(statistic, effect, interval, n, null.law(n), null.log10_p(&scores))?;
@@ -50,25 +63,26 @@ impl<'a, S: Scheme> Count<'a, S> {
         Ok(Finding { max_log10_e_by_query, ..Finding::new(evidence, scheme.effect_unit(), detail) })
     }
 
-    /// The units that have a draw of their own under `key`.
-    fn under(&self, key: &Key) -> Cow<'_, Units> {
-        let Some(draws) = self.scheme.draws(key) else { return Cow::Borrowed(&self.units) };
+    /// The units that have a draw of their own under `key`, and the law of their scores.
+    pub fn under(&self, key: &Key) -> (Cow<'_, Units>, Arc<dyn Null>) {
+        let Some(draws) = self.scheme.draws(key) else { return (Cow::Borrowed(&self.units), self.null.clone()) };
         let mut names = vec![0; self.units.len()];
         draws(self.units.flat(), &mut names);
         let mut seen = HashSet::with_capacity(names.len());
         let kept: Vec<bool> = names.into_iter().map(|name| seen.insert(name)).collect();
-        Cow::Owned(self.units.only(&kept))
+        let units = self.units.only(&kept);
+        let weighed = !units.weights().is_empty();
+        let null = if weighed { self.scheme.null_of(units.weights()).into() } else { self.null.clone() };
+        (Cow::Owned(units), null)
     }
 
     /// Statistic and log10 p under every decoy key.
     pub fn decoys(&self, chance: Chance) -> Vec<(f64, f64)> {
-        let Self { scheme, null, .. } = self;
         // scores that each thread writes again
         let tried = |scores: &mut Vec<f64>, index| {
             let key = Key::decoy(chance.decoy_seed, index);
-            let units = self.under(&key);
-            scores.resize(units.len(), 0.0);
-            scheme.scorer(&key)(units.flat(), scores);
+            let (units, null) = self.under(&key);
+            self.score(&key, &units, scores);
             (null.statistic(scores), null.log10_p(scores))
         };
         (0..chance.decoys as u64).into_par_iter().map_init(Vec::new, tried).collect()

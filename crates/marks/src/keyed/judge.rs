@@ -14,7 +14,7 @@ use super::test_choice::KeyedTest;
 use super::walk::NO_TOKEN;
 use crate::case::exchanges;
 use crate::{
-    ALPHA, AnyKey, Case, ContextCounts, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting, Question, Seen, Whom,
+    ALPHA, AnyKey, Case, ContextCounts, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting, Question, Reduced, Seen, Whom,
 };
 
 /// A keyed scheme as a mark: planted as a law and asked by the audit.
@@ -55,9 +55,20 @@ impl<S: Scheme> Keyed<S> {
         MarkError::unmeasurable(self.scheme.kind(), error.to_string())
     }
 
+    /// Laws along `answers` that came back for question number `at` of the second round, reduced.
+    fn laws<'a>(&self, case: &Case<'a>, answers: &[Exchange], at: usize) -> Result<&'a [Reduced], MarkError> {
+        let laws = case.second.get(at).and_then(Seen::laws).filter(|laws| laws.len() == answers.len());
+        laws.ok_or_else(|| MarkError::unmeasurable(self.scheme.kind(), "laws along the answers are missing"))
+    }
+
+    /// What places count, where not all count alike: the answer to question number `at` of the second round, its last.
+    fn places<'a>(&self, case: &Case<'a>, answers: &[Exchange], at: usize) -> Result<Option<&'a [Reduced]>, MarkError> {
+        self.scheme.place_weights().map(|_| self.laws(case, answers, at)).transpose()
+    }
+
     /// The count of distinct units, beside decoy keys.
     fn counted(&self, case: &Case<'_>, answers: &[Exchange], keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
-        let count = Count::of(&self.scheme, answers);
+        let count = Count::of(&self.scheme, answers, self.places(case, answers, 0)?);
         let decoys = count.decoys(case.chance);
         let found = keys.par_iter().map(|key| count.finding(key)).collect::<Result<Vec<_>, _>>();
         self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_decoys)
@@ -77,15 +88,13 @@ impl<S: Scheme> Keyed<S> {
         keys: &[Key],
     ) -> Result<Vec<Finding>, MarkError> {
         let (scheme, rules) = (&self.scheme, self.scheme.rules());
-        let laws = |at: usize| {
-            let laws = case.second.get(at).and_then(Seen::laws).filter(|laws| laws.len() == answers.len());
-            laws.ok_or_else(|| MarkError::unmeasurable(scheme.kind(), "laws along the answers are missing"))
-        };
+        let laws = |at: usize| self.laws(case, answers, at);
         let references = (0..test.references.len()).map(laws).collect::<Result<Vec<_>, _>>()?;
         let suspect = if test.suspect == Choices::Laws { Some(laws(references.len())?) } else { None };
+        let places = self.places(case, answers, references.len() + usize::from(suspect.is_some()))?;
         let contexts = case.contexts.filter(|_| test.kappa > 0.0 && rules.context_width > 0).map(|counts| (counts, test.kappa));
-        let said = Said { answers, references: &references, suspect, rules, keyed, draws: None, contexts };
-        let count = Count::of(scheme, answers);
+        let said = Said { answers, references: &references, suspect, places, rules, keyed, draws: None, contexts };
+        let count = Count::of(scheme, answers, places);
         if keyed.inputs_by_key() {
             return self.scored_apart(&said, test, case, keys, &count);
         }
@@ -208,12 +217,14 @@ impl<S: Scheme> Mark for Keyed<S> {
     }
 
     /// The references' laws along the suspect's answers, for schemes that have a value for every (context, candidate), and the
-    /// suspect's own where they stand for its choices.
+    /// suspect's own where they stand for its choices; last, what places count, where not all count alike.
     fn follow_up(&self, first: &[Seen]) -> Vec<FollowUp> {
-        let (Some(Seen::Exchanges(answers)), Some((_, test))) = (first.first(), self.scores()) else { return Vec::new() };
+        let Some(Seen::Exchanges(answers)) = first.first() else { return Vec::new() };
+        let places = self.scheme.place_weights().map(|weights| weights.question(answers));
+        let Some((_, test)) = self.scores() else { return places.into_iter().collect() };
         let question = Question::Laws { given: answers.clone(), reduce: Arc::new(Candidates::new(self.scheme.rules())) };
         let own = (test.suspect == Choices::Laws).then_some(Whom::Suspect);
-        test.asked().chain(own).map(|whom| FollowUp { whom, question: question.clone() }).collect()
+        test.asked().chain(own).map(|whom| FollowUp { whom, question: question.clone() }).chain(places).collect()
     }
 
     fn contexts(&self, first: &[Seen]) -> Option<ContextCounts> {

@@ -7,6 +7,7 @@ use stats::null::Null;
 use stats::tail::ln_binomial_pmf;
 
 use super::authors::Authors;
+use super::place_weights::PlaceWeights;
 use super::walk::{NO_TOKEN, Rules, Skipped};
 use crate::Key;
 
@@ -26,6 +27,17 @@ pub trait Scheme: Send + Sync {
 
     /// Law of the scores when the text has nothing to do with the key.
     fn null(&self) -> Box<dyn Null>;
+
+    /// What says how much a place counts; `None` where all count alike. The score of a unit is multiplied by the weight of its first place.
+    fn place_weights(&self) -> Option<PlaceWeights> {
+        None
+    }
+
+    /// Law of the scores of units with these weights. Weights that are all 1 leave the law as it is.
+    fn null_of(&self, weights: &[f64]) -> Box<dyn Null> {
+        debug_assert!(weights.iter().all(|weight| *weight == 1.0), "weighted units need a law of their own");
+        self.null()
+    }
 
     /// How `key` scores units.
     fn scorer(&self, key: &Key) -> Scorer;

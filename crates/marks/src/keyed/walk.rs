@@ -6,6 +6,7 @@ use oracle::{Codec, Exchange, TokenId};
 use serde::{Deserialize, Serialize};
 
 use super::distinct::Distinct;
+use crate::Reduced;
 
 /// Longest context, in tokens, that a scheme may be keyed by: the longest of those that are published (skipgram). Methods f7: from about
 /// four tokens on, contexts recur so seldom in a transfer set that students hardly learn their lists.
@@ -128,13 +129,15 @@ pub struct Skipped {
 }
 
 /// The scored units of a corpus, in the order of its answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Units {
     width: usize,
     /// (units, width): context, then scored token.
     windows: Vec<TokenId>,
     /// Number of units in the answers up to and including each item.
     ends: Vec<usize>,
+    /// What each counts; empty where all count alike.
+    weights: Vec<f64>,
     /// What was left out.
     pub skipped: Skipped,
 }
@@ -144,8 +147,14 @@ impl Units {
     /// holds no special token, is nowhere in its own prompt, and occurs once in the whole corpus. Of a padded unit the tokens that are
     /// there must be nowhere in the prompt.
     pub fn walk(answers: &[Exchange], rules: &Rules) -> Self {
+        Self::walk_weighed(answers, rules, None)
+    }
+
+    /// The same where places count by `weights`, one number for each place of each answer: a place of weight 0 is passed over, and a unit
+    /// has the weight of its first other place.
+    pub fn walk_weighed(answers: &[Exchange], rules: &Rules, weights: Option<&[Reduced]>) -> Self {
         let width = rules.context_width + 1;
-        let mut units = Self { width, windows: Vec::new(), ends: Vec::new(), skipped: Skipped::default() };
+        let mut units = Self { width, windows: Vec::new(), ends: Vec::new(), weights: Vec::new(), skipped: Skipped::default() };
         let candidates = answers.iter().map(|item| item.answer.len()).sum();
         let mut seen = Distinct::with_room_for(candidates);
         let mut copied = Distinct::with_room_for(0);
@@ -153,7 +162,7 @@ impl Units {
             Dedup::Contexts => rules.context_width,
             Dedup::Pairs => width,
         };
-        for item in answers {
+        for (number, item) in answers.iter().enumerate() {
             let prompt = &item.query.prompt;
             copied.clear(prompt.len());
             for (at, window) in prompt.windows(width).enumerate() {
@@ -168,12 +177,17 @@ impl Units {
                     continue;
                 }
                 let window = &laid_out[at + 1 - width..=at];
+                let weight = weights.map_or(1.0, |weights| weight_of(weights, number, at - first));
+                if weight == 0.0 {
+                    continue;
+                }
                 if plain < width {
                     units.skipped.special += 1;
                 } else if copied.contains(window, |at| &prompt[at..at + width]) || begins_in(prompt, window) {
                     units.skipped.in_prompt += 1;
                 } else if seen.insert(&window[..identity], units.len(), |unit| &units.windows[unit * width..][..identity]) {
                     units.windows.extend_from_slice(window);
+                    units.weights.extend(weights.map(|_| weight));
                 } else {
                     units.skipped.repeated += 1;
                 }
@@ -185,11 +199,13 @@ impl Units {
 
     /// These units as far as `kept` says, one for each.
     pub(super) fn only(&self, kept: &[bool]) -> Self {
-        let (mut units, mut done) = (Self { width: self.width, windows: Vec::new(), ends: Vec::new(), skipped: self.skipped }, 0);
+        let none = Self { width: self.width, windows: Vec::new(), ends: Vec::new(), weights: Vec::new(), skipped: self.skipped };
+        let (mut units, mut done) = (none, 0);
         for &end in &self.ends {
             for unit in done..end {
                 if kept[unit] {
                     units.windows.extend_from_slice(&self.windows[unit * self.width..][..self.width]);
+                    units.weights.extend(self.weights.get(unit));
                 } else {
                     units.skipped.repeated += 1;
                 }
@@ -215,6 +231,11 @@ impl Units {
         self.width
     }
 
+    /// What each unit counts; empty where all count alike.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
     /// All units end to end (units, width).
     pub fn flat(&self) -> &[TokenId] {
         &self.windows
@@ -235,4 +256,9 @@ impl Units {
 fn begins_in(prompt: &[TokenId], window: &[TokenId]) -> bool {
     let there = &window[window.iter().take_while(|token| **token == NO_TOKEN).count()..];
     there.len() < window.len() && prompt.windows(there.len().max(1)).any(|stretch| stretch == there)
+}
+
+/// The weight of place `at` of answer number `number`; 0 where none is known.
+pub(super) fn weight_of(weights: &[Reduced], number: usize, at: usize) -> f64 {
+    weights.get(number).and_then(|places| places.at(at).first()).copied().unwrap_or(0.0)
 }

@@ -14,6 +14,7 @@ mod list_hits;
 mod scores;
 mod two_gamma;
 mod weighted_bits;
+mod weighted_hits;
 
 pub use bernoulli::Bernoulli;
 pub use bits::{BiasedBits, Bits};
@@ -24,3 +25,4 @@ pub use list_hits::ListHits;
 pub use scores::Null;
 pub use two_gamma::TwoGamma;
 pub use weighted_bits::WeightedBits;
+pub use weighted_hits::WeightedHits;

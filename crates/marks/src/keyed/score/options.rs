@@ -73,6 +73,6 @@ impl ScoreTest {
 
     /// Whom the second round asks for laws, the suspect left out.
     pub(in crate::keyed) fn asked(&self) -> impl Iterator<Item = Whom> {
-        self.references.iter().map(|name| if name == TEACHER { Whom::Teacher } else { Whom::Named(name.clone()) })
+        self.references.iter().map(|name| Whom::called(name))
     }
 }

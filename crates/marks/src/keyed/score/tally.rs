@@ -8,7 +8,7 @@ use oracle::{Exchange, TokenId};
 
 use super::candidates::Candidates;
 use crate::keyed::scheme::{Draws, KeyedValues};
-use crate::keyed::walk::{MAX_PADDED_CONTEXT, NO_TOKEN, Rules};
+use crate::keyed::walk::{MAX_PADDED_CONTEXT, NO_TOKEN, Rules, weight_of};
 use crate::{ContextCounts, Reduced};
 
 /// Answers, and what they are judged by.
@@ -20,6 +20,8 @@ pub(in crate::keyed) struct Said<'a> {
     pub references: &'a [&'a [Reduced]],
     /// The suspect's own laws along them, where they stand for its choices.
     pub suspect: Option<&'a [Reduced]>,
+    /// What each place of each answer counts, where not all count alike.
+    pub places: Option<&'a [Reduced]>,
     /// Which places are scored.
     pub rules: &'a Rules,
     /// Which values there are.
@@ -112,6 +114,10 @@ impl Tally {
         let known = laws.iter().copied().chain(own).map(Reduced::len).fold(answer.len(), usize::min);
         let places = (0..known).filter(|at| rules.scores_place(answer, *at));
         for at in places {
+            let counts = said.places.map_or(1.0, |weights| weight_of(weights, item as usize, at));
+            if counts == 0.0 {
+                continue;
+            }
             let context = &*said.context(item, at as u32);
             // of a padded context what is there of it
             let there = &context[context.iter().take_while(|token| **token == NO_TOKEN).count()..];
@@ -124,21 +130,21 @@ impl Tally {
                 for (candidate, p) in laws.at(at).iter().map(|kept| Candidates::unpacked(*kept)) {
                     if fresh(candidate) {
                         let input = self.input(said.input(context, candidate), (item, at as u32, candidate));
-                        self.expected[reference][input] += p;
+                        self.expected[reference][input] += counts * p;
                     }
                 }
             }
             for (candidate, p) in own.into_iter().flat_map(|own| own.at(at)).map(|kept| Candidates::unpacked(*kept)) {
                 if fresh(candidate) {
                     let input = self.input(said.input(context, candidate), (item, at as u32, candidate));
-                    self.chosen[input] += p;
+                    self.chosen[input] += counts * p;
                 }
             }
             let token = answer[at];
             if rules.is_text(token) && fresh(token) {
                 if own.is_none() {
                     let input = self.input(said.input(context, token), (item, at as u32, token));
-                    self.chosen[input] += 1.0;
+                    self.chosen[input] += counts;
                 }
                 self.tokens += 1;
                 self.weighed += u64::from(said.weight_of(context) > 0.0);

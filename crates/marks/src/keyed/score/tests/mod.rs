@@ -103,7 +103,7 @@ fn judged_by<'a>(
     rules: &'a Rules,
     keyed: &'a dyn KeyedValues,
 ) -> Said<'a> {
-    Said { answers, references, suspect: None, rules, keyed, draws: None, contexts: None }
+    Said { answers, references, suspect: None, places: None, rules, keyed, draws: None, contexts: None }
 }
 
 fn said(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
