@@ -38,6 +38,10 @@ registry! {
         sweet: SweetConfig,
         /// Green list, detected by entropy (Lu et al. 2024).
         ewd: EwdConfig,
+        /// Later half of a keyed order of the law (Hu et al. 2024).
+        unbiased: UnbiasedConfig,
+        /// The law reweighted along a keyed order (Wu et al. 2024).
+        dip: DipConfig,
         /// A key of its own for every account, for any mark of the drawn law.
         per_account: PerAccountConfig,
         /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).

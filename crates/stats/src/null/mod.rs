@@ -8,6 +8,7 @@
 mod bernoulli;
 mod bits;
 mod exponential;
+mod finite;
 mod hypergeometric;
 mod law;
 mod list_hits;
@@ -19,6 +20,7 @@ mod weighted_hits;
 pub use bernoulli::Bernoulli;
 pub use bits::{BiasedBits, Bits};
 pub use exponential::Exponential;
+pub use finite::Finite;
 pub use hypergeometric::Hypergeometric;
 pub use law::{NullKind, NullLaw};
 pub use list_hits::ListHits;
