@@ -42,6 +42,10 @@ registry! {
         unbiased: UnbiasedConfig,
         /// The law reweighted along a keyed order (Wu et al. 2024).
         dip: DipConfig,
+        /// A fixed sequence of keys, found by alignment (Kuditipudi et al. 2024).
+        kth: KthConfig,
+        /// A payload in green lists (Yoo et al. 2024).
+        multi_bit: MultiBitConfig,
         /// A key of its own for every account, for any mark of the drawn law.
         per_account: PerAccountConfig,
         /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).

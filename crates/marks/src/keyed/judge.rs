@@ -70,7 +70,13 @@ impl<S: Scheme> Keyed<S> {
     fn counted(&self, case: &Case<'_>, answers: &[Exchange], keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
         let count = Count::of(&self.scheme, answers, self.places(case, answers, 0)?);
         let decoys = count.decoys(case.chance);
-        let found = keys.par_iter().map(|key| count.finding(key)).collect::<Result<Vec<_>, _>>();
+        let one = |key: &Key| {
+            let mut found = count.finding(key)?;
+            let units = count.under(key).0;
+            found.metrics.extend(self.scheme.further(key, units.flat(), units.weights()));
+            Ok(found)
+        };
+        let found = keys.par_iter().map(one).collect::<Result<Vec<_>, _>>();
         self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_decoys)
     }
 
@@ -110,7 +116,10 @@ impl<S: Scheme> Keyed<S> {
             let scorer = scheme.scorer(key);
             let s = sum.under(&scorer, values);
             let process = prefixes.process(&scorer, s, ALPHA, values);
-            finding((sum, contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))
+            let mut found = finding((sum, contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))?;
+            let (windows, weights) = sum.inputs();
+            found.metrics.extend(scheme.further(key, windows, weights));
+            Ok(found)
         };
         let found = keys.par_iter().map_init(Vec::new, one).collect::<Result<Vec<_>, _>>();
         self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_self_test)
@@ -142,7 +151,10 @@ impl<S: Scheme> Keyed<S> {
             let sum = prefixes.whole();
             let (law, s) = (sum.law(keyed), sum.under(&scorer, values));
             let process = prefixes.process(&scorer, s, ALPHA, values);
-            finding((sum, said.contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))
+            let mut found = finding((sum, said.contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))?;
+            let (windows, weights) = sum.inputs();
+            found.metrics.extend(scheme.further(key, windows, weights));
+            Ok(found)
         };
         let found = keys.par_iter().map_init(Vec::new, one).collect::<Result<Vec<_>, _>>();
         self.beside(found.map_err(|error| self.refused(error))?, decoys, Evidence::with_self_test)

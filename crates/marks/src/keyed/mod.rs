@@ -2,6 +2,7 @@
 //! of distinct units (0.1 to 0.6), decoy keys, evidence. A scheme supplies a score for a unit, the law of that score when the text has
 //! nothing to do with the key, and what changes the law while the teacher answers.
 
+pub(crate) mod alignment;
 pub(crate) mod authors;
 mod count;
 pub(crate) mod cumulant;

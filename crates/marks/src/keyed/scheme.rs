@@ -9,7 +9,7 @@ use stats::tail::ln_binomial_pmf;
 use super::authors::Authors;
 use super::place_weights::PlaceWeights;
 use super::walk::{NO_TOKEN, Rules, Skipped};
-use crate::Key;
+use crate::{Key, Metric};
 
 /// Fills in the scores of units (units, width), each its context and then its token, under one key.
 pub type Scorer = Box<dyn Fn(&[TokenId], &mut [f64]) + Send + Sync>;
@@ -62,6 +62,13 @@ pub trait Scheme: Send + Sync {
     fn words(&self, evidence: &Evidence, skipped: &Skipped) -> String {
         let _ = skipped;
         format!("mean score {:.3} over {} units", evidence.statistic / evidence.n.max(1) as f64, evidence.n)
+    }
+
+    /// Further numbers under `key` from the units of the test that decides, end to end as for a [`Scorer`], and what each counts there; no
+    /// weights where all count 1.
+    fn further(&self, key: &Key, windows: &[TokenId], weights: &[f64]) -> Vec<Metric> {
+        let _ = (key, windows, weights);
+        Vec::new()
     }
 
     /// Its value of every (context, candidate), where it has one (methods m); `None` where it has not (alignment to a key

@@ -100,7 +100,7 @@ fn state(key: &Key) -> SipState {
 }
 
 /// The middle of a draw's step: u, inside (0, 1).
-fn uniform(draw: u32) -> f64 {
+pub(crate) fn uniform(draw: u32) -> f64 {
     (f64::from(draw) + 0.5) / 2f64.powi(32)
 }
 
@@ -110,12 +110,12 @@ fn above(draw: u32) -> f64 {
 }
 
 /// -ln(1 - u).
-fn score(draw: u32) -> f64 {
+pub(crate) fn score(draw: u32) -> f64 {
     -libm::log(above(draw))
 }
 
 /// The place of the largest logit - ln(-ln u); the first among equals, none where every logit is -inf or NaN.
-fn winner(logits: &[f32], draws: &[u32]) -> Option<usize> {
+pub(crate) fn winner(logits: &[f32], draws: &[u32]) -> Option<usize> {
     let (mut winner, mut best) = (None, f64::NEG_INFINITY);
     for (place, (&logit, &draw)) in logits.iter().zip(draws).enumerate() {
         let behind = best - f64::from(logit);

@@ -89,6 +89,11 @@ impl WeightedSum {
         self.weights.len()
     }
 
+    /// Inputs that have a weight, end to end, and their weights.
+    pub fn inputs(&self) -> (&[TokenId], &[f64]) {
+        (&self.windows, &self.weights)
+    }
+
     /// S under the key behind `scorer`; `values` is written again.
     pub fn under(&self, scorer: &Scorer, values: &mut Vec<f64>) -> f64 {
         values.resize(self.weights.len(), 0.0);

@@ -1,0 +1,172 @@
+//! Rows of a key, and how they draw tokens.
+
+use oracle::{LogitsProcessor, Row, Stage, Step, TokenId};
+use serde::{Deserialize, Serialize};
+
+use crate::Key;
+use crate::key::Purpose;
+use crate::keyed::alignment::Table;
+use crate::keyed::siphash::{self, SipState};
+use crate::watermark::gumbel::{score, uniform, winner};
+
+/// How a row draws a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KthDraw {
+    /// By a keyed race among tokens.
+    Exp,
+    /// By inverse transform, in a keyed order of the vocabulary.
+    Its,
+}
+
+/// What every key of these parameters draws.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    /// How a row draws.
+    pub draw: KthDraw,
+    /// How many there are.
+    pub rows: u32,
+    /// How many of them an answer may begin with.
+    pub shifts: u32,
+    /// Token ids.
+    pub vocab: usize,
+}
+
+/// The same under one key.
+pub(super) struct KeyedRows {
+    /// Draws rows.
+    state: SipState,
+    /// Draws shifts.
+    shifts: SipState,
+    /// Of ITS: ranks of tokens in the keyed order, and the order.
+    ranks: Vec<u32>,
+    order: Vec<TokenId>,
+}
+
+impl Rows {
+    /// Under `key`.
+    pub fn under(&self, key: &Key) -> KeyedRows {
+        let state = SipState::new(&key.sip_key(Purpose::Kind("kth")));
+        let shifts = SipState::new(&key.sip_key(Purpose::Kind("kth shifts")));
+        let (mut ranks, mut order) = (Vec::new(), Vec::new());
+        if self.draw == KthDraw::Its {
+            let mut draws = vec![0; self.vocab];
+            siphash::all_tokens(SipState::new(&key.sip_key(Purpose::Kind("kth order"))), &[], &mut draws);
+            order = (0..self.vocab as TokenId).collect();
+            order.sort_unstable_by_key(|&token| (draws[token as usize], token));
+            ranks = vec![0; self.vocab];
+            for (rank, token) in (0..).zip(&order) {
+                ranks[*token as usize] = rank;
+            }
+        }
+        KeyedRows { state, shifts, ranks, order }
+    }
+
+    /// The row at which shift number `shift` begins.
+    pub fn start(&self, shift: u32) -> u32 {
+        shift * (self.rows / self.shifts)
+    }
+
+    /// The row that draws the next token of an answer.
+    fn row(&self, keyed: &KeyedRows, step: &Step<'_>) -> u32 {
+        let (seed, mut draw) = (step.query.seed, [0]);
+        siphash::windows(keyed.shifts, &[seed as u32, (seed >> 32) as u32], 2, &mut draw);
+        let shift = (u64::from(draw[0]) * u64::from(self.shifts)) >> 32;
+        ((u64::from(self.start(shift as u32)) + step.answer().len() as u64) % u64::from(self.rows)) as u32
+    }
+
+    /// Scores of `tokens` at every row.
+    pub fn table(&self, keyed: &KeyedRows, tokens: &[TokenId]) -> Table {
+        let mut scores = Vec::with_capacity(self.rows as usize * tokens.len());
+        let (mut windows, mut draws) = (Vec::new(), vec![0; tokens.len()]);
+        for row in 0..self.rows {
+            match self.draw {
+                KthDraw::Exp => {
+                    windows.clear();
+                    windows.extend(tokens.iter().flat_map(|token| [row, *token]));
+                    siphash::windows(keyed.state, &windows, 2, &mut draws);
+                    scores.extend(draws.iter().map(|draw| score(*draw) as f32));
+                }
+                KthDraw::Its => {
+                    let u = keyed.number(row);
+                    let rank = |token: &TokenId| keyed.ranks.get(*token as usize).copied().unwrap_or(0);
+                    let distance = |token| (f64::from(rank(token)) / self.vocab.max(1) as f64 - u).abs();
+                    scores.extend(tokens.iter().map(|token| -distance(token) as f32));
+                }
+            }
+        }
+        Table::new(scores, tokens.len())
+    }
+}
+
+impl KeyedRows {
+    /// The one number of an ITS row.
+    fn number(&self, row: u32) -> f64 {
+        let mut draw = [0];
+        siphash::windows(self.state, &[row], 1, &mut draw);
+        uniform(draw[0])
+    }
+}
+
+/// Leaves one token in the law that is left after truncation: the one that the row draws. Special tokens are drawn like others, so that
+/// an answer ends with the probability it would have had without the mark, averaged over keys. At temperature 0, where nothing is drawn, the
+/// law is left as it is.
+pub(super) struct Sampler {
+    name: String,
+    rows: Rows,
+    keyed: KeyedRows,
+}
+
+impl Sampler {
+    /// Of `key`, under the name `name`.
+    pub fn new(name: String, rows: Rows, key: &Key) -> Self {
+        Self { name, rows, keyed: rows.under(key) }
+    }
+
+    fn chosen(&self, row: u32, logits: &[f32]) -> Option<usize> {
+        match self.rows.draw {
+            KthDraw::Exp => {
+                let mut draws = vec![0; logits.len()];
+                siphash::all_tokens(self.keyed.state, &[row], &mut draws);
+                winner(logits, &draws)
+            }
+            KthDraw::Its => {
+                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                if !largest.is_finite() {
+                    return None;
+                }
+                let weight = |token: usize| logits.get(token).map_or(0.0, |logit| libm::exp(f64::from(logit - largest)));
+                let total: f64 = self.keyed.order.iter().map(|token| weight(*token as usize)).sum();
+                let (mut left, mut last) = (self.keyed.number(row) * total, None);
+                for token in self.keyed.order.iter().map(|token| *token as usize).filter(|token| weight(*token) > 0.0) {
+                    last = Some(token);
+                    left -= weight(token);
+                    if left <= 0.0 {
+                        break;
+                    }
+                }
+                last
+            }
+        }
+    }
+}
+
+impl LogitsProcessor for Sampler {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::AfterTruncation
+    }
+
+    fn process(&self, step: &Step<'_>, row: Row<'_>) {
+        if step.query.sampling.temperature == 0.0 {
+            return;
+        }
+        let Some(chosen) = self.chosen(self.rows.row(&self.keyed, step), row.logits) else { return };
+        let logit = row.logits[chosen];
+        row.logits.fill(f32::NEG_INFINITY);
+        row.logits[chosen] = logit;
+    }
+}
