@@ -82,7 +82,7 @@ fn a_quick_check_refuses_what_a_run_would() {
         args.extend(sets.iter().flat_map(|set| ["--set", set]));
         birthmark(&args)
     };
-    with(&blank, &[]).refused_with(&["`corpus.file.path`", "0 usable records", "give at least 16"]);
+    with(&blank, &[]).refused_with(&["`corpus.file`", "0 usable records", "give at least 16"]);
     with(&few, &["measure.held_out_documents=1000"]).refused_with(&["measure.held_out_documents: 1000 texts are asked for"]);
     let little = ["measure.held_out_documents=2", "queries.budgets=[2,4]", "student.batch_rows=4"];
     with(&few, &[&little[..], &["audit.prompts=5000"]].concat()).refused_with(&["audit.prompts = 5000", "texts for this"]);

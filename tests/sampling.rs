@@ -36,7 +36,7 @@ fn watermarked_answers_follow_the_watermarked_law() {
     assert!(laws.len() > 5);
     for (name, processors) in laws {
         for temperature in [1.0, 0.7] {
-            let sampling = Sampling { temperature, top_k: 0, top_p: 1.0 };
+            let sampling = Sampling { temperature, ..Sampling::PLAIN };
             let query = |index| Query { sampling, seed: 77_000 + index, ..Query::greedy(index, prompt.clone(), 1) };
             let queries: Vec<Query> = (0..DRAWS).map(query).collect();
             let answers = lm::generate(&model, &queries, Processing::of(&processors), &rt, &|_| {}).unwrap();

@@ -109,7 +109,10 @@ pub fn check(args: &CheckArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     out.line(&format!("{} is valid", args.file.file.display()))?;
     out.pair("question", &experiment.question)?;
     out.pair("hypothesis", &experiment.hypothesis)?;
-    out.pair("results in", format!("{}/{}", experiment.name, grid.hash()?.short()))?;
+    out.pair(
+        "results in",
+        format!("results/{}/{} (below --results, where `run` is given it)", experiment.name, grid.hash()?.short()),
+    )?;
     let public = if experiment.secret.is_public() { " (public demo secret: whoever reads the file knows the keys)" } else { "" };
     out.pair("owner commitment", format!("{}{public}", &experiment.world.commitment[..16]))?;
     for (key, origin) in &origins {

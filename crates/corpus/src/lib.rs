@@ -6,6 +6,7 @@
 mod exchange;
 mod file;
 mod grammar;
+mod json;
 mod pages;
 mod plain_file;
 mod room;

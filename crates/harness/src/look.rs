@@ -83,7 +83,7 @@ pub fn look(resolved: &Resolved, threads: usize, cancelled: &Arc<AtomicBool>) ->
 fn open_sources(resolved: &Resolved, rt: &Runtime) -> anyhow::Result<Sources> {
     use anyhow::Context as _;
     let world = &resolved.world;
-    let sources = Sources::open(&world.corpus, rt).context("`corpus.file.path`")?;
+    let sources = Sources::open(&world.corpus, rt).context("`corpus.file`")?;
     let asked = if world.transcript.is_some() { 0 } else { resolved.largest_budget() };
     sources.check(world.measure.held_out_documents, asked)?;
     let texts = sources.of(0)?;

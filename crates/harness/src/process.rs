@@ -178,7 +178,7 @@ impl Running {
             }
             Line::End => {
                 let what = format!("ended{} instead of answering `{asked}`", exit(&mut pipe.child));
-                return Err(self.refusal(&what, "see what it wrote to standard error, shown above"));
+                return Err(self.refusal(&what, "what it wrote to standard error, if it wrote anything, stands above"));
             }
         };
         match serde_json::from_slice::<Value>(&bytes) {

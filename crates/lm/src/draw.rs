@@ -1,14 +1,14 @@
 //! From raw logits to a token, in the fixed order of [`Sampling`].
 
 use kernels::sample::{self, Quantiles};
-use oracle::{Raised, Sampling, Step, TokenId};
+use oracle::{Operation, Raised, Sampling, Step, TokenId};
 use rand_chacha::rand_core::Rng;
 
 use crate::processing::Chain;
 use crate::unit_interval::unit_interval;
 
-/// Turns raw logits (vocab) into the logits that are drawn from, in place: processors before temperature, temperature,
-/// top-k, top-p, processors after truncation. Tokens that are cut off become minus infinity; at temperature 0 these are all
+/// Turns raw logits (vocab) into the logits that are drawn from, in place: processors before temperature, temperature
+/// and truncation in the order of `sampling`, processors after truncation. Tokens that are cut off become minus infinity; at temperature 0 these are all
 /// but the most probable, after the processors after truncation that change greedy answers too. Equal logits are kept in the order of their ids. `companions`: raw logits of [`Chain::companions`]
 /// after the same tokens. `sampling` may be another than the query's: laws are shown of greedy queries too.
 pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, step: &Step<'_>, companions: &[&[f32]]) {
@@ -25,16 +25,18 @@ pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, st
         chain.hide(logits);
         keep(logits, 1, 1.0);
     } else {
-        if sampling.temperature != 1.0 {
-            for logit in logits.iter_mut() {
-                *logit /= sampling.temperature;
+        for operation in sampling.order.operations() {
+            match operation {
+                Operation::Temperature if sampling.temperature != 1.0 => {
+                    for logit in logits.iter_mut() {
+                        *logit /= sampling.temperature;
+                    }
+                }
+                Operation::TopK if (1..logits.len()).contains(&sampling.top_k) => keep(logits, sampling.top_k, 1.0),
+                Operation::TopP if sampling.top_p < 1.0 => keep(logits, logits.len(), f64::from(sampling.top_p)),
+                Operation::MinP if sampling.min_p > 0.0 => keep_beside_the_largest(logits, f64::from(sampling.min_p)),
+                _ => {}
             }
-        }
-        if (1..logits.len()).contains(&sampling.top_k) {
-            keep(logits, sampling.top_k, 1.0);
-        }
-        if sampling.top_p < 1.0 {
-            keep(logits, logits.len(), f64::from(sampling.top_p));
         }
     }
     for link in chain.after.iter().filter(|link| !(greedy && link.changes_greedy())) {
@@ -82,6 +84,15 @@ fn keep(logits: &mut [f32], count: usize, mass: f64) {
     }
 }
 
+/// Cuts off all with less than `share` of the largest probability.
+fn keep_beside_the_largest(logits: &mut [f32], share: f64) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let least = f64::from(largest) + libm::log(share);
+    for logit in logits.iter_mut().filter(|logit| f64::from(**logit) < least) {
+        *logit = f32::NEG_INFINITY;
+    }
+}
+
 /// Rejected proposals after which a changed law is computed whole: beyond about one in so many tokens of the vocabulary, whole
 /// rows are cheaper.
 const VOCAB_PER_PROPOSAL: usize = 32;
@@ -116,7 +127,7 @@ impl Drawer {
         rng: &mut impl Rng,
     ) -> Option<TokenId> {
         let sampling = &step.query.sampling;
-        let cut = sampling.top_p < 1.0 || (1..logits.len()).contains(&sampling.top_k);
+        let cut = sampling.cuts(logits.len());
         let greedy = sampling.temperature == 0.0;
         chain.hide(logits);
         if !chain.after.is_empty() || (cut && !greedy) {

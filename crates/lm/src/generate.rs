@@ -62,6 +62,9 @@ fn check(model: &Model, chain: &Chain<'_>, query: &Query) -> Result<(), RunError
     if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
         return Err(RunError::Input(format!("query {}: top_p {} is not in (0, 1]", query.index, sampling.top_p)));
     }
+    if !(0.0..=1.0).contains(&sampling.min_p) {
+        return Err(RunError::Input(format!("query {}: min_p {} is not in [0, 1]", query.index, sampling.min_p)));
+    }
     let read = most_read(model, query);
     if let Some((CompanionId(id), companion)) = chain.too_short_for(read) {
         let context = companion.context_length();

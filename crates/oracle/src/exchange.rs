@@ -1,11 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::TokenId;
+use crate::order::Order;
 
-/// How the next token is drawn from a law.
-///
-/// The order is fixed: processors of stage `BeforeTemperature`, temperature, top-k, top-p, processors of stage
-/// `AfterTruncation`, one draw.
+/// How the next token is drawn from a law: processors of stage `BeforeTemperature`, temperature and truncation in their `order`,
+/// processors of stage `AfterTruncation`, one draw.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
@@ -17,6 +16,18 @@ pub struct Sampling {
     /// Keep the smallest set of most probable tokens with at least this mass; 1 keeps all.
     #[serde(default = "one")]
     pub top_p: f32,
+    /// Keep the tokens that have at least this share of the most probable one's probability; 0 keeps all (min-p: Nguyen and others,
+    /// ICLR 2025, arXiv 2407.01082).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_p: f32,
+    /// In which order temperature and truncation act: a server's own, each once. Of no effect where only one of them does anything.
+    #[serde(default, skip_serializing_if = "Order::is_default")]
+    pub order: Order,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &f32) -> bool {
+    *number == 0.0
 }
 
 fn one() -> f32 {
@@ -32,10 +43,15 @@ impl Query {
 
 impl Sampling {
     /// Always the most probable token.
-    pub const GREEDY: Self = Self { temperature: 0.0, top_k: 0, top_p: 1.0 };
+    pub const GREEDY: Self = Self { temperature: 0.0, ..Self::PLAIN };
 
     /// The law itself: temperature 1, nothing cut off.
-    pub const PLAIN: Self = Self { temperature: 1.0, top_k: 0, top_p: 1.0 };
+    pub const PLAIN: Self = Self { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, order: Order::DEFAULT };
+
+    /// Whether truncation leaves tokens out of a vocabulary of `vocab`.
+    pub fn cuts(&self, vocab: usize) -> bool {
+        (1..vocab).contains(&self.top_k) || self.top_p < 1.0 || self.min_p > 0.0
+    }
 }
 
 /// One question to an oracle.

@@ -106,6 +106,7 @@ impl FamilyWise {
         let more = if rest > 0 { format!("; and {rest} more") } else { String::new() };
         let left = match (proven, lost.len()) {
             (0, _) => "nothing was proven".to_string(),
+            (1, 0) => "the one proven result stays proven".to_string(),
             (n, 0) => format!("all {n} proven results stay proven"),
             (n, gone) => format!("{} of {n} proven results stay proven; no longer: {named}{more}", n - gone),
         };

@@ -43,8 +43,10 @@ pub fn write_report(
     // curves of losses have neither points of one test nor verdicts
     let of_training = Caption { statistics: String::new(), ..caption.clone() };
     let subtitle = of_training.lines(records).join("  \u{b7}  ");
+    let apart = "points: effects, those of one budget set apart sideways";
+    let of_effects = Caption { statistics: apart.into(), ..caption.clone() };
     let survival = |width| survival_figure(records, caption, alpha, width);
-    let effect = |width| effect_figure(records, caption, alpha, width);
+    let effect = |width| effect_figure(records, &of_effects, alpha, width);
     let loss = |width| loss_figure(&curves, &caption.title, &subtitle, width);
     let mut drawings: Vec<(&str, &Draw<'_>)> = Vec::new();
     if records.iter().any(|record| record.kind == Kind::Mark) {

@@ -15,10 +15,12 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The system refuses to let us read or write there.
-    #[error("{}: permission denied; make it readable and writable, or name another directory", path.display())]
+    #[error("{}: no permission to {action}; change its permissions, or name another place", path.display())]
     Denied {
         /// What was refused.
         path: PathBuf,
+        /// What was to be done, as a verb.
+        action: &'static str,
         /// The system's own words.
         source: io::Error,
     },
@@ -97,7 +99,7 @@ impl StoreError {
         let path = path.to_path_buf();
         match kind_of(&source) {
             Some(Trouble::Full) => Self::Full { path, source },
-            Some(Trouble::Denied) => Self::Denied { path, source },
+            Some(Trouble::Denied) => Self::Denied { path, action, source },
             _ => Self::Io { path, action, source },
         }
     }

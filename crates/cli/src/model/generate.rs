@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use clap::Args;
 use lm::{ChatMessage, ChatOptions, ComputePath, Processing, Tokenizer};
-use oracle::{Codec, Query, Sampling, TokenId};
+use oracle::{Codec, Order, Query, Sampling, TokenId};
 use serde_json::json;
 
 use super::asked::{ModelArgs, runtime, tell};
@@ -40,6 +40,12 @@ pub struct GenerateArgs {
     /// Keep the smallest set of most probable tokens with this mass.
     #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = top_p, allow_hyphen_values = true)]
     top_p: f32,
+    /// Keep the tokens with at least this share of the most probable one's probability; 0 keeps all.
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = min_p, allow_hyphen_values = true)]
+    min_p: f32,
+    /// In which order temperature and truncation act, as the server does that is to be imitated.
+    #[arg(long, value_name = "ORDER", default_value_t = Order::DEFAULT, value_parser = str::parse::<Order>)]
+    order: Order,
     /// Same seed, same text.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<u64>)]
     seed: u64,
@@ -70,6 +76,11 @@ fn top_p(text: &str) -> Result<f32, String> {
     number.ok_or_else(|| "write a number above 0 and at most 1".to_string())
 }
 
+fn min_p(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|p: &f32| (0.0..=1.0).contains(p));
+    number.ok_or_else(|| "write 0 (keeps all) or a number up to 1".to_string())
+}
+
 /// Prints texts of the model.
 pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
     let rt = runtime(ComputePath::Fused, &args.threads, &args.device, signals)?;
@@ -85,7 +96,8 @@ pub fn generate(args: &GenerateArgs, signals: &Signals, out: &mut Output) -> any
             UsageError("--prompt is empty and the model has no token that begins a text; give it a few words".into()).into()
         );
     }
-    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p };
+    let GenerateArgs { temperature, top_k, top_p, min_p, order, .. } = *args;
+    let sampling = Sampling { temperature, top_k, top_p, min_p, order };
     let queries: Vec<Query> = (0..args.samples)
         .map(|index| Query {
             index,

@@ -142,7 +142,7 @@ impl Exchanges {
                 if text.trim().is_empty() {
                     continue;
                 }
-                return match serde_json::from_str(text).map_err(|error| bad(error.to_string()))? {
+                return match serde_json::from_str(text).map_err(|error| bad(crate::json::said(&error)))? {
                     Value::Object(members) => Ok(Some((place, members))),
                     other => Err(bad(format!("{}, not an object", kind_of(&other)))),
                 };

@@ -55,7 +55,7 @@ fn json_lines(path: &Path, column: &str, records: &mut Records<'_>) -> Result<()
             continue;
         }
         let bad = |said: String| FileError::BadJson { path: path.to_path_buf(), line: at, said };
-        let value: serde_json::Value = serde_json::from_str(&line).map_err(|error| bad(error.to_string()))?;
+        let value: serde_json::Value = serde_json::from_str(&line).map_err(|error| bad(crate::json::said(&error)))?;
         let serde_json::Value::Object(members) = value else {
             return Err(bad(format!("{}, not an object", kind_of(&value))));
         };

@@ -6,10 +6,13 @@ use oracle::{Exchange, Law, Oracle, OracleError, Query, Sampling, ScoreItem, Sto
 
 use super::*;
 use crate::defence::DefenceConfig;
+use crate::distill_source::{DistillSource, VisitOrder};
 use crate::loss::{SequenceKd, Tail, TopkKl};
 use crate::served::Served;
 use crate::shown::ShownLaws;
-use crate::testing::{EOS, Letters, Parity, VOCAB, exchange, model, query, runtime, with_tools};
+use crate::testing::{EOS, Letters, Parity, VOCAB, exchange, model, plan, query, runtime, with_tools};
+use crate::train::BatchSource;
+use crate::transcript::ExchangesInMemory;
 
 const LABELS: [&str; 3] = ["yes", "no", "maybe"];
 const CODEC: Letters = Letters { eos: Some(EOS) };
@@ -272,4 +275,31 @@ fn a_trainer_is_shown_as_many_tokens_as_there_are_labels() {
         "`topk_kl` needs log-probabilities; a `label` oracle has none (serve `posterior = true` or `top_logprobs`, or train with \
          `sequence_kd`)"
     );
+}
+
+/// Label-only extraction: what is learned is the label that was served, token by token, and nothing of its probability.
+#[test]
+fn sequence_kd_is_cross_entropy_with_the_label_alone() {
+    let (labels, plan) = (Arc::new(served(parity(), false)), plan(1, 12));
+    let answers = labels.answer(&queries()).unwrap();
+    let laws = ShownLaws::prepare(&SequenceKd::default(), &labels).unwrap();
+    assert!(matches!(laws, ShownLaws::Tokens));
+    let stream = ExchangesInMemory::new(answers.clone(), 40);
+    let (student, loss) = (model(1), Arc::new(SequenceKd::default()));
+    let source = DistillSource::new(&student, loss, &stream, laws, &plan, VisitOrder::Stream).unwrap();
+    let logits: Vec<f32> = (0..VOCAB).map(|id| (id * 7 % 5) as f32 * 0.5).collect();
+    let log_sum = libm::log(logits.iter().map(|&logit| libm::exp(f64::from(logit))).sum::<f64>());
+    for shard in 0..plan.logical_shards {
+        let batch = source.shard(0, shard).unwrap();
+        let (mut learned, mut wanted) = (0.0, 0.0);
+        for position in (0..batch.batch.rows * batch.batch.time).filter(|&position| batch.loss.scored(position)) {
+            learned += batch.loss.loss_and_gradient(position, &mut logits.clone());
+        }
+        for row in plan.shard_rows(0, shard) {
+            let label = &answers[row as usize].answer;
+            assert!(LABELS.iter().any(|text| label[..] == [&CODEC.encode(text)[..], &[EOS]].concat()));
+            wanted += label.iter().map(|&token| log_sum - f64::from(logits[token as usize])).sum::<f64>();
+        }
+        assert!((learned - wanted).abs() < 1e-4, "{learned} instead of {wanted}");
+    }
 }

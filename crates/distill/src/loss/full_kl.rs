@@ -1,7 +1,7 @@
-use kernels::{rowloss::kl_to_teacher, vecmath};
 use oracle::{Access, ConfigError, TokenId};
 use serde::{Deserialize, Serialize};
 
+use super::tempered::tempered_kl;
 use super::{Loss, Shown};
 
 /// `tau^2 KL(q_tau || p_tau)` over the whole vocabulary (Hinton, Vinyals and Dean 2015, section 2, with
@@ -30,21 +30,13 @@ impl Loss for FullKl {
         if self.temperature.is_finite() && self.temperature > 0.0 {
             return Ok(());
         }
-        Err(ConfigError::new("full_kl.temperature", self.temperature, "choose a number above 0; 1 compares the laws as they are"))
+        Err(ConfigError::new("temperature", self.temperature, "choose a number above 0; 1 compares the laws as they are"))
     }
 
     fn row(&self, _token: TokenId, shown: Shown<'_>, logits: &mut [f32]) -> f64 {
         let Shown::Whole(log_probs) = shown else { panic!("full_kl is trained on whole laws only") };
         let tau = self.temperature;
-        if tau == 1.0 {
-            return kl_to_teacher(logits, log_probs, 1.0, 1.0);
-        }
-        let mut softened: Vec<f32> = log_probs.iter().map(|l| l / tau).collect();
-        if vecmath::log_softmax_in_place(&mut softened) == f32::NEG_INFINITY {
-            logits.fill(0.0);
-            return 0.0;
-        }
-        kl_to_teacher(logits, &softened, tau, tau * tau)
+        tempered_kl(logits, log_probs, tau, tau * tau)
     }
 
     fn examples() -> Vec<Self> {

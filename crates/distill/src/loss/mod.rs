@@ -7,7 +7,10 @@
 //! A new loss is one file with a config struct that implements [`Loss`], and one line in the list below.
 
 mod definition;
+mod outcomes;
 mod rows;
+mod tail;
+mod tempered;
 
 use std::sync::Arc;
 
@@ -16,16 +19,27 @@ use oracle::{Access, ConfigError, Surface};
 use crate::error::DistillError;
 pub use definition::{Loss, Shown};
 pub use rows::{LawsAt, RowTargets, ScaledLoss};
+pub use tail::Tail;
 
 registry! {
     /// A loss with its parameters, as an experiment file names it: `{ topk_kl = { tail = "bucket" } }`.
     LossConfig of Loss {
-        /// Cross-entropy on the teacher's tokens.
+        /// Cross-entropy on the teacher's tokens; on a `label` surface, on the label alone.
         sequence_kd => SequenceKd,
         /// Kullback-Leibler divergence over the reported most probable tokens.
         topk_kl => TopkKl,
         /// Kullback-Leibler divergence over the whole law.
         full_kl => FullKl,
+        /// Kullback-Leibler divergence of the student from the teacher, over reported tokens or the whole law.
+        reverse_kl => ReverseKl,
+        /// Jensen-Shannon divergence with any share of the two laws: forward KL at one end, reverse KL at the other.
+        generalised_jsd => GeneralisedJsd,
+        /// Half the sum of absolute differences of both laws.
+        total_variation => TotalVariation,
+        /// Cross-entropy on the teacher's tokens mixed with the divergence of softened laws.
+        hinton => Hinton,
+        /// The teacher's order of its most probable tokens, pair by pair.
+        ranking => Ranking,
     }
 }
 

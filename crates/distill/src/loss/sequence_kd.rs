@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::{Loss, Shown};
 
 /// Sequence-level distillation: cross-entropy on the tokens the teacher sent (Kim and Rush 2016, section 3.2; TRL `seq_kd`).
+///
+/// On a `label` surface the answer is the most probable label and nothing else is shown, so this is label-only extraction (Tramer et al. 2016,
+/// section 6): cross-entropy, over the whole vocabulary, with the label's tokens and the end token. The student is not told what the other
+/// labels are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SequenceKd {

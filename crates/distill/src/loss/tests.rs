@@ -4,6 +4,10 @@ use rand::RngExt;
 use super::*;
 use crate::testing::rng;
 
+mod divergences;
+mod mixtures;
+mod orders;
+
 const V: usize = 12;
 
 fn log_softmax(logits: &[f64]) -> Vec<f64> {
@@ -33,12 +37,12 @@ impl Law {
         Shown::Top { ids: &self.ids, log_probs: &self.log_probs }
     }
 
-    /// The least that `loss` can be trained on.
-    fn for_loss(&self, loss: &dyn Loss) -> Shown<'_> {
+    /// Everything that `loss` can be trained on, the least first.
+    fn all_for(&self, loss: &dyn Loss) -> Vec<Shown<'_>> {
         match loss.needs() {
-            Access::Text => Shown::Nothing,
-            Access::Logprobs => self.top(),
-            _ => Shown::Whole(&self.whole),
+            Access::Text => vec![Shown::Nothing, self.top(), Shown::Whole(&self.whole)],
+            Access::Logprobs => vec![self.top(), Shown::Whole(&self.whole)],
+            _ => vec![Shown::Whole(&self.whole)],
         }
     }
 }
@@ -50,6 +54,26 @@ fn normal_row(seed: u64, spread: f64) -> Vec<f64> {
 
 fn ln(probabilities: &[f64]) -> Vec<f64> {
     probabilities.iter().map(|p| libm::log(*p)).collect()
+}
+
+/// What `config` does with what is not reported, if it is asked to do anything.
+fn tail_of(config: &LossConfig) -> Option<Tail> {
+    match config {
+        LossConfig::TopkKl(TopkKl { tail })
+        | LossConfig::ReverseKl(ReverseKl { tail })
+        | LossConfig::GeneralisedJsd(GeneralisedJsd { tail, .. })
+        | LossConfig::TotalVariation(TotalVariation { tail }) => Some(*tail),
+        _ => None,
+    }
+}
+
+/// Whether `config` is 0 where the student is the teacher: cross-entropy has its minimum elsewhere, and so has the order of tokens.
+fn is_divergence(config: &LossConfig) -> bool {
+    match config {
+        LossConfig::SequenceKd(_) | LossConfig::Ranking(_) => false,
+        LossConfig::Hinton(hinton) => hinton.lambda == 1.0,
+        _ => true,
+    }
 }
 
 /// Loss of `config` for a student with these logits, and its gradient.
@@ -64,9 +88,8 @@ fn gradients_are_the_finite_differences_of_every_registered_loss() {
         for seed in 0..4 {
             let (teacher, student) = (law(&normal_row(seed, 1.5), 4), normal_row(100 + seed, 1.5));
             let loss = config.build();
-            let shown = teacher.for_loss(&*loss);
-            let (_, gradient) = row(&config, 3, shown, &student);
-            for i in 0..V {
+            for (shown, i) in teacher.all_for(&*loss).into_iter().flat_map(|shown| (0..V).map(move |i| (shown, i))) {
+                let (_, gradient) = row(&config, 3, shown, &student);
                 // the loss is rounded to about 1e-6, so a difference over 2 h errs by 1e-4 and by h^2 / 6 of the third derivative
                 let h = 0.02;
                 let at = |step: f64| {
@@ -86,12 +109,13 @@ fn gradients_are_the_finite_differences_of_every_registered_loss() {
 fn a_shift_of_all_logits_changes_no_registered_loss() {
     for config in LossConfig::examples() {
         let (teacher, student) = (law(&normal_row(7, 2.0), 5), normal_row(8, 2.0));
-        let shown = teacher.for_loss(&*config.build());
-        let (loss, gradient) = row(&config, 0, shown, &student);
-        let shifted: Vec<f64> = student.iter().map(|l| l + 30.0).collect();
-        assert!((loss - row(&config, 0, shown, &shifted).0).abs() < 2e-5, "{config:?}");
-        assert!(gradient.iter().sum::<f32>().abs() < 1e-5, "{config:?}: {gradient:?}");
-        assert!(loss > 0.0);
+        for shown in teacher.all_for(&*config.build()) {
+            let (loss, gradient) = row(&config, 0, shown, &student);
+            let shifted: Vec<f64> = student.iter().map(|l| l + 30.0).collect();
+            assert!((loss - row(&config, 0, shown, &shifted).0).abs() < 2e-5, "{config:?}");
+            assert!(gradient.iter().sum::<f32>().abs() < 1e-5, "{config:?}: {gradient:?}");
+            assert!(loss > 0.0);
+        }
     }
 }
 
@@ -100,13 +124,16 @@ fn a_student_equal_to_its_teacher_is_at_the_minimum_of_every_divergence() {
     let logits = normal_row(3, 2.0);
     let teacher = law(&logits, 5);
     for config in LossConfig::examples() {
-        // cross-entropy has its minimum elsewhere; a renormalised teacher is not the student even if both laws agree
-        if matches!(&config, LossConfig::SequenceKd(_) | LossConfig::TopkKl(TopkKl { tail: Tail::Zero })) {
-            continue;
+        for shown in teacher.all_for(&*config.build()) {
+            // a teacher renormalised on its reported tokens is not the student even if both laws agree
+            let is_other = matches!(shown, Shown::Top { .. }) && tail_of(&config) == Some(Tail::Zero);
+            if !is_divergence(&config) || is_other {
+                continue;
+            }
+            let (loss, gradient) = row(&config, 0, shown, &logits);
+            assert!(loss.abs() < 1e-5, "{config:?}: {loss}");
+            assert!(gradient.iter().all(|g| g.abs() < 1e-5), "{config:?}: {gradient:?}");
         }
-        let (loss, gradient) = row(&config, 0, teacher.for_loss(&*config.build()), &logits);
-        assert!(loss.abs() < 1e-5, "{config:?}: {loss}");
-        assert!(gradient.iter().all(|g| g.abs() < 1e-5), "{config:?}: {gradient:?}");
     }
 }
 
@@ -159,11 +186,12 @@ fn extreme_laws_stay_finite() {
     let mut whole = vec![f32::NEG_INFINITY; V];
     whole[..2].copy_from_slice(&log_probs[..2]);
     for config in LossConfig::examples() {
-        let shown = match config.build().needs() {
-            Access::Logits => Shown::Whole(&whole),
-            _ => Shown::Top { ids: &ids, log_probs: &log_probs },
-        };
-        for peak in [0.0, 60.0, 200.0] {
+        let truncated = Law { whole: whole.clone(), ids: ids.to_vec(), log_probs: log_probs.to_vec() };
+        let cases = truncated
+            .all_for(&*config.build())
+            .into_iter()
+            .flat_map(|shown| [0.0, 60.0, 200.0, 2000.0].map(|peak| (shown, peak)));
+        for (shown, peak) in cases {
             let mut student = normal_row(9, 1.0);
             student[0] += peak;
             let (loss, gradient) = row(&config, 1, shown, &student);
@@ -205,22 +233,25 @@ fn shown_laws_that_do_not_sum_to_one_are_renormalised() {
         let mut moved = Law { whole: teacher.whole.clone(), ids: teacher.ids.clone(), log_probs: teacher.log_probs.clone() };
         moved.whole.iter_mut().chain(&mut moved.log_probs).for_each(|l| *l += shift);
         for config in LossConfig::examples() {
-            let of = |law: &Law| row(&config, 3, law.for_loss(&*config.build()), &student);
-            let ((loss, gradient), (as_it_is, slope)) = (of(&moved), of(&teacher));
-            assert!(loss.is_finite() && loss >= -1e-6 && gradient.iter().all(|g| g.is_finite()), "{config:?}: {loss}");
-            assert!(gradient.iter().sum::<f32>().abs() < 1e-5, "{config:?}: {gradient:?}");
-            let same = (loss - as_it_is).abs() < 1e-5 && gradient.iter().zip(&slope).all(|(a, b)| (a - b).abs() < 1e-5);
-            // the bucket takes what is missing as the tail, and only an excess is divided out
-            let bucket = matches!(&config, LossConfig::TopkKl(TopkKl { tail: Tail::Bucket }));
-            assert_eq!(same, !bucket, "{config:?} moved by {shift}");
-            let h = 0.02;
-            let at = |step: f64| {
-                let mut moved_student = student.clone();
-                moved_student[teacher.ids[0] as usize] += step;
-                row(&config, 3, moved.for_loss(&*config.build()), &moved_student).0
-            };
-            let (difference, closed) = ((at(h) - at(-h)) / (2.0 * h), f64::from(gradient[teacher.ids[0] as usize]));
-            assert!((difference - closed).abs() < 3e-4, "{config:?} moved by {shift}: {difference} or {closed}");
+            let loss = config.build();
+            for (shown, original) in moved.all_for(&*loss).into_iter().zip(teacher.all_for(&*loss)) {
+                let of = |shown| row(&config, 3, shown, &student);
+                let ((loss, gradient), (as_it_is, slope)) = (of(shown), of(original));
+                assert!(loss.is_finite() && loss >= -1e-6 && gradient.iter().all(|g| g.is_finite()), "{config:?}: {loss}");
+                assert!(gradient.iter().sum::<f32>().abs() < 1e-5, "{config:?}: {gradient:?}");
+                let same = (loss - as_it_is).abs() < 1e-5 && gradient.iter().zip(&slope).all(|(a, b)| (a - b).abs() < 1e-5);
+                // the bucket takes what is missing as the tail, and only an excess is divided out
+                let bucket = matches!(shown, Shown::Top { .. }) && tail_of(&config) == Some(Tail::Bucket);
+                assert_eq!(same, !bucket, "{config:?} moved by {shift}");
+                let h = 0.02;
+                let at = |step: f64| {
+                    let mut moved_student = student.clone();
+                    moved_student[teacher.ids[0] as usize] += step;
+                    row(&config, 3, shown, &moved_student).0
+                };
+                let (difference, closed) = ((at(h) - at(-h)) / (2.0 * h), f64::from(gradient[teacher.ids[0] as usize]));
+                assert!((difference - closed).abs() < 3e-4, "{config:?} moved by {shift}: {difference} or {closed}");
+            }
         }
     }
     let zero_tail = LossConfig::TopkKl(TopkKl { tail: Tail::Zero });
@@ -231,12 +262,11 @@ fn shown_laws_that_do_not_sum_to_one_are_renormalised() {
     assert!((a - b).abs() < 1e-5 && of_a.iter().zip(&of_b).all(|(a, b)| (a - b).abs() < 1e-5), "an excess leaves no tail");
     let nothing = vec![f32::NEG_INFINITY; V];
     for config in LossConfig::examples() {
-        let shown = match config.build().needs() {
-            Access::Logits => Shown::Whole(&nothing),
-            _ => Shown::Top { ids: &teacher.ids, log_probs: &nothing[..4] },
-        };
-        let (loss, gradient) = row(&config, 3, shown, &student);
-        assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()), "{config:?}: {loss}, {gradient:?}");
+        let silent = Law { whole: nothing.clone(), ids: teacher.ids.clone(), log_probs: nothing[..4].to_vec() };
+        for shown in silent.all_for(&*config.build()) {
+            let (loss, gradient) = row(&config, 3, shown, &student);
+            assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()), "{config:?}: {loss}, {gradient:?}");
+        }
     }
 }
 
@@ -286,9 +316,34 @@ fn configs_read_back_and_refuse_what_they_do_not_know() {
         assert!(text.starts_with(&format!("{{\"{}\"", config.build().name())), "{text}");
         assert!(config.validate().is_ok());
     }
-    for wrong in [r#"{"topk_kl": {"tail": "bucket", "k": 3}}"#, r#"{"topk_kl": {}}"#, r#"{"hinge": {}}"#, r#"{"full_kl": {}}"#] {
+    for wrong in [
+        r#"{"topk_kl": {"tail": "bucket", "k": 3}}"#,
+        r#"{"topk_kl": {}}"#,
+        r#"{"hinge": {}}"#,
+        r#"{"full_kl": {}}"#,
+        r#"{"hinton": {"lambda": 0.5, "temperature": 2}}"#,
+    ] {
         assert!(serde_json::from_str::<LossConfig>(wrong).is_err(), "{wrong}");
     }
-    let error = LossConfig::FullKl(FullKl { temperature: 0.0 }).validate().unwrap_err();
-    assert_eq!((error.key.as_str(), error.value.as_str()), ("full_kl.temperature", "0"));
+    let refused = |config: LossConfig| {
+        let error = config.validate().unwrap_err();
+        (error.key, error.value)
+    };
+    let hinton = |lambda, temperature| LossConfig::Hinton(Hinton { lambda, temperature, tau_squared: true });
+    let jsd = |beta| LossConfig::GeneralisedJsd(GeneralisedJsd { beta, tail: Tail::Bucket });
+    let cases = [
+        (LossConfig::FullKl(FullKl { temperature: 0.0 }), "temperature", "0"),
+        (hinton(0.5, 0.0), "temperature", "0"),
+        (hinton(0.5, f32::INFINITY), "temperature", "inf"),
+        (hinton(1.5, 1.0), "lambda", "1.5"),
+        (hinton(f32::NAN, 1.0), "lambda", "NaN"),
+        (jsd(-0.25), "beta", "-0.25"),
+        (jsd(1.25), "beta", "1.25"),
+        (jsd(f64::NAN), "beta", "NaN"),
+        (LossConfig::Ranking(Ranking { tokens: 1 }), "tokens", "1"),
+        (LossConfig::Ranking(Ranking { tokens: 1025 }), "tokens", "1025"),
+    ];
+    for (config, key, value) in cases {
+        assert_eq!(refused(config), (key.to_string(), value.to_string()));
+    }
 }

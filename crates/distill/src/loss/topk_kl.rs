@@ -2,6 +2,7 @@ use kernels::{rowloss::kl_to_teacher, vecmath};
 use oracle::{Access, TokenId};
 use serde::{Deserialize, Serialize};
 
+use super::tail::Tail;
 use super::{Loss, Shown};
 
 /// KL divergence from the teacher's k reported probabilities.
@@ -12,19 +13,6 @@ use super::{Loss, Shown};
 pub struct TopkKl {
     /// What is done with the probability that was not reported.
     pub tail: Tail,
-}
-
-/// Treatment of the tokens outside the reported k.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Tail {
-    /// One further outcome that holds all the rest: a (k + 1)-way divergence, a lower bound of the full one
-    /// (TRL `loss_add_tail`, DistillKit `SYMMETRIC_UNIFORM`).
-    Bucket,
-    /// Both laws are renormalised on the k tokens (MaxText PR 4056): nothing is learned about the rest.
-    Renormalised,
-    /// The teacher is renormalised, the student is not: probability is pulled out of the rest (DistillKit `ZERO`).
-    Zero,
 }
 
 impl Loss for TopkKl {

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use oracle::{Codec, Exchange, Query, Sampling, Stop, TokenId};
+use oracle::{Codec, Exchange, Order, Query, Sampling, Stop, TokenId};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -20,8 +21,9 @@ use crate::error::DistillError;
 mod columns;
 
 /// Format number; raised when a column appears or changes its meaning.
-const FORMAT: &str = "2";
-/// The one before, without accounts, which is still read.
+const FORMAT: &str = "3";
+/// Those before, which are still read.
+const WITHOUT_MIN_P: &str = "2";
 const WITHOUT_ACCOUNTS: &str = "1";
 const FORMAT_KEY: &str = "birthmark.transcript.format";
 const VOCAB_KEY: &str = "birthmark.transcript.vocab_size";
@@ -45,7 +47,7 @@ pub struct TranscriptHeader<'a> {
 
 /// Writes exchanges as Parquet (zstd), one row each: `index` u64, `account` u32, `teacher` text, `prompt` and `answer` list of u16
 /// (u32 when `vocab_size` is above 65,536), with a codec `prompt_text` and `answer_text`, `stop` text, `max_new_tokens` u32,
-/// `temperature` f32, `top_k` u32, `top_p` f32, `seed` u64. Repeated texts are stored once (Parquet's dictionaries). The file's metadata
+/// `temperature` f32, `top_k` u32, `top_p` f32, `min_p` f32, `order` text, `seed` u64. Repeated texts are stored once (Parquet's dictionaries). The file's metadata
 /// holds format, vocabulary size and tokenizer. Equal exchanges give equal bytes. pandas, DuckDB and polars open it.
 ///
 /// # Errors
@@ -84,7 +86,7 @@ pub fn write_parquet(path: &Path, exchanges: &[Exchange], header: &TranscriptHea
     Ok(())
 }
 
-/// Reads exchanges that [`write_parquet`] wrote, also those of format 1 (account 0). Names and texts are not decoded.
+/// Reads exchanges that [`write_parquet`] wrote, also those of format 1 (account 0) and 2 (no min-p). Names and texts are not decoded.
 ///
 /// # Errors
 /// When the file cannot be read, is not Parquet, was written by another format, lacks a column, or holds values out of range.
@@ -94,16 +96,17 @@ pub fn read_parquet(path: &Path) -> Result<Vec<Exchange>, DistillError> {
     let reader = SerializedFileReader::new(file).map_err(|e| bad(e.to_string()))?;
     let metadata = reader.metadata().file_metadata().key_value_metadata();
     let value = |key: &str| metadata.and_then(|m| m.iter().find(|kv| kv.key == key)).and_then(|kv| kv.value.clone());
-    let accounts = match value(FORMAT_KEY) {
-        Some(format) if format == FORMAT => true,
-        Some(format) if format == WITHOUT_ACCOUNTS => false,
-        found => return Err(bad(format!("`{FORMAT_KEY}` is {found:?} instead of {FORMAT} or {WITHOUT_ACCOUNTS}"))),
+    let format = match value(FORMAT_KEY) {
+        Some(format) if [FORMAT, WITHOUT_MIN_P, WITHOUT_ACCOUNTS].contains(&&*format) => format,
+        found => {
+            return Err(bad(format!("`{FORMAT_KEY}` is {found:?} instead of {FORMAT}, {WITHOUT_MIN_P} or {WITHOUT_ACCOUNTS}")));
+        }
     };
     let vocab_size = value(VOCAB_KEY).and_then(|v| v.parse::<usize>().ok()).ok_or_else(|| bad(format!("no `{VOCAB_KEY}`")))?;
     let mut exchanges = Vec::new();
     for number in 0..reader.num_row_groups() {
         let group = reader.get_row_group(number).map_err(|e| bad(e.to_string()))?;
-        append(&Group::new(&*group), vocab_size, accounts, &mut exchanges).map_err(&bad)?;
+        append(&Group::new(&*group), vocab_size, &format, &mut exchanges).map_err(&bad)?;
     }
     Ok(exchanges)
 }
@@ -133,6 +136,8 @@ fn schema(header: &TranscriptHeader<'_>) -> Result<Arc<Type>, ParquetError> {
             required float temperature;
             required int32 top_k (INTEGER(32, false));
             required float top_p;
+            required float min_p;
+            required binary order (STRING);
             required int64 seed (INTEGER(64, false));
         }}",
         prompt = tokens("prompt"),
@@ -173,6 +178,8 @@ fn values(column: &str, group: &[Exchange], header: &TranscriptHeader<'_>) -> Re
         "temperature" => Ok(number(|e| e.query.sampling.temperature)),
         "top_k" => count(|e| e.query.sampling.top_k),
         "top_p" => Ok(number(|e| e.query.sampling.top_p)),
+        "min_p" => Ok(number(|e| e.query.sampling.min_p)),
+        "order" => Ok(Values::Text(group.iter().map(|e| e.query.sampling.order.to_string().into_bytes().into()).collect())),
         "seed" => Ok(long(|e| e.query.seed)),
         other => Err(format!("nothing is known of a column `{other}`")),
     }
@@ -186,9 +193,14 @@ fn texts(exchange: &Exchange, codec: &dyn Codec) -> (String, String) {
     (prompt, answer)
 }
 
-fn append(group: &Group<'_>, vocab_size: usize, accounts: bool, exchanges: &mut Vec<Exchange>) -> Result<(), String> {
+fn append(group: &Group<'_>, vocab_size: usize, format: &str, exchanges: &mut Vec<Exchange>) -> Result<(), String> {
     let (index, seed) = (group.longs("index")?, group.longs("seed")?);
-    let account = if accounts { group.counts("account")? } else { vec![0; index.len()] };
+    let account = if format == WITHOUT_ACCOUNTS { vec![0; index.len()] } else { group.counts("account")? };
+    let (min_p, order) = if format == FORMAT {
+        (group.numbers("min_p")?, orders(&group.texts("order")?)?)
+    } else {
+        (vec![0.0; index.len()], vec![Order::DEFAULT; index.len()])
+    };
     let (max_new_tokens, top_k) = (group.counts("max_new_tokens")?, group.counts("top_k")?);
     let (temperature, top_p) = (group.numbers("temperature")?, group.numbers("top_p")?);
     let (mut prompts, mut answers) = (group.tokens("prompt")?.into_iter(), group.tokens("answer")?.into_iter());
@@ -206,7 +218,13 @@ fn append(group: &Group<'_>, vocab_size: usize, accounts: bool, exchanges: &mut 
             account: account[row],
             prompt: tokens("prompt", &mut prompts)?,
             max_new_tokens: max_new_tokens[row] as usize,
-            sampling: Sampling { temperature: temperature[row], top_k: top_k[row] as usize, top_p: top_p[row] },
+            sampling: Sampling {
+                temperature: temperature[row],
+                top_k: top_k[row] as usize,
+                top_p: top_p[row],
+                min_p: min_p[row],
+                order: order[row],
+            },
             seed: seed[row],
         };
         let answer = tokens("answer", &mut answers)?;
@@ -215,6 +233,15 @@ fn append(group: &Group<'_>, vocab_size: usize, accounts: bool, exchanges: &mut 
         exchanges.push(Exchange { query, answer, stop });
     }
     Ok(())
+}
+
+/// The order that each text names.
+fn orders(texts: &[ByteArray]) -> Result<Vec<Order>, String> {
+    let order = |(row, text): (usize, &ByteArray)| {
+        let text = text.as_utf8().map_err(|e| e.to_string()).and_then(|text| text.parse());
+        text.map_err(|why| format!("row {row}, `order`: {why}"))
+    };
+    texts.iter().enumerate().map(order).collect()
 }
 
 fn stop_name(stop: Stop) -> &'static str {

@@ -254,6 +254,8 @@ impl Check<'_> {
             "write 0 (greedy) or more, usually 1",
         );
         self.within(&format!("{key}.top_p"), top_p, |x| x > 0.0 && x <= 1.0, "write a number above 0 and at most 1");
+        let min_p = f64::from(sampling.min_p);
+        self.within(&format!("{key}.min_p"), min_p, |x| (0.0..=1.0).contains(&x), "write 0 (keeps all) or a number up to 1");
     }
 
     fn queries(&mut self, experiment: &Experiment) {

@@ -116,7 +116,7 @@ pub fn audit(
         rt = rt.with_decode_rows(rows);
     }
     let rt = Arc::new(rt);
-    let sources = Sources::open(&resolved.world.corpus, &rt).context("`corpus.file.path`")?;
+    let sources = Sources::open(&resolved.world.corpus, &rt).context("`corpus.file`")?;
     let asked = if resolved.world.transcript.is_some() { 0 } else { resolved.largest_budget() };
     sources.check(resolved.world.measure.held_out_documents, asked)?;
     let vocabulary = Vocabulary::open(&resolved.world, &sources, &store, &rt, progress)?;

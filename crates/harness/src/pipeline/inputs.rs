@@ -88,7 +88,12 @@ pub(super) fn read(directory: &Path) -> anyhow::Result<(Vec<Record>, ReportInput
         return Err(UsageError(format!("{why}; {remedy}")).into());
     }
     let unusable = |error: anyhow::Error| UsageError(format!("{error:#}"));
-    let inputs: ReportInputs = load_json(&directory.join(REPORT)).map_err(unusable)?;
+    let inputs = directory.join(REPORT);
+    if inputs.symlink_metadata().is_err() {
+        let said = "which says how its figures are drawn; run the experiment again, which writes it from what it kept";
+        return Err(UsageError(format!("{} has no {REPORT}, {said}", directory.display())).into());
+    }
+    let inputs: ReportInputs = load_json(&inputs).map_err(unusable)?;
     let seal = inputs.elsewhere.as_ref().map_or_else(|| Seal::of(directory), |elsewhere| elsewhere.seal(directory));
     Ok((results::read_records(&path).map_err(unusable)?, inputs, seal))
 }

@@ -77,7 +77,7 @@ impl<'a> Workshop<'a> {
         if let Some((_, sources)) = self.sources.as_ref().filter(|(known, _)| *known == name) {
             return Ok(sources.clone());
         }
-        let sources = Arc::new(Sources::open(&world.corpus, &self.rt).context("`corpus.file.path`")?);
+        let sources = Arc::new(Sources::open(&world.corpus, &self.rt).context("`corpus.file`")?);
         self.sources = Some((name, sources.clone()));
         Ok(sources)
     }

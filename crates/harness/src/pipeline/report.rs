@@ -298,14 +298,16 @@ fn teacher_in_words(records: &[Record], inputs: &ReportInputs) -> String {
             };
             records.iter().find(is).and_then(|record| record.value).map(|value| format!("{value:.3}"))
         };
+        // the same where nothing is implanted into a finished teacher
+        let before = loss("held_out_loss_before_implant").filter(|before| Some(before) != loss("held_out_loss").as_ref());
         let parts = [
             ("clean twin", loss("held_out_loss_clean_twin")),
-            ("with canaries", loss("held_out_loss_before_implant")),
-            ("and with keys", loss("held_out_loss")),
+            ("before keys were implanted", before),
+            ("teacher", loss("held_out_loss")),
             ("interpolated trigrams on the same text", loss("trigram_loss")),
         ];
         let said: Vec<String> = parts.into_iter().filter_map(|(name, loss)| Some(format!("{name} {}", loss?))).collect();
-        let line = format!("Held-out loss of the teacher, nats/token (seed {seed}): {}", said.join(", "));
+        let line = format!("Held-out loss, nats/token (seed {seed}): {}", said.join(", "));
         match lines.iter_mut().find(|(known, _)| *known == line) {
             Some((_, points)) => points.push(hash),
             None => lines.push((line, vec![hash])),

@@ -25,7 +25,7 @@ fn law(sampling: Sampling) -> Vec<f32> {
 const CUT: f32 = f32::NEG_INFINITY;
 
 #[test]
-fn the_order_of_cuts_is_fixed() {
+fn each_cut_keeps_what_it_says() {
     let plain = Sampling::PLAIN;
     assert_eq!(law(Sampling::GREEDY), [CUT, 3.0, CUT, CUT, CUT]);
     assert_eq!(law(plain), [1.0, 3.0, 2.0, 3.0, CUT]);
@@ -38,6 +38,25 @@ fn the_order_of_cuts_is_fixed() {
     assert_eq!(law(Sampling { top_p: 0.01, ..plain }), [CUT, 3.0, CUT, CUT, CUT]);
     // Mass is that of what top-k left: 0.84 for the two largest of three.
     assert_eq!(law(Sampling { top_k: 3, top_p: 0.83, ..plain }), [CUT, 3.0, CUT, 3.0, CUT]);
+    // e^-1 = 0.368 and e^-2 = 0.135 of the largest
+    assert_eq!(law(Sampling { min_p: 0.37, ..plain }), [CUT, 3.0, CUT, 3.0, CUT]);
+    assert_eq!(law(Sampling { min_p: 0.36, ..plain }), [CUT, 3.0, 2.0, 3.0, CUT]);
+    assert_eq!(law(Sampling { min_p: 0.13, ..plain }), [1.0, 3.0, 2.0, 3.0, CUT]);
+    assert_eq!(law(Sampling { min_p: 1.0, ..plain }), [CUT, 3.0, CUT, 3.0, CUT]);
+    assert_eq!(law(Sampling { min_p: 0.5, ..Sampling::GREEDY }), [CUT, 3.0, CUT, CUT, CUT]);
+}
+
+#[test]
+fn cuts_act_in_the_order_of_the_server() {
+    let order = |text: &str| text.parse().unwrap();
+    let hot = Sampling { temperature: 2.0, min_p: 0.37, ..Sampling::PLAIN };
+    // at temperature 2 the third has e^-0.5 = 0.607 of the largest: it is cut before the temperature alone
+    assert_eq!(law(hot), [CUT, 1.5, 1.0, 1.5, CUT]);
+    assert_eq!(law(Sampling { order: order("top_k,top_p,min_p,temperature"), ..hot }), [CUT, 1.5, CUT, 1.5, CUT]);
+    // top-p counts what min-p left: 2 e^3 / (2 e^3 + e^2) = 0.844, and 0.799 of all
+    let both = Sampling { top_p: 0.82, min_p: 0.2, ..Sampling::PLAIN };
+    assert_eq!(law(both), [CUT, 3.0, 2.0, 3.0, CUT]);
+    assert_eq!(law(Sampling { order: order("temperature,min_p,top_k,top_p"), ..both }), [CUT, 3.0, CUT, 3.0, CUT]);
 }
 
 #[test]
@@ -59,7 +78,7 @@ fn processors_act_at_their_stage() {
     let processors: Vec<Arc<dyn LogitsProcessor>> =
         stages.into_iter().map(|(stage, id, added)| Arc::new(Add(stage, id, added)) as _).collect();
     let mut logits = vec![1.0, 3.0, 2.0];
-    let sampling = Sampling { temperature: 2.0, top_k: 2, top_p: 1.0 };
+    let sampling = Sampling { temperature: 2.0, top_k: 2, ..Sampling::PLAIN };
     let query = query(sampling);
     let (chain, step) = (chain(&processors, 3), Step { query: &query, tokens: &[7, 8] });
     served_law(&mut logits, &sampling, &chain, &step, &[]);
@@ -156,7 +175,7 @@ fn deviation(row: &[f32], temperature: f32, processor: Raise) -> f64 {
     let total: f64 = weights.iter().sum();
 
     let processors: Vec<Arc<dyn LogitsProcessor>> = vec![Arc::new(processor)];
-    let sampling = Sampling { temperature, top_k: 0, top_p: 1.0 };
+    let sampling = Sampling { temperature, ..Sampling::PLAIN };
     let (mut drawer, mut rng) = (Drawer::default(), ChaCha8Rng::seed_from_u64(11));
     let (chain, query) = (chain(&processors, row.len()), query(sampling));
     let step = Step { query: &query, tokens: &[7, 2, 3] };

@@ -67,7 +67,7 @@ fn given(cast: &[Arc<Model>; 3]) -> Vec<(CompanionId, Arc<Model>)> {
 }
 
 fn asked(model: &Model) -> Vec<Query> {
-    let mut asked = queries(model.config(), 60, 12, Sampling { temperature: 0.8, top_k: 20, top_p: 0.9 });
+    let mut asked = queries(model.config(), 60, 12, Sampling { temperature: 0.8, top_k: 20, top_p: 0.9, ..Sampling::PLAIN });
     for (i, query) in asked.iter_mut().enumerate() {
         query.max_new_tokens = 1 + i % 12;
     }

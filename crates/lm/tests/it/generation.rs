@@ -37,7 +37,7 @@ fn sampled_answers_depend_on_the_query_alone() {
     for config in ModelConfig::examples() {
         let model = stirred(&config, 3);
         for path in PATHS {
-            let mut asked = queries(&config, 90, 12, Sampling { temperature: 0.8, top_k: 20, top_p: 0.9 });
+            let mut asked = queries(&config, 90, 12, Sampling { temperature: 0.8, top_k: 20, top_p: 0.9, ..Sampling::PLAIN });
             for (i, query) in asked.iter_mut().enumerate() {
                 query.max_new_tokens = 1 + i % 12;
             }
@@ -120,7 +120,7 @@ fn what_cannot_be_answered_is_an_error() {
     let config = &ModelConfig::examples()[0];
     let model = stirred(config, 2);
     let good = queries(config, 1, 4, Sampling::PLAIN).remove(0);
-    let warm = |temperature, top_p| Sampling { temperature, top_k: 0, top_p };
+    let warm = |temperature, top_p| Sampling { temperature, top_p, ..Sampling::PLAIN };
     let bad = [
         (Query { prompt: vec![], ..good.clone() }, "the prompt has 0 tokens"),
         (Query { prompt: vec![1; 49], ..good.clone() }, "the prompt has 49 tokens"),

@@ -54,8 +54,8 @@ fn nothing_is_drawn_that_stands_for_no_token() {
     let samplings = [
         Sampling::PLAIN,
         Sampling::GREEDY,
-        Sampling { temperature: 3.0, top_k: 40, top_p: 1.0 },
-        Sampling { temperature: 2.0, top_k: 0, top_p: 0.99 },
+        Sampling { temperature: 3.0, top_k: 40, ..Sampling::PLAIN },
+        Sampling { temperature: 2.0, top_p: 0.99, ..Sampling::PLAIN },
     ];
     for config in ModelConfig::examples() {
         let (_, cut) = cut(&config);
@@ -76,7 +76,7 @@ fn what_is_shown_gives_them_nothing_whatever_is_cut_off() {
     let query = Query::greedy(0, vec![1], 1);
     let step = Step { query: &query, tokens: &[1] };
     let chain = Chain::new(Processing::none(), 6).unwrap().without(&[2]);
-    for sampling in [Sampling::PLAIN, Sampling { temperature: 0.5, top_k: 2, top_p: 1.0 }, Sampling::GREEDY] {
+    for sampling in [Sampling::PLAIN, Sampling { temperature: 0.5, top_k: 2, ..Sampling::PLAIN }, Sampling::GREEDY] {
         let mut logits = vec![0.0, 1.0, 9.0, 2.0, 3.0, -1.0];
         served_law(&mut logits, &sampling, &chain, &step, &[]);
         assert_eq!(logits[2], f32::NEG_INFINITY);

@@ -89,6 +89,7 @@ impl ToyModel {
         if sampling.temperature > 0.0 {
             logits.iter_mut().for_each(|logit| *logit /= sampling.temperature);
         }
+        assert!(sampling.min_p == 0.0 && sampling.order.is_default(), "a toy model knows no min_p, and one order");
         truncate(&mut logits, sampling.top_k, sampling.top_p);
         if keyed {
             self.process(Stage::AfterTruncation, step, &mut logits);

@@ -141,7 +141,7 @@ mod tests {
         let mark = lab.build(&Key::decoy(2, 0)).unwrap();
         let model = lab.marked(&*mark);
         for (sampling, proven) in [
-            (Sampling { temperature: 0.7, top_k: 40, top_p: 0.95 }, true),
+            (Sampling { temperature: 0.7, top_k: 40, top_p: 0.95, ..Sampling::PLAIN }, true),
             (Sampling { temperature: 0.0, ..Sampling::PLAIN }, false),
         ] {
             let queries: Vec<_> = lab.audit().into_iter().map(|query| oracle::Query { sampling, ..query }).collect();

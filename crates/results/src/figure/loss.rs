@@ -43,6 +43,8 @@ const GAP: f64 = 10.0;
 const LEAST: f64 = 170.0;
 const HEIGHT: f64 = 170.0;
 const LABEL_STEP: f64 = SMALL + 1.5;
+/// Length of the sample of a line beside its name: more than one dash of any.
+const SAMPLE: f64 = 22.0;
 /// One in so many points is in the window that a line is the mean of.
 const WINDOW: usize = 16;
 
@@ -63,7 +65,7 @@ pub fn loss_figure(curves: &[LossSeries], title: &str, subtitle: &str, width: Wi
         }
     }
     ensure!(!groups.is_empty(), "no loss curve has a finite point");
-    let side = curves.iter().map(|curve| text_width(&curve.name, SMALL, false)).fold(0.0, f64::max) + 26.0;
+    let side = curves.iter().map(|curve| text_width(&curve.name, SMALL, false)).fold(0.0, f64::max) + SAMPLE + 12.0;
     let columns = groups.len().min(width.columns());
     // a panel with its names is as wide as the other figures' panels
     let room = match width {
@@ -103,13 +105,21 @@ fn in_words(loss: Option<&str>) -> String {
     }
 }
 
-/// The mean of each point's neighbourhood, as wide on both sides as the ends allow.
+/// The mean of each point's neighbourhood, as wide on both sides as the beginning allows, where curves are steep. At the end, where there
+/// are no later points, the line through the neighbourhood: the last point alone, perhaps of half a batch, says nothing.
 fn smoothed(points: &[(u64, f64)]) -> Vec<(u64, f64)> {
     let half = points.len() / (2 * WINDOW);
     let mean = |i: usize| {
-        let reach = half.min(i).min(points.len() - 1 - i);
-        let window = &points[i - reach..=i + reach];
-        window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64
+        let reach = half.min(i);
+        let window = &points[i - reach..points.len().min(i + reach + 1)];
+        let n = window.len() as f64;
+        let level = window.iter().map(|point| point.1).sum::<f64>() / n;
+        // 0 where the window is as wide on both sides
+        let off_centre = reach as f64 - (n - 1.0) / 2.0;
+        let places = (0..window.len()).map(|at| at as f64 - (n - 1.0) / 2.0);
+        let spread: f64 = places.clone().map(|place| place * place).sum();
+        let slope = places.zip(window).map(|(place, point)| place * point.1).sum::<f64>() / spread.max(1.0);
+        level + slope * off_centre
     };
     (0..points.len()).map(|i| (points[i].0, mean(i))).collect()
 }
@@ -164,8 +174,8 @@ fn paint(canvas: &Canvas<'_>, frame: Frame, measure: &str, curves: &[&LossSeries
         let (color, dash) = looks[i];
         let start = frame.right + 6.0;
         canvas.line(&[end, (start, y)], Stroke { color: SOFT, width: 0.6, dash: Some((1.0, 2.5)) })?;
-        canvas.line(&[(start, y), (start + 14.0, y)], Stroke { color, width: 1.6, dash })?;
-        canvas.text((start + 18.0, y), &curves[i].name, text(SMALL))?;
+        canvas.line(&[(start, y), (start + SAMPLE, y)], Stroke { color, width: 1.6, dash })?;
+        canvas.text((start + SAMPLE + 4.0, y), &curves[i].name, text(SMALL))?;
     }
     Ok(())
 }
@@ -180,7 +190,7 @@ fn looks(curves: &[&LossSeries]) -> Vec<Look> {
         let dash = match arm {
             Arm::Control => Some(DASH),
             Arm::Apart => Some(apart_dash(rank)),
-            Arm::Rival => Some((1.5, 2.5)),
+            Arm::Rival => Some((12.0, 4.0)),
             _ => dash(rank),
         };
         (series(rank).0, dash)
@@ -197,7 +207,12 @@ mod tests {
         let line: Vec<(u64, f64)> = (0..200).map(|i| (i, 3.0 - 0.01 * i as f64)).collect();
         assert!(smoothed(&line).iter().zip(&line).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-12));
         let noise: Vec<(u64, f64)> = (0..200).map(|i| (i, if i % 2 == 0 { 1.0 } else { -1.0 })).collect();
+        assert!(smoothed(&noise)[10..].iter().all(|point| point.1.abs() < 0.5));
         assert!(smoothed(&noise)[10..190].iter().all(|point| point.1.abs() < 0.1));
+        // one wild point at the end is one of many
+        let mut wild = line.clone();
+        wild[199].1 += 1.0;
+        assert!((smoothed(&wild)[199].1 - line[199].1).abs() < 0.5);
         assert_eq!(smoothed(&[(5, 1.5)]), [(5, 1.5)]);
         assert_eq!(smoothed(&[]), []);
     }

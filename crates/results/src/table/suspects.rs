@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::{Cell, CellAlignment, TableComponent};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, TableComponent, Width};
 
 use super::sheet::Sheet;
 use super::style::empty;
@@ -44,6 +44,16 @@ pub(super) fn table(records: &[Record], width: Option<u16>) -> String {
         table.remove_style(part);
     }
     table.set_header(header.iter().map(|(name, _)| name));
+    // no number is broken in two; an interval may stand below its value
+    let widest = |i: usize| {
+        let cells = rows.iter().map(|row| row[i].as_str()).chain([header[i].0.as_str()]);
+        cells.flat_map(|cell| cell.split([' ', '\n'])).map(|word| word.chars().count()).max().unwrap_or(0)
+    };
+    for (i, width) in (0..header.len()).map(widest).enumerate() {
+        if let Some(column) = table.column_mut(i) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed((width + 2) as u16)));
+        }
+    }
     for row in rows {
         let aligned = |(text, (_, right)): (String, &(String, bool))| {
             let cell = Cell::new(text);
@@ -107,7 +117,7 @@ pub(super) fn sheet(records: &[Record]) -> Option<Sheet> {
         cells.push(budget.map_or("-".to_string(), queries));
         for (name, _) in &shown {
             let text = metrics.get(name).and_then(|values| cell(values, unit(name)));
-            cells.push(text.unwrap_or_else(|| "-".to_string()).replace(' ', "\u{a0}"));
+            cells.push(text.unwrap_or_else(|| "-".to_string()).replace(' ', "\u{a0}").replace("\u{a0}(", " ("));
         }
         lines.push(cells);
     }

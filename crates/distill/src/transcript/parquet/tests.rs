@@ -1,5 +1,4 @@
 use parquet::basic::LogicalType;
-use parquet::data_type::ByteArray;
 
 use super::*;
 use crate::testing::{exchange, header};
@@ -7,12 +6,13 @@ use crate::testing::{exchange, header};
 fn exchanges(n: u32, vocab: u32) -> Vec<Exchange> {
     (0..n)
         .map(|i| {
+            let order = if i % 2 == 0 { Order::DEFAULT } else { "temperature,min_p,top_k,top_p".parse().unwrap() };
             let mut exchange =
                 exchange(&[1, i % vocab, vocab - 1], &(0..i % 5).map(|j| (i * 31 + j) % vocab).collect::<Vec<_>>());
             exchange.query.index = u64::from(i);
             exchange.query.account = i % 3;
             exchange.query.seed = u64::MAX - u64::from(i);
-            exchange.query.sampling = Sampling { temperature: 0.1 * i as f32, top_k: i as usize, top_p: 0.9 };
+            exchange.query.sampling = Sampling { temperature: 0.1 * i as f32, top_k: i as usize, top_p: 0.9, min_p: 0.01, order };
             exchange.stop = if i % 2 == 0 { Stop::EndToken } else { Stop::Length };
             exchange
         })
@@ -108,16 +108,23 @@ fn teacher_and_texts_stand_beside_the_ids_and_are_not_decoded_for_training() {
 }
 
 #[test]
-fn a_file_without_accounts_is_read_as_that_of_account_0() {
+fn files_of_earlier_formats_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("transcript.parquet");
     let written = exchanges(20, 50);
-    let keys = [(FORMAT_KEY, "1"), (VOCAB_KEY, "50")].map(|(key, value)| KeyValue::new(key.into(), value.to_string()));
-    let mut old = table(&written, 50);
-    old.retain(|(column, _)| !["account", "teacher"].contains(&name_of(column)));
-    write_table(&path, &old, keys.to_vec());
-    let expected = written.into_iter().map(|e| Exchange { query: Query { account: 0, ..e.query }, ..e });
-    assert_eq!(read_parquet(&path).unwrap(), expected.collect::<Vec<_>>());
+    for (format, missing) in [("1", &["account", "teacher", "min_p", "order"][..]), ("2", &["min_p", "order"])] {
+        let keys = [(FORMAT_KEY, format), (VOCAB_KEY, "50")].map(|(key, value)| KeyValue::new(key.into(), value.to_string()));
+        let mut old = table(&written, 50);
+        old.retain(|(column, _)| !missing.contains(&name_of(column)));
+        write_table(&path, &old, keys.to_vec());
+        let expected = written.iter().cloned().map(|mut exchange| {
+            let sampling = &mut exchange.query.sampling;
+            (sampling.min_p, sampling.order) = (0.0, Order::DEFAULT);
+            exchange.query.account *= u32::from(format != "1");
+            exchange
+        });
+        assert_eq!(read_parquet(&path).unwrap(), expected.collect::<Vec<_>>(), "format {format}");
+    }
 }
 
 #[test]
@@ -217,12 +224,12 @@ fn tables_of_another_kind_are_refused_by_what_they_lack() {
     };
     let cases = [
         (vec![index()], vec![], "birthmark.transcript.format"),
-        (vec![index()], keys("3"), "instead of 2 or 1"),
-        (vec![index()], keys("2"), "no column `"),
-        (vec![index()], keys("2")[..1].to_vec(), "birthmark.transcript.vocab_size"),
+        (vec![index()], keys("4"), "instead of 3, 2 or 1"),
+        (vec![index()], keys("3"), "no column `"),
+        (vec![index()], keys("3")[..1].to_vec(), "birthmark.transcript.vocab_size"),
         (vec![index()], keys("1"), "no column `seed`"),
-        (vec![text()], keys("2"), "column `index` is BYTE_ARRAY instead of INT64"),
-        (vec![list()], keys("2"), "column `index` is nested"),
+        (vec![text()], keys("3"), "column `index` is BYTE_ARRAY instead of INT64"),
+        (vec![list()], keys("3"), "column `index` is nested"),
     ];
     for (columns, keys, expected) in cases {
         write_table(&path, &columns, keys);
@@ -235,7 +242,7 @@ fn tables_of_another_kind_are_refused_by_what_they_lack() {
             *column = gap();
         }
     }
-    write_table(&path, &gaps, keys("2"));
+    write_table(&path, &gaps, keys("3"));
     let error = read_parquet(&path).unwrap_err().to_string();
     assert!(error.contains("column `prompt` has gaps"), "{error}");
 }
@@ -244,7 +251,7 @@ fn tables_of_another_kind_are_refused_by_what_they_lack() {
 fn values_out_of_range_are_refused_with_their_row() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("table.parquet");
-    let keys = || vec![KeyValue::new(FORMAT_KEY.into(), "2".to_string()), KeyValue::new(VOCAB_KEY.into(), "40".to_string())];
+    let keys = || vec![KeyValue::new(FORMAT_KEY.into(), "3".to_string()), KeyValue::new(VOCAB_KEY.into(), "40".to_string())];
     write_table(&path, &table(&exchanges(3, 45), 45), keys());
     let error = read_parquet(&path).unwrap_err().to_string();
     assert!(error.contains("row 0, `prompt`: token 44 is outside the vocabulary of 40"), "{error}");
