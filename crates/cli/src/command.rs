@@ -82,6 +82,7 @@ pub fn main() -> ExitCode {
             return exit::UNEXPECTED.into();
         }
     };
+    let resumes = matches!(cli.command, Command::Run(_) | Command::Audit(_));
     match catch_unwind(AssertUnwindSafe(|| dispatch(cli.command, &signals))) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -100,7 +101,8 @@ pub fn main() -> ExitCode {
                     let remedy = if full { "; free some space and run the same command again" } else { "" };
                     format!("stopped: {}{remedy}\nfinished work is kept; the same command resumes", in_one_line(&error))
                 }
-                _ => "stopped by a signal; finished work is kept, and the same command resumes".to_string(),
+                _ if resumes => "stopped by a signal; finished work is kept, and the same command resumes".to_string(),
+                _ => "stopped by a signal".to_string(),
             };
             complain_at_the_end(&said, code);
             code.into()
