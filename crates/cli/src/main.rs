@@ -3,6 +3,7 @@
 mod args;
 mod audit;
 mod bench;
+mod calibrate;
 mod check;
 mod command;
 mod exit;

@@ -39,7 +39,7 @@ pub use audit::{AuditOutcome, audit_outcome, audit_table, negative_in_words, neg
 pub use caption::Caption;
 pub use expect::{Expectation, Number, Share, Verdicts, broken};
 pub use family::{FamilyWise, family_wise};
-pub use figure::{Figure, LossSeries, Width, effect_figure, loss_figure, survival_figure};
+pub use figure::{Figure, LossSeries, PValueSeries, Width, calibration_figure, effect_figure, loss_figure, survival_figure};
 pub use finding::{Finding, SeenApart, false_positives, findings};
 pub use join::{JoinError, Joined, Part, RESULT_AXIS, Together, join};
 pub use judge::{JudgeError, judge};
@@ -53,4 +53,4 @@ pub use retention::retention;
 pub use self_test::{MIN_MODELS_FOR_A_RATE, SelfTest, self_tests};
 pub use setting::Setting;
 pub use summary::{metrics_csv, summary_csv, write_metrics, write_summary};
-pub use table::{TableFormat, survival_table, table_as};
+pub use table::{TableFormat, calibration_table, survival_table, table_as};
