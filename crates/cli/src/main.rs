@@ -6,6 +6,7 @@ mod bench;
 mod calibrate;
 mod check;
 mod command;
+mod detect;
 mod exit;
 mod init;
 mod list;

@@ -40,14 +40,16 @@ pub fn trials_to_refute(claimed: f64, truth: f64, error: f64, power: f64) -> u64
 
 /// About how many units a test needs whose p is to be at most `alpha` with probability `power`, where units score `above` the mean of `law`
 /// on average: exact for hits at a known rate, else by the normal approximation, in which Exp(1) scores spread as widely as their mean and all
-/// others as widely as under the law. `None` where they do not score above it, or where units have no law of their own.
+/// others as widely as under the law. `None` where they do not score above it, or where units
+/// have no law of their own, or are drawn without replacement.
 ///
 /// # Panics
 /// When `alpha` or `power` is outside (0, 1).
 pub fn units_needed(law: &NullLaw, above: f64, alpha: f64, power: f64) -> Option<u64> {
     assert!(alpha > 0.0 && alpha < 1.0 && power > 0.0 && power < 1.0, "alpha {alpha}, power {power}");
     let (mean, sd) = (law.mean?, law.sd?);
-    if !(above > 0.0 && above.is_finite()) {
+    // drawn without replacement: more texts bring hardly any more
+    if law.kind == NullKind::Hypergeometric || !(above > 0.0 && above.is_finite()) {
         return None;
     }
     if law.kind == NullKind::Binomial {

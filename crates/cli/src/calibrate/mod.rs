@@ -94,11 +94,11 @@ pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
     let mut files = Vec::new();
     if let Some(directory) = &args.out {
         let json = directory.join("calibration.json");
-        store::write_atomic(&json, format!("{:#}\n", line).as_bytes())?;
+        store::write_atomic(&json, format!("{line:#}\n").as_bytes())?;
         files.push(json);
         if args.p.is_some() {
             let series = PValueSeries { name: args.score.clone(), p: texts.unmarked.p.clone() };
-            let title = format!("p-values `{}` of texts known to be unmarked", args.p.as_deref().unwrap_or_default());
+            let title = format!("{}: p-values of texts known to be unmarked", args.p.as_deref().unwrap_or_default());
             let texts = format!("{} unmarked texts", found.unmarked);
             files.extend(calibration_figure(&[series], &title, &texts)?.write(directory, "calibration")?);
         }

@@ -97,7 +97,7 @@ fn whole_range(p: &PValues) -> String {
         number(distance.too_large),
         p_value(distance.log10_p_too_large),
     )];
-    if p.conservative {
+    if p.conservative && !p.refuted && p.levels.iter().all(|level| !level.refuted) {
         lines.push("they are larger than uniform ones somewhere: that breaks no claim, and finds fewer marks".to_string());
     }
     if p.zeros > 0 {
@@ -156,10 +156,10 @@ fn verdict(found: &Calibration) -> String {
     }
 }
 
-/// "1.2 % (0.6 to 2.1 %)".
+/// "1.2 % (0.6\u{2013}2.1)".
 fn rate(rate: &Rate) -> String {
     let Interval { low, high } = rate.interval;
-    format!("{} ({} to {})", percent(rate.rate), share(low), percent(high)).replace(' ', "\u{a0}")
+    format!("{} ({}\u{2013}{})", percent(rate.rate), share(low), share(high)).replace(' ', "\u{a0}")
 }
 
 fn percent(x: f64) -> String {
@@ -199,7 +199,7 @@ mod tests {
         let text = table(|p| p, Claimed { threshold: Some(-0.01), nominal: Some(0.01) });
         for part in [
             "100 of 1000",
-            "10 % (8.21 to 12 %)",
+            "10 % (8.21\u{2013}12)",
             "not refuted",
             "AUROC 1:",
             "confidence 95 %",
