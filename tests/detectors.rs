@@ -224,6 +224,48 @@ fn what_is_no_mark_and_no_text_is_refused() {
     detect(&["--text", text(&none)], &secret).refused_with(&["none.txt", "no such file"]);
 }
 
+/// Texts of servers under the servers' own configurations, with the number that the authors' own detector gives them, and under other keys.
+#[test]
+fn a_servers_configuration_is_all_that_its_texts_need() {
+    let Some(shared) = shared("a_servers_configuration_is_all_that_its_texts_need") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    let tokenizer = shared.join("models/stories260k");
+    let found = |flag: &str, config: &Value, texts: &str, code: i32| {
+        fs::write(&path, config.to_string()).unwrap();
+        let file = shared.join(format!("watermarked/{texts}.jsonl"));
+        let args = ["detect", flag, text(&path), "--decoys", "199", "--json", "--tokenizer", text(&tokenizer)];
+        birthmark(&[&args[..], &["--jsonl", text(&file)]].concat()).expect_code(code).json_lines().remove(30)
+    };
+    for (flag, name, theirs, statistic) in [
+        ("--vllm-config", "vllm-gumbel", 0, "score"),
+        ("--vllm-config", "vllm-dual-key", 0, "score"),
+        ("--vllm-config", "vllm-red-green", 0, "hits"),
+        ("--vllm-config", "vllm-synthid", 0, "bits"),
+        ("--hf-config", "hf-kgw-lefthash", 1, "hits"),
+        ("--hf-config", "hf-kgw-selfhash", 1, "hits"),
+        ("--hf-config", "hf-synthid-n5", 0, "mean"),
+    ] {
+        let header = fs::read_to_string(shared.join(format!("watermarked/{name}.json"))).unwrap();
+        let header: Value = serde_json::from_str(&header).unwrap();
+        let pooled = found(flag, &header["config"], name, 100);
+        assert!(pooled["evidence"]["log10_p"].as_f64().unwrap() < -8.0, "{name}: {pooled}");
+        let (authors, said) = (&pooled["authors"][theirs], &header["pooled"]);
+        assert_eq!(authors["units"], said["n"], "{name}: {authors} for {said}");
+        let (ours, said) = (authors["statistic"].as_f64().unwrap(), said[statistic].as_f64().unwrap());
+        assert!((ours / said - 1.0).abs() < 1e-11, "{name}: {authors} for {said}");
+        // as a file that holds it, and with a key that is not the server's; error rate 1e-3 for each
+        let (wrapped, key) = match flag {
+            "--vllm-config" => ("watermark_config", "key"),
+            _ => ("watermarking_config", if name.starts_with("hf-kgw") { "hashing_key" } else { "keys" }),
+        };
+        let mut other = json!({ wrapped: header["config"] });
+        other[wrapped][key] =
+            if key == "keys" { json!((1..=30).map(|layer| layer * 1_000 + 7).collect::<Vec<_>>()) } else { json!(987_654_321) };
+        found(flag, &other, name, 0);
+    }
+}
+
 /// Text by a real model that no mark of ours is in: 30 answers each.
 #[test]
 fn unmarked_text_of_a_real_model_proves_nothing() {

@@ -9,6 +9,7 @@ use corpus::{ExchangeError, judged_texts};
 use harness::detection::{self, Found, Level, Texts, Wanted, in_tokens};
 use harness::secret::OwnerSecret;
 use lm::{ComputePath, Tokenizer};
+use marks::server::Server;
 use oracle::Codec;
 use results::detection_table;
 use serde_json::json;
@@ -24,10 +25,8 @@ const SHOWN: usize = 20;
 /// Whose mark, in which texts.
 #[derive(Debug, Args)]
 pub struct DetectArgs {
-    /// The mark, a line of TOML as in an experiment's [marks]: 'kgw = { gamma = 0.25, delta = 2.0, context_width = 1 }', or
-    /// 'NAME.kgw = { ... }' where the mark has a name of its own there.
-    #[arg(long, value_name = "TOML")]
-    mark: String,
+    #[command(flatten)]
+    mark: MarkSource,
     #[command(flatten)]
     secret: SecretSource,
     /// The repetition whose key it is: one of the experiment's seeds.
@@ -55,6 +54,33 @@ pub struct DetectArgs {
     /// Print a JSON object for each text and one for all together instead of words.
     #[arg(long)]
     json: bool,
+}
+
+/// The mark, as it was typed or as a server has it.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, id = "wanted")]
+struct MarkSource {
+    /// The mark, a line of TOML as in an experiment's [marks]: 'kgw = { gamma = 0.25, delta = 2.0, context_width = 1 }', or
+    /// 'NAME.kgw = { ... }' where the mark has a name of its own there.
+    #[arg(long, value_name = "TOML")]
+    mark: Option<String>,
+    /// What vLLM was given as --watermark-config, as a JSON file; its key is in it.
+    #[arg(long, value_name = "FILE")]
+    vllm_config: Option<PathBuf>,
+    /// transformers' generation_config.json, or the watermarking_config in it; its key is in it. Of a server that draws lists on the CPU.
+    #[arg(long, value_name = "FILE")]
+    hf_config: Option<PathBuf>,
+}
+
+impl MarkSource {
+    fn read(&self) -> anyhow::Result<Wanted> {
+        match (&self.mark, &self.vllm_config, &self.hf_config) {
+            (Some(line), ..) => Ok(Wanted::parse(line)?),
+            (None, Some(path), _) => Wanted::served(Server::Vllm, "--vllm-config", path),
+            (None, None, Some(path)) => Wanted::served(Server::Transformers, "--hf-config", path),
+            (None, None, None) => Err(UsageError("name a mark with --mark, --vllm-config or --hf-config".into()).into()),
+        }
+    }
 }
 
 /// The owner's secret, from which the key derives; a mark that names a server's own key needs none.
@@ -91,7 +117,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Looks for the mark and says what was found; the exit code is the verdict.
 pub fn detect(args: &DetectArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
-    let wanted = Wanted::parse(&args.mark)?;
+    let wanted = args.mark.read()?;
     let needs = wanted.entry.config()?.needs();
     let key = wanted.key(&args.secret.open(needs.served_key)?, args.seed)?;
     let tokenizer =

@@ -96,6 +96,7 @@ mod random_prompts;
 mod relative;
 mod secrets;
 mod served_key;
+pub mod server;
 
 #[doc(hidden)]
 pub mod testing;

@@ -1,7 +1,10 @@
 //! The mark that is looked for, as it was typed.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
+use marks::server::Server;
 use marks::{Key, Mark, MarkEntry, Owner};
 use oracle::Codec;
 use serde::Deserialize;
@@ -48,6 +51,22 @@ impl Wanted {
         let entry = MarkEntry::deserialize(entry).map_err(|error| refused(error.message().trim().replace('\n', ", ")))?;
         entry.validate().map_err(|error| refused(error.to_string()))?;
         Ok(Self { name, entry })
+    }
+
+    /// The mark that `server` serves under the configuration in the file `path`, which `flag` named.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no JSON, or configures no mark that is known.
+    pub fn served(server: Server, flag: &str, path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        if let Some(why) = store::why_no_file(path) {
+            return Err(UsageError(format!("{flag} {shown}: {why}; name the server's configuration, a JSON file")).into());
+        }
+        let text = std::fs::read_to_string(path).with_context(|| format!("{flag} {shown}: cannot be read"))?;
+        let config = serde_json::from_str(&text)
+            .map_err(|error| UsageError(format!("{flag} {shown}: not JSON: {error}; give it as the server has it")))?;
+        let entry = MarkEntry::served_by(server, &config).map_err(|error| UsageError(format!("{flag} {shown}: {error}")))?;
+        Ok(Self { name: entry.config()?.info().name.to_string(), entry })
     }
 
     /// Its key under `secret` in the repetition `seed`, as an experiment derives it.
