@@ -8,7 +8,21 @@ use crate::support::{Ran, birthmark, command, copy, experiments, root, shared, s
 #[test]
 fn help_names_every_command() {
     let help = birthmark(&["--help"]).expect_code(0);
-    for command in ["run", "init", "check", "audit", "report", "list", "model", "bench", "schema", "completions", "man"] {
+    for command in [
+        "run",
+        "init",
+        "check",
+        "audit",
+        "detect",
+        "calibrate",
+        "report",
+        "list",
+        "model",
+        "bench",
+        "schema",
+        "completions",
+        "man",
+    ] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command} is not in\n{}", help.stdout);
         assert!(birthmark(&[command, "--help"]).expect_code(0).stdout.contains("Usage: birthmark"));
     }

@@ -10,6 +10,7 @@ mod bad_model;
 mod choice;
 mod circles;
 mod cli;
+mod detectors;
 mod devices;
 mod durability;
 mod estimate;

@@ -9,7 +9,7 @@ use kernels::vectors::{self, Width};
 use crate::exit::{self, Signals};
 use crate::output::{Output, complain, complain_at_the_end, in_one_line};
 use crate::version::VERSION;
-use crate::{audit, bench, check, init, list, model, report, run, schema, shell};
+use crate::{audit, bench, calibrate, check, detect, init, list, model, report, run, schema, shell};
 
 /// Measures which ownership marks survive the distillation of a language model through its API.
 #[derive(Debug, Parser)]
@@ -17,7 +17,7 @@ use crate::{audit, bench, check, init, list, model, report, run, schema, shell};
 #[command(
     after_help = "Exit codes: 0 done; 1 unexpected; 2 usage, configuration or input; 3 a true key fires in a model that must \
                         not show it; 5 an audit is inconclusive; 75 stopped, run again to resume; 100 a check that was asked for failed, \
-                        a condition of [expect] is broken, or an audit proves a mark; 130, 143 stopped by a signal, run again to resume."
+                        a condition of [expect] is broken, a detector's claim is refuted, or an audit or a detection proves a mark; 130, 143 stopped by a signal, run again to resume."
 )]
 pub struct Cli {
     /// Vector instructions of the fused kernels, at most: scalar, avx2 or widest. No result depends on them; for measuring.
@@ -37,6 +37,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Look for the marks of an experiment in a model from outside; exit code 0 not proven, 100 proven, 5 inconclusive.
     Audit(audit::AuditArgs),
+    /// Look for a mark in given texts, without any model; exit code 0 not proven, 100 proven.
+    Detect(detect::DetectArgs),
+    /// Hold a detector's output on texts that are known to be unmarked against what it claims; exit code 100 when a claim is refuted.
+    Calibrate(calibrate::CalibrateArgs),
     /// Make summary, figures and table again from the records in a results directory.
     Report(report::ReportArgs),
     /// List what can be named in an experiment file, and the experiment files themselves.
@@ -125,6 +129,8 @@ fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {
         Command::Init(args) => init::init(&args, &mut out)?,
         Command::Check(args) => check::check(&args, signals, &mut out)?,
         Command::Audit(args) => audit::audit(&args, signals, &mut out)?,
+        Command::Detect(args) => detect::detect(&args, signals, &mut out)?,
+        Command::Calibrate(args) => calibrate::calibrate(&args, &mut out)?,
         Command::Report(args) => report::report(&args, &mut out)?,
         Command::List(args) => list::list(&args, &mut out)?,
         Command::Model(command) => model::model(&command, signals, &mut out)?,

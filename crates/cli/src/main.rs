@@ -3,8 +3,10 @@
 mod args;
 mod audit;
 mod bench;
+mod calibrate;
 mod check;
 mod command;
+mod detect;
 mod exit;
 mod init;
 mod list;

@@ -14,7 +14,7 @@ mod split;
 mod task;
 mod texts;
 
-pub use exchange::{ExchangeError, ExchangeRow, Exchanges, Place, Said, Turn, exchanges};
+pub use exchange::{ExchangeError, ExchangeRow, Exchanges, JudgedText, JudgedTexts, Place, Said, Turn, exchanges, judged_texts};
 pub use file::{FileError, FileKind, FileTexts, MIN_RECORDS, from_file, from_file_unless};
 pub use grammar::{Grammar, GrammarSpec, KindSpec, REVISION, SpecError, grammar};
 pub use split::{OTHER_CLASSES, Split};

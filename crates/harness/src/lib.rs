@@ -6,6 +6,7 @@
 pub mod audit_size;
 pub mod chat;
 pub mod config_error;
+pub mod detection;
 mod document;
 pub mod estimate;
 pub mod exit;

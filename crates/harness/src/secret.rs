@@ -92,6 +92,13 @@ impl OwnerSecret {
         marks::Key::new(mac.finalize().into_bytes().into(), name)
     }
 
+    /// The key of the mark called `name` in the repetition `seed`: a mark called as its kind has the key that the kind had before marks had
+    /// names.
+    pub fn key_of_mark(&self, name: &str, info: &marks::MarkInfo, seed: u64) -> marks::Key {
+        let label = if name == info.name { info.key_label.to_string() } else { format!("{} {name}", info.key_label) };
+        self.derive(&label, seed)
+    }
+
     /// SHA-256 of the salt's length, the salt and the secret, in hexadecimal: proves later that this secret was fixed
     /// when the results were written. A secret that can be guessed can be found from it.
     pub fn commitment(&self) -> String {

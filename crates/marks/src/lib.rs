@@ -80,6 +80,7 @@ mod calibrate;
 mod case;
 mod contexts;
 mod decoys;
+mod detector;
 mod entry;
 mod info;
 mod inner;
@@ -95,6 +96,7 @@ mod random_prompts;
 mod relative;
 mod secrets;
 mod served_key;
+pub mod server;
 
 #[doc(hidden)]
 pub mod testing;
@@ -104,6 +106,7 @@ pub use calibrate::Calibrate;
 pub use case::{Case, Chance, Finding, Metric, Reference};
 pub use contexts::ContextCounts;
 pub use decoys::Decoys;
+pub use detector::{Detected, Detection, Detector, Judged};
 pub use info::{ALPHA, Claim, Family, MarkError, MarkInfo};
 pub use key::Key;
 pub use keyed::vllm::Deduplicate;

@@ -2,8 +2,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::{
-    AuthorsScore, Case, ContextCounts, Decoys, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question, Seen,
-    TeacherView, Whom,
+    AuthorsScore, Case, ContextCounts, Decoys, Detector, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question,
+    Seen, TeacherView, Whom,
 };
 use oracle::{ConfigError, TokenId};
 
@@ -48,6 +48,11 @@ pub trait Mark: Send + Sync {
 
     /// The same mark for whoever holds many keys; `None` where what it asks makes each key a mark of its own.
     fn any_key(&self) -> Option<&dyn AnyKey> {
+        None
+    }
+
+    /// The same mark for whoever has texts and no model; `None` where it does not show in texts alone.
+    fn detector(&self) -> Option<&dyn Detector> {
         None
     }
 }

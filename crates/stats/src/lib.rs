@@ -9,12 +9,14 @@
 //! quantities measured on models, which may be NaN when a student diverged, are refused with an error.
 
 pub mod audit_size;
+pub mod calibration;
 pub mod combine;
 pub mod evalue;
 mod evidence;
 pub mod exposure;
 pub mod interval;
 pub mod monte_carlo;
+pub mod needed;
 pub mod null;
 pub mod paired;
 pub mod power;

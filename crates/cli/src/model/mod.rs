@@ -10,7 +10,8 @@ mod verify;
 
 use clap::Subcommand;
 
-pub use asked::here;
+pub use asked::{here, runtime};
+pub use texts::plain_texts;
 
 use crate::exit::Signals;
 use crate::output::Output;

@@ -77,6 +77,15 @@ impl TextArgs {
     }
 }
 
+/// The texts of a file of plain text, separated by blank lines; at least one.
+pub fn plain_texts(path: &Path, signals: &Signals) -> anyhow::Result<Vec<String>> {
+    let texts = records(&utf8(path, signals)?, usize::MAX);
+    if texts.is_empty() {
+        return Err(UsageError(format!("{}: no text in it", path.display())).into());
+    }
+    Ok(texts)
+}
+
 /// The bytes of a file, which may be a pipe whose writer lets us wait: a signal is heard all the same.
 fn bytes(path: &Path, signals: &Signals) -> anyhow::Result<std::io::Result<Vec<u8>>> {
     let (send, receive) = std::sync::mpsc::channel();

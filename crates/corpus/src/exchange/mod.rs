@@ -4,9 +4,12 @@
 //! are known `account`, `key` and `stop` (`finish_reason`). All rows of a file are written the same way. Other columns are not read.
 
 mod error;
+mod judged;
 mod parse;
 mod read;
+mod rows;
 
 pub use error::{ExchangeError, Place};
+pub use judged::{JudgedText, JudgedTexts, judged_texts};
 pub use parse::{ExchangeRow, Said, Turn};
 pub use read::{Exchanges, exchanges};

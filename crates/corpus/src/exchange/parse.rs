@@ -58,7 +58,7 @@ impl Said {
 /// What is wrong with a row, and what to do.
 pub(super) struct Flaw(pub String, pub String);
 
-fn flaw<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Flaw> {
+pub(super) fn flaw<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Flaw> {
     Err(Flaw(what.into(), remedy.into()))
 }
 
@@ -82,13 +82,7 @@ pub(super) fn row(members: &Map<String, Value>) -> Result<ExchangeRow, Flaw> {
         let what = format!("the prompt is {} and the answer {}", prompt.form(), answer.form());
         return flaw(what, "write both the same way");
     }
-    let account = match there("account") {
-        None => None,
-        Some(value) => match value.as_u64().and_then(|account| u32::try_from(account).ok()) {
-            Some(account) => Some(account),
-            None => return flaw(format!("`account` is {value}"), format!("write a whole number from 0 to {}", u32::MAX)),
-        },
-    };
+    let account = account(there("account"))?;
     let key = match there("key") {
         None => None,
         Some(Value::String(label)) => Some(label.clone()),
@@ -103,6 +97,15 @@ pub(super) fn row(members: &Map<String, Value>) -> Result<ExchangeRow, Flaw> {
     Ok(ExchangeRow { prompt, answer, account, key, ended })
 }
 
+/// The number of an account.
+pub(super) fn account(value: Option<&Value>) -> Result<Option<u32>, Flaw> {
+    let Some(value) = value else { return Ok(None) };
+    match value.as_u64().and_then(|account| u32::try_from(account).ok()) {
+        Some(account) => Ok(Some(account)),
+        None => flaw(format!("`account` is {value}"), format!("write a whole number from 0 to {}", u32::MAX)),
+    }
+}
+
 fn answer(name: &str, value: Option<&Value>) -> Result<Said, Flaw> {
     match value {
         Some(value) => said(name, value),
@@ -111,7 +114,7 @@ fn answer(name: &str, value: Option<&Value>) -> Result<Said, Flaw> {
 }
 
 /// Text, or a list of ids.
-fn said(name: &str, value: &Value) -> Result<Said, Flaw> {
+pub(super) fn said(name: &str, value: &Value) -> Result<Said, Flaw> {
     let numbers = |values: &[Value]| -> Option<Vec<u32>> {
         values.iter().map(|value| value.as_u64().and_then(|id| u32::try_from(id).ok())).collect()
     };

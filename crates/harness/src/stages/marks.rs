@@ -209,10 +209,9 @@ fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>) 
     })
 }
 
-/// The key of the mark called `name`: a mark called as its kind has the key that the kind had before marks had names.
+/// The key of the mark called `name`.
 fn key(ctx: &Context<'_>, name: &str, info: &MarkInfo) -> Key {
-    let label = if name == info.name { info.key_label.to_string() } else { format!("{} {name}", info.key_label) };
-    ctx.resolved.secret.derive(&label, ctx.seed)
+    ctx.resolved.secret.key_of_mark(name, info, ctx.seed)
 }
 
 /// At least `wanted` neutral questions, where there are so many: openings of audit texts behind those of the audit itself, token ids, cut

@@ -11,10 +11,12 @@ use super::count::Count;
 use super::scheme::{KeyedValues, Scheme};
 use super::score::{Candidates, Choices, Prefixes, Process, Said, ScoreTest, Tally, WeightedSum};
 use super::test_choice::KeyedTest;
+use super::texts::detection;
 use super::walk::NO_TOKEN;
 use crate::case::exchanges;
 use crate::{
-    ALPHA, AnyKey, Case, ContextCounts, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting, Question, Reduced, Seen, Whom,
+    ALPHA, AnyKey, Case, Chance, ContextCounts, Detection, Detector, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting,
+    Question, Reduced, Seen, Whom,
 };
 
 /// A keyed scheme as a mark: planted as a law and asked by the audit.
@@ -257,6 +259,19 @@ impl<S: Scheme> Mark for Keyed<S> {
 
     fn any_key(&self) -> Option<&dyn AnyKey> {
         Some(self)
+    }
+
+    /// None where places count by the laws that a model has there: texts alone do not say these.
+    fn detector(&self) -> Option<&dyn Detector> {
+        self.scheme.place_weights().is_none().then_some(self)
+    }
+}
+
+/// By the count of distinct units, whatever test the file names: no model is there to be asked.
+impl<S: Scheme> Detector for Keyed<S> {
+    fn detect(&self, texts: &[Exchange], chance: Chance) -> Result<Vec<Detection>, MarkError> {
+        let found = detection(&self.scheme, &self.key, texts, chance);
+        Ok(vec![found.map_err(|error| self.refused(error))?])
     }
 }
 

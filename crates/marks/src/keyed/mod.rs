@@ -25,6 +25,7 @@ pub(crate) mod siphash;
 pub(crate) mod soft_list;
 pub(crate) mod steps;
 mod test_choice;
+mod texts;
 pub(crate) mod torch;
 pub(crate) mod torch_keys;
 pub(crate) mod torch_lists;

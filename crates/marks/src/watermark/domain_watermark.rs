@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::inner::{Inner, inside, law_of_audit};
 use crate::{
-    AnyKey, Bed, Case, Claim, ContextCounts, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Needs,
-    Owner, Phase, Planting, Question, Seen, Whom,
+    AnyKey, Bed, Case, Claim, ContextCounts, Detector, Family, Finding, FollowUp, Mark, MarkConfig, MarkEntry, MarkError,
+    MarkInfo, Needs, Owner, Phase, Planting, Question, Seen, Whom,
 };
 
 const KIND: &str = "domain_watermark";
@@ -204,6 +204,10 @@ impl Mark for DomainWatermark {
     /// No key decides which prompts are asked.
     fn any_key(&self) -> Option<&dyn AnyKey> {
         self.mark.any_key()
+    }
+
+    fn detector(&self) -> Option<&dyn Detector> {
+        self.mark.detector()
     }
 }
 

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, CompanionId, ConfigError, LogitsProcessor, Raised, Row, Stage, Step};
+use oracle::{Access, CompanionId, ConfigError, Exchange, LogitsProcessor, Raised, Row, Stage, Step};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::inner::{Inner, inside, law_of_audit};
 use crate::{
-    AnyKey, Bed, Case, Claim, ContextCounts, Family, Finding, FollowUp, Key, Mark, MarkConfig, MarkEntry, MarkError, MarkInfo,
-    Needs, Owner, Phase, Planting, Question, Seen,
+    AnyKey, Bed, Case, Chance, Claim, ContextCounts, Detection, Detector, Family, Finding, FollowUp, Key, Mark, MarkConfig,
+    MarkEntry, MarkError, MarkInfo, Needs, Owner, Phase, Planting, Question, Seen,
 };
 
 const KIND: &str = "per_account";
@@ -179,7 +179,7 @@ impl Mark for PerAccount {
         }
         let second = self.second_of(case)?;
         let judge = |account: usize, decoys: usize| {
-            let chance = crate::Chance { decoys, ..case.chance };
+            let chance = Chance { decoys, ..case.chance };
             let mut found = self.marks[account].judge(&Case { second: second[account], chance, ..*case })?;
             found.iter_mut().for_each(|found| found.account = Some(account as u32));
             Ok::<_, MarkError>(found)
@@ -206,6 +206,27 @@ impl Mark for PerAccount {
 
     fn any_key(&self) -> Option<&dyn AnyKey> {
         self.inner().map(|_| self as &dyn AnyKey)
+    }
+
+    fn detector(&self) -> Option<&dyn Detector> {
+        self.marks.first()?.detector().map(|_| self as &dyn Detector)
+    }
+}
+
+/// Each account's texts under its own key; texts of accounts beyond the last that has a key are left out.
+impl Detector for PerAccount {
+    fn detect(&self, texts: &[Exchange], chance: Chance) -> Result<Vec<Detection>, MarkError> {
+        let mut all = Vec::new();
+        for (account, mark) in (0..).zip(&self.marks) {
+            let places: Vec<usize> = (0..texts.len()).filter(|&at| texts[at].query.account == account).collect();
+            let Some(detector) = mark.detector().filter(|_| !places.is_empty()) else { continue };
+            let own: Vec<Exchange> = places.iter().map(|&at| texts[at].clone()).collect();
+            for found in detector.detect(&own, chance)? {
+                let texts = found.texts.iter().map(|&at| places[at]).collect();
+                all.push(Detection { account: Some(account), texts, ..found });
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -4,6 +4,7 @@
 //! font committed in `assets/` and becomes outlines: a file needs no font to be shown, and no installed one changes it.
 
 mod arms;
+mod calibration;
 mod canvas;
 mod cell;
 mod chart;
@@ -27,6 +28,7 @@ mod survival;
 mod width;
 mod worth;
 
+pub use calibration::{PValueSeries, calibration_figure};
 pub use loss::{LossSeries, loss_figure};
 pub use picture::Figure;
 pub use survival::{effect_figure, survival_figure};

@@ -17,6 +17,8 @@ pub(crate) struct Axis {
     low: f64,
     high: f64,
     compress: bool,
+    /// Values are powers of ten, given by their exponents.
+    powers: bool,
 }
 
 impl Axis {
@@ -29,7 +31,7 @@ impl Axis {
         let ladder = (0..6).flat_map(|decade| [1.0, 3.0].map(|digit| digit * 10f64.powi(decade)));
         let ticks: Vec<f64> = std::iter::once(0.0).chain(ladder).filter(|&tick| tick <= max * 1.3).collect();
         let high = libm::asinh(max / EVIDENCE_KNEE) * 1.06;
-        Self { ticks, low: -FLOOR * high, high, compress: true }
+        Self { ticks, low: -FLOOR * high, high, compress: true, powers: false }
     }
 
     /// From `low` to `high`, with four to seven round ticks inside.
@@ -41,7 +43,13 @@ impl Axis {
             [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(|&step| step >= 0.75 * raw).unwrap_or(10.0 * power);
         let first = (low / step).ceil() as i64;
         let ticks = (first..).map(|i| i as f64 * step).take_while(|&tick| tick <= low + span * 1.000_001).collect();
-        Self { ticks, low, high: low + span, compress: false }
+        Self { ticks, low, high: low + span, compress: false, powers: false }
+    }
+
+    /// Powers of ten from 10^`low` to 10^`high`, of which the exponents are given.
+    pub(crate) fn decades(low: i32, high: i32) -> Self {
+        let ticks = (low..=high).map(f64::from).collect();
+        Self { ticks, low: low.into(), high: high.max(low + 1).into(), compress: false, powers: true }
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
@@ -58,6 +66,9 @@ impl Axis {
     pub(crate) fn label(&self, tick: f64) -> String {
         if self.compress {
             return format!("{tick}");
+        }
+        if self.powers {
+            return if tick >= -3.0 { format!("{}", libm::pow(10f64, tick)) } else { format!("1e{tick}") };
         }
         let step = self.ticks.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0);
         let decimals = (0..8).find(|&d| (step * 10f64.powi(d) - (step * 10f64.powi(d)).round()).abs() < 1e-6).unwrap_or(8);
@@ -124,6 +135,14 @@ mod tests {
         let axis = Axis::linear(-10.0, 10.0);
         assert_eq!(axis.label(axis.ticks[0]), "\u{2212}10");
         assert!(Axis::linear(5.0, 5.0).at(5.0).is_finite());
+    }
+
+    #[test]
+    fn decades_are_named_by_their_powers() {
+        let axis = Axis::decades(-5, 0);
+        let labels: Vec<_> = axis.ticks.iter().map(|&tick| axis.label(tick)).collect();
+        assert_eq!(labels, ["1e-5", "1e-4", "0.001", "0.01", "0.1", "1"]);
+        assert_eq!((axis.at(-5.0), axis.at(-2.5), axis.at(0.0)), (0.0, 0.5, 1.0));
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! What was shown, in words: for a terminal, for a paper, and as numbers.
 
+mod calibration;
+mod detection;
 mod findings;
 mod marks;
 mod sheet;
 mod style;
 mod suspects;
+
+pub use calibration::calibration_table;
+pub use detection::detection_table;
 
 use crate::{Record, false_positives, family_wise, findings as found, mark_costs, self_tests};
 
