@@ -206,7 +206,7 @@ fn prompts_refused(name: &str, content: &[u8], parts: &[&str]) {
     fs::write(&file, content).unwrap();
     let set = format!("corpus={{ file = {{ path = \"{}\", column = \"text\" }} }}", text(&file));
     let output = run_command(&smoke_file(), dir.path(), 1).args(["--set", &set]).output().unwrap();
-    let parts: Vec<&str> = parts.iter().copied().chain(["`corpus.file`", name]).collect();
+    let parts: Vec<&str> = parts.iter().copied().chain(["`corpus.file", name]).collect();
     Ran::of(output).refused_with(&parts);
 }
 

@@ -237,11 +237,14 @@ fn gzip_is_read_and_other_codecs_are_named() {
     }
 }
 
-/// Fields and leaves of a column of lists of turns, `None` a turn without text.
-fn conversations(column: &str, names: [&str; 2], rows: &[Vec<(&str, Option<String>)>]) -> (String, Vec<Leaf>) {
+/// Who speaks, and what; `None` a turn without text.
+type Turn = (&'static str, Option<String>);
+
+/// Fields and leaves of a column of lists of turns.
+fn conversations(column: &str, names: [&str; 2], rows: &[Vec<Turn>]) -> (String, Vec<Leaf>) {
     let parts = names.map(|name| format!("optional binary {name} (STRING);")).concat();
     let fields = format!("required group {column} (LIST) {{ repeated group list {{ required group item {{ {parts} }} }} }}");
-    let leaf = |of: &dyn Fn(&(&str, Option<String>)) -> Option<String>| {
+    let leaf = |of: &dyn Fn(&Turn) -> Option<String>| {
         let (mut values, mut definitions, mut repetitions) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             // 0 of an empty list, 1 of a turn without this part, 2 of one with it
@@ -261,7 +264,7 @@ fn conversations(column: &str, names: [&str; 2], rows: &[Vec<(&str, Option<Strin
 #[test]
 fn the_first_turn_of_the_user_is_the_text_of_a_conversation() {
     let stories = stories(60);
-    let talks = |user: &'static str, others: [&'static str; 2]| -> Vec<Vec<(&'static str, Option<String>)>> {
+    let talks = |user: &'static str, others: [&'static str; 2]| -> Vec<Vec<Turn>> {
         let talk = |(i, story): (usize, &String)| {
             let said = (user, Some(story.clone()));
             let more = (user, Some("And then?".to_string()));
@@ -283,7 +286,7 @@ fn the_first_turn_of_the_user_is_the_text_of_a_conversation() {
         ("conversations", ["from", "value"], "human", ["system", "gpt"]),
     ] {
         let talks = talks(user, others);
-        let turn = |(who, what): &(&str, Option<String>)| serde_json::json!({ names[0]: who, names[1]: what });
+        let turn = |(who, what): &Turn| serde_json::json!({ names[0]: who, names[1]: what });
         let line = |talk: &Vec<_>| format!("{}\n", serde_json::json!({ column: talk.iter().map(turn).collect::<Vec<_>>() }));
         let (_b, lines) = write("s.jsonl", talks.iter().map(line).collect::<String>());
         let (_c, parquet) = {

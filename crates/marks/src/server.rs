@@ -14,6 +14,9 @@ pub enum Server {
     Transformers,
 }
 
+/// What makes an entry of a server's keys.
+type Reader = fn(Map<String, Value>) -> Result<Value, ConfigError>;
+
 impl MarkEntry {
     /// The mark that `server` serves under `config`, with the server's defaults where it leaves something out. A file that holds the
     /// configuration under its usual name is taken too.
@@ -21,7 +24,7 @@ impl MarkEntry {
     /// # Errors
     /// When it names a mark that is not known, lacks a key, has one that is not known, or a value that cannot be.
     pub fn served_by(server: Server, config: &Value) -> Result<Self, ConfigError> {
-        let (wrapped, served): (&str, fn(Map<String, Value>) -> Result<Value, ConfigError>) = match server {
+        let (wrapped, served): (&str, Reader) = match server {
             Server::Vllm => ("watermark_config", vllm),
             Server::Transformers => ("watermarking_config", transformers),
         };

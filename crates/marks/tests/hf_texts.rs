@@ -1,6 +1,12 @@
 //! Texts that transformers 5.24 marked, and unmarked ones, against the numbers that its own detectors gave them
 //! (`shared/watermarked`, beside the checkout; served-watermarks 9 and 12).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a panic is how a test fails, in its helpers as well; what is skipped is said"
+)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -25,9 +25,8 @@ fn rounds(mut counter: [Lane; 4], mut key: [Lane; 2]) -> [Lane; 4] {
             next[3][lane] = first as u32;
         }
         counter = next;
-        for lane in 0..LANES {
-            key[0][lane] = key[0][lane].wrapping_add(0x9E37_79B9);
-            key[1][lane] = key[1][lane].wrapping_add(0xBB67_AE85);
+        for (lanes, step) in key.iter_mut().zip([0x9E37_79B9, 0xBB67_AE85]) {
+            *lanes = lanes.map(|lane| lane.wrapping_add(step));
         }
     }
     counter

@@ -32,6 +32,12 @@ pub(crate) enum Alike {
     UnderKey,
 }
 
+/// The lists of a key.
+pub(crate) type ListsOf = Arc<dyn Fn(&Key) -> Arc<dyn Lists> + Send + Sync>;
+
+/// The input of a window.
+type InputOf = Box<dyn Fn(&[TokenId]) -> u128 + Send + Sync>;
+
 /// A scheme of soft green lists.
 pub(crate) struct SoftList {
     /// Kind of the mark, for errors.
@@ -45,7 +51,7 @@ pub(crate) struct SoftList {
     /// Which pairs have one input.
     pub alike: Alike,
     /// The lists of a key.
-    pub lists: Arc<dyn Fn(&Key) -> Arc<dyn Lists> + Send + Sync>,
+    pub lists: ListsOf,
     /// What raises green tokens.
     pub processor: Arc<dyn LogitsProcessor>,
     /// The published detector, where there is one.
@@ -87,7 +93,7 @@ impl Scheme for SoftList {
 
     fn draws(&self, key: &Key) -> Option<Draws> {
         let width = self.rules.context_width + 1;
-        let input: Box<dyn Fn(&[TokenId]) -> u128 + Send + Sync> = match self.alike {
+        let input: InputOf = match self.alike {
             Alike::None => return None,
             Alike::Always(input) => Box::new(move |window| input(&window[..width - 1], window[width - 1])),
             Alike::UnderKey => {

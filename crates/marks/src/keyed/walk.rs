@@ -202,8 +202,8 @@ impl Units {
         let none = Self { width: self.width, windows: Vec::new(), ends: Vec::new(), weights: Vec::new(), skipped: self.skipped };
         let (mut units, mut done) = (none, 0);
         for &end in &self.ends {
-            for unit in done..end {
-                if kept[unit] {
+            for (unit, &is_kept) in (done..end).zip(&kept[done..end]) {
+                if is_kept {
                     units.windows.extend_from_slice(&self.windows[unit * self.width..][..self.width]);
                     units.weights.extend(self.weights.get(unit));
                 } else {

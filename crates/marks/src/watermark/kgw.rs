@@ -11,7 +11,7 @@ use oracle::{Codec, ConfigError};
 use serde::{Deserialize, Serialize};
 
 use crate::keyed::green::GreenList;
-use crate::keyed::soft_list::{Alike, Lists, SoftList};
+use crate::keyed::soft_list::{Alike, ListsOf, SoftList};
 use crate::keyed::torch_keys;
 use crate::keyed::torch_lists::{ListSize, Seeds, TorchLists};
 use crate::keyed::{Dedup, Keyed, KeyedTest, MAX_CONTEXT, Rules};
@@ -109,7 +109,7 @@ impl MarkConfig for KgwConfig {
         let (gamma, seeding, context_width) = (self.gamma, self.seeding, rules.context_width);
         let name = identity(&self.nameless(), &key);
         let mut authors: Option<Box<dyn Authors>> = None;
-        let (rate, fixed, rows, lists): (_, _, _, Arc<dyn Fn(&Key) -> Arc<dyn Lists> + Send + Sync>) = match &self.torch {
+        let (rate, fixed, rows, lists): (_, _, _, ListsOf) = match &self.torch {
             None => {
                 let of = move |key: &Key| NativeLists::new(key, gamma, seeding);
                 (GreenList::rate_of(gamma), None, Rows::native(of(&key), vocab, &special), Arc::new(move |key| Arc::new(of(key))))

@@ -32,7 +32,7 @@ impl Prf {
             // where the window has ended, -1 less the place in the block
             let word = |place: usize| ids.get(place).copied().unwrap_or(u32::MAX - place as u32);
             let counter = std::array::from_fn(|place| state[place] ^ word(place));
-            state = philox(counter, [self.key[0] ^ 4 * block as u32, self.key[1]]);
+            state = philox(counter, [self.key[0] ^ (4 * block as u32), self.key[1]]);
         }
         state
     }

@@ -156,10 +156,18 @@ impl Lists for NativeLists {
     }
 }
 
+/// Our lists with their rows.
+pub(super) struct NativeRows {
+    lists: NativeLists,
+    rows: GreenRows,
+    /// Tokens that are never green.
+    special: Vec<TokenId>,
+}
+
 /// Lists of either kind with their rows, for whoever generates.
 pub(super) enum Rows {
-    /// Ours, and the tokens that are never green.
-    Native(NativeLists, Box<GreenRows>, Vec<TokenId>),
+    /// Ours.
+    Native(Box<NativeRows>),
     /// The authors'.
     Torch(Box<TorchRows>),
 }
@@ -167,7 +175,7 @@ pub(super) enum Rows {
 impl Rows {
     pub fn native(lists: NativeLists, vocab: usize, special: &[TokenId]) -> Self {
         let rows = GreenRows::new(lists.list.clone(), vocab, special);
-        Self::Native(lists, Box::new(rows), special.to_vec())
+        Self::Native(Box::new(NativeRows { lists, rows, special: special.to_vec() }))
     }
 
     pub fn torch(lists: TorchLists) -> Self {
@@ -176,19 +184,19 @@ impl Rows {
 
     fn is_green(&self, window: &[TokenId]) -> bool {
         match self {
-            Self::Native(lists, _, special) => !special.contains(&window[window.len() - 1]) && lists.is_green(window),
+            Self::Native(own) => !own.special.contains(&window[window.len() - 1]) && own.lists.is_green(window),
             Self::Torch(rows) => rows.is_green(window),
         }
     }
 
     fn add(&self, context: &[TokenId], bias: f32, logits: &mut [f32]) {
         match self {
-            Self::Native(lists, rows, _) if lists.seeding == Seeding::LeftHash => rows.add(context, bias, logits),
-            Self::Native(lists, rows, _) => {
+            Self::Native(own) if own.lists.seeding == Seeding::LeftHash => own.rows.add(context, bias, logits),
+            Self::Native(own) => {
                 let (mut window, mut seen) = ([0; MAX_CONTEXT + 1], [0; MAX_CONTEXT + 1]);
                 window[..context.len()].copy_from_slice(context);
-                let width = lists.seen(&window[..=context.len()], &mut seen);
-                rows.add(&seen[..width - 1], bias, logits);
+                let width = own.lists.seen(&window[..=context.len()], &mut seen);
+                own.rows.add(&seen[..width - 1], bias, logits);
             }
             Self::Torch(rows) => rows.add(context, bias, logits),
         }

@@ -5,6 +5,7 @@ use stats::power;
 
 use super::*;
 use crate::key::Purpose;
+use crate::keyed::soft_list::Lists;
 use crate::testing::{Lab, ToyCodec, ToyModel};
 use crate::{Chance, Finding, MarkEntry, Planting};
 
