@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
             return exit::UNEXPECTED.into();
         }
     };
-    let resumes = matches!(cli.command, Command::Run(_) | Command::Audit(_));
+    let resumes = !matches!(cli.command, Command::Check(_) | Command::Detect(_) | Command::Bench(_));
     match catch_unwind(AssertUnwindSafe(|| dispatch(cli.command, &signals))) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,

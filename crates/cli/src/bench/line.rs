@@ -19,7 +19,7 @@ pub enum What {
     Generate,
     /// The same with every mark that changes the drawn law.
     GenerateMarked,
-    /// Detection of every mark that is read from audit answers, with one key and with 999 decoy keys.
+    /// Detection of every mark that is read from audit answers, with one key and with up to 999 decoy keys.
     Detect,
 }
 
