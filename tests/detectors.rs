@@ -206,7 +206,7 @@ fn what_is_no_mark_and_no_text_is_refused() {
     };
     asked("green = { gamma = 0.5 }").refused_with(&["--mark", "no mark is called `green`"]);
     asked("kgw = { gamma = 2.0, delta = 1.0, context_width = 1 }").refused_with(&["--mark", "`kgw.gamma` is 2"]);
-    asked("output_agreement = { prompts = 20 }").refused_with(&["`output_agreement` does not show in texts alone", "audit"]);
+    asked("output_agreement = { prompts = 20 }").refused_with(&["`output_agreement` is not looked for in texts alone", "audit"]);
     detect(&file, &[]).refused_with(&["derives from the owner's secret", "--secret-file"]);
     detect(&file, &[]).refused_with(&["derives from the owner's secret", "--secret-file"]);
     asked("per_account = { accounts = 2, of = { unigram = { gamma = 0.5, delta = 2.0 } } }")

@@ -84,7 +84,7 @@ impl Wanted {
     pub fn build(&self, key: &Key, codec: &Arc<dyn Codec>) -> anyhow::Result<Arc<dyn Mark>> {
         let info = self.entry.config()?.info();
         let alone =
-            || UsageError(format!("--mark: `{}` does not show in texts alone; `birthmark audit` asks a model", info.name));
+            || UsageError(format!("--mark: `{}` is not looked for in texts alone; `birthmark audit` asks a model", info.name));
         let needs = self.entry.config()?.needs();
         if needs.phase != marks::Phase::Service || !needs.changes_drawn_law || !needs.files.is_empty() {
             return Err(alone().into());

@@ -88,20 +88,22 @@ pub fn loss_figure(curves: &[LossSeries], title: &str, subtitle: &str, width: Wi
             let top = top + (i / columns) as f64 * panel.1 + HEADER;
             let frame = Frame { left, top, right: left + plot.0, bottom: top + plot.1 };
             panel_title(canvas, (left, top - HEADER + 12.0), name)?;
-            paint(canvas, frame, &format!("{}, nats/token", in_words(loss.as_deref())), members)?;
+            paint(canvas, frame, &in_words(loss.as_deref()), members)?;
         }
         Ok(())
     })?;
     Ok(Figure { svg })
 }
 
-/// What a loss is, by its name: cross-entropy with tokens, or a divergence from the teacher's law. They are not on one scale.
+/// What a loss is, by its name, and its unit: cross-entropy with tokens, or a divergence from the teacher's law. They are not on one scale.
 fn in_words(loss: Option<&str>) -> String {
     match loss {
-        None => "loss".to_string(),
-        Some("cross_entropy" | "sequence_kd") => "cross-entropy (CE)".to_string(),
-        Some(name) if name.ends_with("_kl") => format!("KL divergence, {name}"),
-        Some(name) => format!("loss {name}"),
+        None => "loss, nats/token".to_string(),
+        Some("cross_entropy" | "sequence_kd") => "cross-entropy (CE), nats/token".to_string(),
+        Some("total_variation") => "total variation, 0 to 1".to_string(),
+        Some("ranking") => "ranking loss by pair of tokens".to_string(),
+        Some(name) if name.ends_with("_kl") => format!("KL divergence, {name}, nats/token"),
+        Some(name) => format!("loss {name}, nats/token"),
     }
 }
 
@@ -219,8 +221,15 @@ mod tests {
 
     #[test]
     fn losses_say_what_they_measure() {
-        let cases =
-            [("sequence_kd", "CE"), ("cross_entropy", "CE"), ("topk_kl", "KL"), ("full_kl", "KL"), ("other", "loss other")];
+        let cases = [
+            ("sequence_kd", "(CE), nats"),
+            ("cross_entropy", "CE"),
+            ("topk_kl", "KL"),
+            ("full_kl", "KL"),
+            ("other", "loss other, nats"),
+            ("total_variation", "0 to 1"),
+            ("ranking", "pair"),
+        ];
         for (name, part) in cases {
             assert!(in_words(Some(name)).contains(part), "{name}");
         }
