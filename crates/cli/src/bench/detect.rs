@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use marks::{Case, Chance, Mark, Question, Seen};
 use oracle::{Exchange, Query, Sampling, Stop};
@@ -13,10 +14,10 @@ const TOKENS: usize = 100_000;
 const ANSWER_TOKENS: usize = 32;
 const PROMPT_TOKENS: usize = 16;
 const VOCAB: usize = 1_024;
-/// Decoy keys, or as many as are searched in [`LONGEST`].
-const DECOYS: usize = 999;
-/// Seconds that the search for all decoy keys may take, as one key lets expect.
-const LONGEST: f64 = 4.0;
+/// Decoy keys: as many of these as are searched in [`LONGEST`], or the fewest.
+const DECOYS: [usize; 3] = [999, 99, 9];
+/// Seconds that the search for all decoy keys may take, as the fewest let expect.
+const LONGEST: f64 = 2.0;
 
 /// Detection in random text: of one key on one core, and beside decoy keys on all. Of marks that need no model's laws.
 pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
@@ -33,14 +34,19 @@ pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
     let mut lines = Vec::new();
     let alone = |mark: &dyn Mark| matches!(mark.questions(0)[..], [Question::Audit]) && mark.detector().is_some();
     for timed in timed(VOCAB)?.iter().filter(|timed| alone(&*timed.mark)) {
-        let mut search = |decoys: usize, threads: usize| -> anyhow::Result<f64> {
+        let judge = |decoys: usize| -> anyhow::Result<()> {
             let chance = Chance { decoys, decoy_seed: 1, ..Chance::default() };
             let case = Case { suspect: &seen, teacher: None, references: &[], second: &[], contexts: None, chance };
-            let mut judge = || {
-                sitting.rt.pool.install(|| timed.mark.judge(&case))?;
-                Ok(())
-            };
-            let [seconds] = sitting.medians([&mut judge])?;
+            sitting.rt.pool.install(|| timed.mark.judge(&case))?;
+            Ok(())
+        };
+        let once = |decoys: usize| -> anyhow::Result<f64> {
+            let began = Instant::now();
+            judge(decoys)?;
+            Ok(began.elapsed().as_secs_f64())
+        };
+        let mut search = |decoys: usize, threads: usize| -> anyhow::Result<()> {
+            let [seconds] = sitting.medians([&mut || judge(decoys)])?;
             let line = Line {
                 batch: Some(TOKENS / ANSWER_TOKENS),
                 tokens_per_s: Some(TOKENS as f64 / seconds),
@@ -48,11 +54,14 @@ pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
                 ..Line::new(What::Detect, threads)
             };
             lines.push(line.of_mark(timed));
-            Ok(seconds)
+            Ok(())
         };
-        let threads = sitting.rt.threads();
-        let one = search(0, 1)?;
-        search(DECOYS.min((LONGEST * threads as f64 / one) as usize).max(9), threads)?;
+        search(0, 1)?;
+        let [.., fewest] = DECOYS;
+        let (one, few) = (once(0)?, once(fewest)?);
+        let by_key = (few - one).max(0.0) / fewest as f64;
+        let decoys = DECOYS.into_iter().find(|decoys| one + by_key * *decoys as f64 <= LONGEST).unwrap_or(fewest);
+        search(decoys, sitting.rt.threads())?;
     }
     Ok(lines)
 }
