@@ -5,7 +5,7 @@ use stats::null::{Bernoulli, Null};
 
 use super::cumulant;
 use super::green::{GreenList, GreenRows};
-use super::scheme::{KeyedValues, Scorer, pair_input};
+use super::scheme::{KeyedValues, Scorer};
 use super::walk::MAX_CONTEXT;
 use crate::Key;
 use crate::key::Purpose;
@@ -57,10 +57,6 @@ impl GreenValues {
 }
 
 impl KeyedValues for GreenValues {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let list = self.list(key);
         for (value, &candidate) in out.iter_mut().zip(candidates) {

@@ -86,8 +86,10 @@ pub trait Scheme: Send + Sync {
 /// What a scheme with one value per (context, candidate) knows, enough for the keyed score test (methods m1, m2). Its values are the
 /// scores that the scheme's scorer gives to units of this context and candidate.
 pub trait KeyedValues: Send + Sync {
-    /// The PRF input behind a pair: pairs that the PRF cannot tell apart have equal inputs.
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128;
+    /// The PRF input behind a pair: pairs that the PRF cannot tell apart have equal inputs. Here it tells every pair from every other.
+    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
+        pair_input(context, candidate)
+    }
 
     /// Whether a key decides which pairs the PRF cannot tell apart (a minimum over keyed hashes): inputs are then the names of
     /// [`Scheme::draws`], `input` is not asked, and given these names values are those of a random key.

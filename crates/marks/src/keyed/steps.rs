@@ -3,7 +3,7 @@
 use oracle::TokenId;
 use stats::null::{Bernoulli, Finite, Null};
 
-use super::scheme::{KeyedValues, Scorer, pair_input, units_of};
+use super::scheme::{KeyedValues, Scorer, units_of};
 use super::siphash::{self, SipState};
 use crate::Key;
 use crate::key::Purpose;
@@ -60,10 +60,6 @@ impl Steps {
 }
 
 impl KeyedValues for Steps {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key, context.len())(&units_of(context, candidates), out);
     }

@@ -15,7 +15,7 @@ use stats::null::{Exponential, Null};
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::masking::{self, marked_context};
-use crate::keyed::scheme::{pair_input, units_of};
+use crate::keyed::scheme::units_of;
 use crate::keyed::siphash::{self, SipState};
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer};
 use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, identity};
@@ -171,10 +171,6 @@ impl Scheme for Gumbel {
 
 /// -ln(1 - u) of each candidate.
 impl KeyedValues for Gumbel {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key)(&units_of(context, candidates), out);
     }

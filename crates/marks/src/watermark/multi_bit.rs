@@ -17,7 +17,7 @@ use stats::null::{Bernoulli, Null};
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::green_scheme::check_green;
-use crate::keyed::scheme::{pair_input, units_of};
+use crate::keyed::scheme::units_of;
 use crate::keyed::siphash::{self, SipState};
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
 use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, identity};
@@ -251,10 +251,6 @@ impl Scheme for MultiBit {
 
 /// 1 for a candidate of the payload's colour, else 0.
 impl KeyedValues for MultiBit {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key)(&units_of(context, candidates), out);
     }

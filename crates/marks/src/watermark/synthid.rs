@@ -15,7 +15,7 @@ use stats::null::{Bits, Null, WeightedBits};
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::masking::{self, marked_context};
-use crate::keyed::scheme::{pair_input, units_of};
+use crate::keyed::scheme::units_of;
 use crate::keyed::siphash::{self, SipState};
 pub use crate::keyed::tournament::Score;
 use crate::keyed::tournament::tournament;
@@ -181,10 +181,6 @@ impl Scheme for Synthid {
 
 /// The score of each candidate.
 impl KeyedValues for Synthid {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key)(&units_of(context, candidates), out);
     }

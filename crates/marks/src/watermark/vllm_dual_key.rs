@@ -15,7 +15,6 @@ use stats::tail::log10_gamma_sf;
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::scheme::pair_input;
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::ordinary::second_key;
 use crate::keyed::vllm::prf::{PLAIN, Prf, derived};
@@ -184,10 +183,6 @@ impl Scheme for VllmDualKey {
 
 /// (1 - alpha) s^A + alpha s^B of each candidate.
 impl KeyedValues for VllmDualKey {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let [a, b] = keys(key).map(|prf| {
             let mut words = vec![0; candidates.len()];

@@ -14,7 +14,6 @@ use stats::tail::log10_gamma_sf;
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::scheme::pair_input;
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::prf::{PLAIN, Prf};
 use crate::keyed::vllm::{Deduplicate, detector, race};
@@ -164,10 +163,6 @@ impl Scheme for VllmGumbel {
 
 /// -ln(1 - u) of each candidate.
 impl KeyedValues for VllmGumbel {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let mut words = vec![0; candidates.len()];
         prf(key).words(context, candidates, PLAIN, &mut words);

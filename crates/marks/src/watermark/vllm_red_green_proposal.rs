@@ -15,7 +15,6 @@ use stats::tail::log10_binomial_sf;
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::scheme::pair_input;
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::prf::{PLAIN, Prf, mantissas_below};
 use crate::keyed::vllm::{Deduplicate, detector};
@@ -203,10 +202,6 @@ impl Scheme for VllmRedGreen {
 
 /// 1 for a green candidate, else 0.
 impl KeyedValues for VllmRedGreen {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let mut words = vec![0; candidates.len()];
         prf(key).words(context, candidates, PLAIN, &mut words);

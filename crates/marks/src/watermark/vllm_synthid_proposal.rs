@@ -15,7 +15,6 @@ use stats::tail::log10_binomial_sf;
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::scheme::pair_input;
 use crate::keyed::tournament::tournament;
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::prf::{PLAIN, Prf, derived};
@@ -268,10 +267,6 @@ impl Scheme for VllmSynthid {
 
 /// The number of ones of each candidate.
 impl KeyedValues for VllmSynthid {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let words = |source: &Source, words: &mut [u32]| source.prf.words(context, candidates, source.stream, words);
         self.bits(key).count(words, out);

@@ -8,7 +8,7 @@ use super::candidates::Candidates;
 use super::tally::{Said, Tally};
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::scheme::{KeyedValues, Scorer, pair_input, units_of};
+use crate::keyed::scheme::{KeyedValues, Scorer, units_of};
 use crate::keyed::siphash::{self, SipState};
 use crate::keyed::walk::{Dedup, Rules};
 use crate::testing::{ToyCodec, ToyModel};
@@ -45,10 +45,6 @@ impl Values {
 }
 
 impl KeyedValues for Values {
-    fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
-        pair_input(context, candidate)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key)(&units_of(context, candidates), out);
     }
