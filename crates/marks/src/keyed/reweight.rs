@@ -9,6 +9,7 @@
 
 use oracle::{LogitsProcessor, Row, Stage, Step};
 
+use super::left_law::change_left;
 use super::masking::marked_context;
 use super::siphash::{self, SipState};
 
@@ -18,23 +19,23 @@ pub(crate) fn share(before: f64, q: f64, alpha: f64) -> f64 {
     beyond(alpha) + beyond(1.0 - alpha)
 }
 
-/// Draws are sorted into so many shelves by their first bits; only those in which the lost or the doubled mass begins are put in order.
-const SHELVES: usize = 256;
+/// Draws are sorted into so many buckets by their first bits; only those in which the lost or the doubled mass begins are put in order.
+const BUCKETS: usize = 256;
 
 /// Reweighs `q`, which adds up to 1, in the order of `draws`; equal draws stand in the order of their places.
 pub(crate) fn reweigh(q: &mut [f64], draws: &[u32], alpha: f64) {
-    let shelf = |draw: u32| draw as usize >> 24;
-    let mut mass = [0.0; SHELVES];
+    let bucket = |draw: u32| draw as usize >> 24;
+    let mut mass = [0.0; BUCKETS];
     for (q, &draw) in q.iter().zip(draws) {
-        mass[shelf(draw)] += q;
+        mass[bucket(draw)] += q;
     }
-    // what becomes of a shelf's mass as a whole
-    let (mut whole, mut starts, mut before) = ([None; SHELVES], [0.0; SHELVES], 0.0);
-    for shelf in 0..SHELVES {
-        let end = before + mass[shelf];
-        starts[shelf] = before;
+    // what becomes of a bucket's mass as a whole
+    let (mut whole, mut starts, mut before) = ([None; BUCKETS], [0.0; BUCKETS], 0.0);
+    for bucket in 0..BUCKETS {
+        let end = before + mass[bucket];
+        starts[bucket] = before;
         let (lost, doubled) = (alpha, 1.0 - alpha);
-        whole[shelf] = if end <= lost {
+        whole[bucket] = if end <= lost {
             Some(0.0)
         } else if before >= lost && end <= doubled {
             Some(1.0)
@@ -45,16 +46,16 @@ pub(crate) fn reweigh(q: &mut [f64], draws: &[u32], alpha: f64) {
     }
     let mut divided: Vec<(u32, usize)> = Vec::new();
     for (place, (q, &draw)) in q.iter_mut().zip(draws).enumerate() {
-        match whole[shelf(draw)] {
+        match whole[bucket(draw)] {
             Some(factor) => *q *= factor,
             None => divided.push((draw, place)),
         }
     }
     divided.sort_unstable();
-    let mut at = SHELVES;
+    let mut at = BUCKETS;
     for (draw, place) in divided {
-        if shelf(draw) != at {
-            at = shelf(draw);
+        if bucket(draw) != at {
+            at = bucket(draw);
             before = starts[at];
         }
         let own = q[place];
@@ -92,22 +93,12 @@ impl LogitsProcessor for Reweighting {
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         let Some(context) = marked_context(step, self.context_width, self.mask_repeats) else { return };
-        let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if !largest.is_finite() {
-            return;
-        }
         let mut draws = vec![0; row.logits.len()];
         siphash::all_tokens(self.state, context, &mut draws);
-        // the tokens that are left, usually few of many
-        let left: Vec<usize> = (0..row.logits.len()).filter(|&token| row.logits[token] > f32::NEG_INFINITY).collect();
-        let mut q: Vec<f64> = left.iter().map(|&token| libm::exp(f64::from(row.logits[token] - largest))).collect();
-        let draws: Vec<u32> = left.iter().map(|&token| draws[token]).collect();
-        let total: f64 = q.iter().sum();
-        q.iter_mut().for_each(|q| *q /= total);
-        reweigh(&mut q, &draws, self.alpha);
-        for (token, q) in left.into_iter().zip(q) {
-            row.logits[token] = libm::log(q) as f32;
-        }
+        change_left(row.logits, f32::NEG_INFINITY, |left, q| {
+            let draws: Vec<u32> = left.iter().map(|&token| draws[token as usize]).collect();
+            reweigh(q, &draws, self.alpha);
+        });
     }
 }
 
@@ -129,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn shelves_give_the_papers_law() {
+    fn buckets_give_the_papers_law() {
         for (size, alpha) in [(1, 0.5), (3, 0.25), (7, 0.45), (300, 0.5), (3_000, 0.1), (3_000, 0.45)] {
             for seed in 0..4_u32 {
                 let draws: Vec<u32> = (0..size).map(|i: u32| (i ^ seed).wrapping_mul(2_654_435_761).rotate_left(9)).collect();

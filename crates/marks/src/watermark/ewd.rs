@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use stats::Evidence;
 use stats::null::{Null, WeightedHits};
 
-use super::sweet::{check_model, is_teacher, needs, teacher};
 use crate::key::Purpose;
+use crate::keyed::entropy_of::{check_model, is_teacher, needs, teacher};
 use crate::keyed::green::GreenRows;
 use crate::keyed::green_scheme::{GreenBias, GreenValues, check_green};
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, PlaceWeights, Rules, Scheme, Scorer, Skipped};

@@ -14,6 +14,7 @@ use stats::Evidence;
 use stats::null::Null;
 
 use crate::key::Purpose;
+use crate::keyed::entropy_of::{check_model, is_teacher, needs, teacher};
 use crate::keyed::green::GreenRows;
 use crate::keyed::green_scheme::{GreenBias, GreenValues, check_green};
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, PlaceWeights, Rules, Scheme, Scorer, Skipped};
@@ -42,32 +43,6 @@ pub struct SweetConfig {
     /// Which test decides.
     #[serde(default, skip_serializing_if = "KeyedTest::is_default")]
     pub test: KeyedTest,
-}
-
-pub(super) fn teacher() -> String {
-    "teacher".into()
-}
-
-pub(super) fn is_teacher(name: &str) -> bool {
-    name == "teacher"
-}
-
-/// Refuses a model without a name.
-pub(super) fn check_model(name: &str) -> Result<(), ConfigError> {
-    if name.trim().is_empty() {
-        return Err(ConfigError::new("entropy_of", format!("{name:?}"), "name a model, for example teacher"));
-    }
-    Ok(())
-}
-
-/// What `test` needs beside entropies of the model called `entropy_of`.
-pub(super) fn needs(test: &KeyedTest, context_width: usize, entropy_of: &str) -> Needs {
-    let mut needs = test.needs(context_width);
-    let whom = Whom::called(entropy_of);
-    if !needs.second_round.contains(&whom) {
-        needs.second_round.push(whom);
-    }
-    needs
 }
 
 impl MarkConfig for SweetConfig {

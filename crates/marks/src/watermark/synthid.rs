@@ -14,6 +14,7 @@ use stats::null::{Bits, Null, WeightedBits};
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
+use crate::keyed::left_law::change_left;
 use crate::keyed::masking::{self, marked_context};
 use crate::keyed::scheme::units_of;
 use crate::keyed::siphash::{self, SipState};
@@ -214,22 +215,12 @@ impl LogitsProcessor for Tournament {
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         let Some(context) = marked_context(step, self.context_width, self.mask_repeats) else { return };
-        let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if !largest.is_finite() {
-            return;
-        }
         let mut draws = vec![0; row.logits.len()];
         siphash::all_tokens(self.state, context, &mut draws);
-        // the tokens that are left, usually few of many
-        let left: Vec<usize> = (0..row.logits.len()).filter(|&token| row.logits[token] > f32::NEG_INFINITY).collect();
-        let mut q: Vec<f64> = left.iter().map(|&token| libm::exp(f64::from(row.logits[token] - largest))).collect();
-        let draws: Vec<u32> = left.iter().map(|&token| draws[token]).collect();
-        let total: f64 = q.iter().sum();
-        q.iter_mut().for_each(|q| *q /= total);
-        tournament(&mut q, &draws, self.layers);
-        for (token, q) in left.into_iter().zip(q) {
-            row.logits[token] = libm::log(q) as f32;
-        }
+        change_left(row.logits, f32::NEG_INFINITY, |left, q| {
+            let draws: Vec<u32> = left.iter().map(|&token| draws[token as usize]).collect();
+            tournament(q, &draws, self.layers);
+        });
     }
 }
 

@@ -15,6 +15,7 @@ use stats::tail::log10_binomial_sf;
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
+use crate::keyed::left_law::change_left;
 use crate::keyed::tournament::tournament;
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::prf::{PLAIN, Prf, derived};
@@ -321,21 +322,10 @@ impl LogitsProcessor for Tournament {
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         let Some(context) = self.history.marked_context(step) else { return };
-        let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if !largest.is_finite() {
-            return;
-        }
-        // the candidates that are left, usually few of many
-        let left: Vec<TokenId> =
-            (0..).zip(row.logits.iter()).filter(|(_, logit)| **logit > f32::NEG_INFINITY).map(|(id, _)| id).collect();
-        let mut q: Vec<f64> = left.iter().map(|&id| libm::exp(f64::from(row.logits[id as usize] - largest))).collect();
-        let total: f64 = q.iter().sum();
-        q.iter_mut().for_each(|q| *q /= total);
-        let words = |source: &Source, words: &mut [u32]| source.prf.words(&context, &left, source.stream, words);
-        self.bits.each(left.len(), words, |words, layers| tournament(&mut q, words, layers));
-        for (id, q) in left.into_iter().zip(q) {
-            // theirs: a candidate that truncation left keeps a logit, however small
-            row.logits[id as usize] = (libm::log(q) as f32).max(f32::MIN);
-        }
+        // theirs: a candidate that truncation left keeps a logit, however small
+        change_left(row.logits, f32::MIN, |left, q| {
+            let words = |source: &Source, words: &mut [u32]| source.prf.words(&context, left, source.stream, words);
+            self.bits.each(left.len(), words, |words, layers| tournament(q, words, layers));
+        });
     }
 }

@@ -3,6 +3,7 @@
 use oracle::{LogitsProcessor, Row, Stage, Step, TokenId};
 
 use super::table::{self, Bits};
+use crate::keyed::left_law::change_left;
 use crate::keyed::tournament::tournament;
 
 /// Applies the tournament to the law that is left after truncation, and to the whole law of greedy answers, which is not kept on average
@@ -51,19 +52,9 @@ impl LogitsProcessor for Tournament {
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         let Some(context) = self.context(step.answer()) else { return };
-        let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if !largest.is_finite() {
-            return;
-        }
-        // the tokens that are left, usually few of many
-        let left: Vec<usize> = (0..row.logits.len()).filter(|&token| row.logits[token] > f32::NEG_INFINITY).collect();
-        let mut q: Vec<f64> = left.iter().map(|&token| libm::exp(f64::from(row.logits[token] - largest))).collect();
-        let draws: Vec<u64> = left.iter().map(|&token| self.bits.of(table::fold(context, token as u64))).collect();
-        let total: f64 = q.iter().sum();
-        q.iter_mut().for_each(|q| *q /= total);
-        tournament(&mut q, &draws, self.bits.layers() as u32);
-        for (token, q) in left.into_iter().zip(q) {
-            row.logits[token] = libm::log(q) as f32;
-        }
+        change_left(row.logits, f32::NEG_INFINITY, |left, q| {
+            let draws: Vec<u64> = left.iter().map(|&token| self.bits.of(table::fold(context, token.into()))).collect();
+            tournament(q, &draws, self.bits.layers() as u32);
+        });
     }
 }
