@@ -252,7 +252,7 @@ fn of_another_revision(artifact: &Path) -> PathBuf {
 }
 
 #[test]
-fn damage_of_every_sort_is_named_and_mended() {
+fn damage_of_every_sort_is_named_and_repaired() {
     let (place, artifacts) = artifacts_of_smoke();
     let harmed = HARMS.map(|Harm { kind, harm, said }| (kind, harm(&first(&artifacts, kind)), said));
     let whole: Vec<_> = manifests(&artifacts).into_keys().map(|name| (written(&artifacts, &name), name)).collect();

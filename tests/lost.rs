@@ -148,8 +148,8 @@ fn records_are_sealed_and_a_report_says_when_they_were_changed() {
     birthmark(&["report", text(&directory), "--out", text(&elsewhere)]).expect_code(0);
     let again = birthmark(&["report", text(&elsewhere)]).expect_code(0);
     assert!(again.stdout.starts_with("CHANGED: ") && !elsewhere.join("manifest.json").exists(), "{}", again.stdout);
-    let mended = run(&smoke_file(), place.path(), 1);
-    assert_eq!(mended.records(), smoke().records());
+    let repaired = run(&smoke_file(), place.path(), 1);
+    assert_eq!(repaired.records(), smoke().records());
     birthmark(&["report", text(&directory), "--out", text(&elsewhere)]).expect_code(0);
     let whole = birthmark(&["report", text(&elsewhere)]).expect_code(0);
     assert_eq!((whole.stdout.starts_with("CHANGED: "), whole.stderr.as_str()), (false, ""));

@@ -134,7 +134,7 @@ fn blank_and_repeated_records_are_skipped_and_counted() {
 }
 
 #[test]
-fn bad_files_are_named_with_place_and_mend() {
+fn bad_files_are_named_with_place_and_remedy() {
     let check = |name: &str, bytes: &[u8], said: &[&str]| {
         let (_dir, path) = write(name, bytes);
         let error = from_file(&path, "text", 0).map(drop).unwrap_err().to_string();

@@ -138,7 +138,7 @@ pub(crate) fn verify(place: &Place, kind: &str, key: &Key, hash: Hash) -> Result
 }
 
 /// Refuses a file that the manifest does not name: nothing vouches for it, and readers of the directory would take it for a part. It is not
-/// damage that could be mended, since it may be somebody's own.
+/// damage that could be repaired, since it may be somebody's own.
 fn refuse_unnamed(dir: &Path, prefix: &str, named: &[FileEntry]) -> Result<(), StoreError> {
     for path in entries(dir)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

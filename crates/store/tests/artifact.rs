@@ -85,7 +85,7 @@ fn any_difference_in_what_made_it_is_another_artifact() {
 }
 
 #[test]
-fn damage_of_every_sort_is_noticed_named_and_mended() {
+fn damage_of_every_sort_is_noticed_named_and_repaired() {
     type Harm = fn(&Path);
     let cases: [(&str, Harm, &str); 10] = [
         ("flipped byte", |d| flip(&d.join("weights.bin")), "weights.bin: has changed"),

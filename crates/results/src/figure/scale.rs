@@ -7,7 +7,7 @@ const EVIDENCE_KNEE: f64 = 1.5;
 /// Up to this evidence a linear axis shows everything.
 const LINEAR_EVIDENCE: f64 = 12.0;
 
-/// Room below evidence 0, as a share of the axis, so that markers there are not cut by it.
+/// Room below the lowest value, as a share of the axis, so that markers there are not cut by it.
 const FLOOR: f64 = 0.035;
 
 /// A vertical axis: values to heights between 0 (bottom) and 1 (top).
@@ -46,10 +46,11 @@ impl Axis {
         Self { ticks, low, high: low + span, compress: false, powers: false }
     }
 
-    /// Powers of ten from 10^`low` to 10^`high`, of which the exponents are given.
+    /// Powers of ten from 10^`low` to 10^`high`, of which the exponents are given, with room below the lowest.
     pub(crate) fn decades(low: i32, high: i32) -> Self {
         let ticks = (low..=high).map(f64::from).collect();
-        Self { ticks, low: low.into(), high: high.max(low + 1).into(), compress: false, powers: true }
+        let (low, high) = (f64::from(low), f64::from(high.max(low + 1)));
+        Self { ticks, low: low - FLOOR * (high - low), high, compress: false, powers: true }
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
