@@ -40,7 +40,9 @@ pub use audit::{AuditOutcome, audit_outcome, audit_table, negative_in_words, neg
 pub use caption::Caption;
 pub use expect::{Expectation, Number, Share, Verdicts, broken};
 pub use family::{FamilyWise, family_wise};
-pub use figure::{Figure, LossSeries, PValueSeries, Width, calibration_figure, effect_figure, loss_figure, survival_figure};
+pub use figure::{
+    Figure, LossSeries, PValueSeries, Width, calibration_figure, effect_figure, heat_figure, loss_figure, survival_figure,
+};
 pub use finding::{Finding, SeenApart, false_positives, findings};
 pub use join::{JoinError, Joined, Part, RESULT_AXIS, Together, join};
 pub use judge::{JudgeError, judge};

@@ -3,9 +3,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use store::StoreError;
 
+use crate::figure::is_worth_a_heat_map;
 use crate::{
-    Arm, Caption, Figure, Kind, LossSeries, Record, Width, effect_figure, loss_figure, survival_figure, write_metrics,
-    write_records, write_summary,
+    Arm, Caption, Figure, Kind, LossSeries, Record, Width, effect_figure, heat_figure, loss_figure, survival_figure,
+    write_metrics, write_records, write_summary,
 };
 
 /// What the file names of the narrow figures end with.
@@ -19,7 +20,7 @@ pub struct ReportFiles {
 }
 
 /// Writes into `dir`, each file atomically: `records.jsonl`, `summary.csv`, `metrics.csv`, and as SVG, PNG and PDF the figures `survival` (evidence and
-/// effect against queries, with the students' worth), `effect` (effect alone) and `loss` (if there are `curves`), each two columns wide
+/// effect against queries, with the students' worth), `effect` (effect alone), `heat` (if there are enough marks) and `loss` (if there are `curves`), each two columns wide
 /// and, as `NAME-column`, one. `records` must have been judged at `alpha`. Files that are there are replaced, figures that these records do
 /// not give are removed; nothing else is touched.
 ///
@@ -47,10 +48,15 @@ pub fn write_report(
     let of_effects = Caption { statistics: apart.into(), ..caption.clone() };
     let survival = |width| survival_figure(records, caption, alpha, width);
     let effect = |width| effect_figure(records, &of_effects, alpha, width);
+    let of_cells = Caption { statistics: String::new(), ..caption.clone() };
+    let heat = |width| heat_figure(records, &of_cells, width);
     let loss = |width| loss_figure(&curves, &caption.title, &subtitle, width);
     let mut drawings: Vec<(&str, &Draw<'_>)> = Vec::new();
     if records.iter().any(|record| record.kind == Kind::Mark) {
         drawings.extend([("survival", &survival as &Draw<'_>), ("effect", &effect)]);
+    }
+    if is_worth_a_heat_map(records) {
+        drawings.push(("heat", &heat));
     }
     if !curves.is_empty() {
         drawings.push(("loss", &loss));
@@ -61,7 +67,7 @@ pub fn write_report(
 }
 
 /// Every figure there may be.
-const FIGURES: [&str; 3] = ["survival", "effect", "loss"];
+const FIGURES: [&str; 4] = ["survival", "effect", "heat", "loss"];
 
 /// Removes the figures of other records: beside these they would say what is not so.
 fn remove_others(dir: &Path, drawings: &[(&str, &Draw<'_>)]) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! Observed against nominal false-positive rates.
 
 use anyhow::ensure;
+use plotters::prelude::RGBColor;
 use stats::calibration::{Rate, band};
 
 use super::canvas::{Canvas, Point, Stroke, drawing, text_width};
@@ -12,7 +13,7 @@ use super::scale::Axis;
 /// The p-values of one detector on unmarked texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PValueSeries {
-    /// Its name.
+    /// Its name; without one it is a thin grey line behind the others.
     pub name: String,
     /// One p-value for each text, in any order.
     pub p: Vec<f64>,
@@ -28,6 +29,8 @@ const ROW: f64 = 15.0;
 const STEPS: i32 = 60;
 /// Levels whose observed rates are drawn with their intervals, where there is one detector.
 const LEVELS: [f64; 3] = [0.1, 0.01, 0.001];
+/// Of lines without a name.
+const FAINT: RGBColor = RGBColor(176, 176, 176);
 /// Smallest power of ten that is drawn.
 const LEAST: i32 = -6;
 
@@ -44,12 +47,13 @@ pub fn calibration_figure(all: &[PValueSeries], title: &str, subtitle: &str) -> 
     let least = (libm::log10(0.5 / most).floor() as i32).clamp(LEAST, -3);
     let names = all.iter().map(|one| text_width(&one.name, SMALL, false)).fold(0.0, f64::max);
     let side = if all.len() > 1 { names + 40.0 } else { 0.0 };
+    let named = all.iter().filter(|one| !one.name.is_empty()).count();
     let width = 2.0 * MARGIN + LEFT + SIDE + GAP + side;
     let band = if all.len() == 1 { "grey: 95 % of samples of uniform p-values" } else { "" };
     let phrases = [subtitle, "dashed: as claimed; above it p-values are too small", band];
     let phrases: Vec<String> = phrases.into_iter().filter(|phrase| !phrase.is_empty()).map(str::to_string).collect();
     let top = heading_height(width, title, &phrases) + 10.0;
-    let height = (top + SIDE + BOTTOM).max(top + all.len() as f64 * ROW) + MARGIN;
+    let height = (top + SIDE + BOTTOM).max(top + named as f64 * ROW) + MARGIN;
     let svg = drawing((width, height), title, |canvas| {
         heading(canvas, width, title, &phrases)?;
         let left = MARGIN + LEFT;
@@ -82,14 +86,21 @@ fn paint(canvas: &Canvas<'_>, frame: Frame, axis: &Axis, all: &[&PValueSeries]) 
     canvas.text((middle, frame.bottom + 30.0), "p-value", text(BODY).colored(SOFT).centered())?;
     let corner = [(frame.left, frame.bottom), (frame.right, frame.top)];
     canvas.line(&corner, Stroke { color: INK, width: 1.0, dash: Some((4.0, 3.0)) })?;
-    for (i, one) in all.iter().enumerate() {
-        let (color, marker) = series(i);
+    let (faint, named): (Vec<&PValueSeries>, Vec<&PValueSeries>) =
+        all.iter().partition(|one| one.name.is_empty() && all.len() > 1);
+    let named = named.into_iter().enumerate().map(|(i, one)| (Some(i), one));
+    for (i, one) in faint.into_iter().map(|one| (None, one)).chain(named) {
         let mut sorted = one.p.clone();
         sorted.sort_by(f64::total_cmp);
         let below = |level: f64| sorted.partition_point(|p| *p <= level);
         let share = |level: f64| below(level) as f64 / sorted.len() as f64;
         let points: Vec<Point> =
             levels.iter().filter(|level| below(**level) > 0).map(|&level| (x(level), y(share(level)))).collect();
+        let Some(i) = i else {
+            canvas.line(&points, Stroke { color: FAINT, width: 0.7, dash: None })?;
+            continue;
+        };
+        let (color, marker) = series(i);
         canvas.line(&points, Stroke { color, width: 1.6, dash: dash(i) })?;
         if all.len() > 1 {
             let (start, row) = (frame.right + GAP, frame.top + (i as f64 + 0.5) * ROW);
@@ -126,6 +137,8 @@ mod tests {
         assert!(one.png(1.0).unwrap().len() > 1_000);
         let several = calibration_figure(&[uniform("first", 10), uniform("nobody", 0), uniform("second", 50)], "t", "").unwrap();
         assert!(several.svg.contains("first") && several.svg.contains("second") && !several.svg.contains("nobody"));
+        let behind = calibration_figure(&[uniform("", 40), uniform("before", 40)], "t", "").unwrap();
+        assert!(behind.svg.contains("#B0B0B0") && behind.svg.contains("before"));
         assert!(calibration_figure(&[uniform("a", 0)], "t", "").is_err());
         // all zeros, or all ones
         let same = |p: f64| PValueSeries { name: String::new(), p: vec![p; 40] };

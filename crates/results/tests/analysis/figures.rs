@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use results::{
-    Arm, Caption, Figure, LossSeries, Record, Width, effect_figure, judge, loss_figure, survival_figure, write_report,
+    Arm, Caption, Figure, LossSeries, Record, Width, effect_figure, heat_figure, judge, loss_figure, survival_figure,
+    write_report,
 };
 use resvg::usvg;
 
@@ -253,6 +254,18 @@ fn effects_have_whiskers_and_their_own_unit() {
     both("effect", &own, |width| effect_figure(&records, &caption(), ALPHA, width).unwrap());
 }
 
+#[test]
+fn marks_and_suspects_are_a_table_of_colours() {
+    let own = ["kgw", "secret_sharer", "teacher", "student, 300", "control", "base", "stranger"];
+    let records = judged(quickstart(1));
+    both("heat", &own, |width| heat_figure(&records, &caption(), width).unwrap());
+    let records = judged(quickstart(3));
+    both("heat-3-seeds", &own, |width| heat_figure(&records, &caption(), width).unwrap());
+    let figure = heat_figure(&records, &caption(), Width::Two).unwrap();
+    assert!(figure.svg.contains("median of 3 seeds") && figure.svg.contains("bold: proven in every seed"));
+    assert!(heat_figure(&[], &caption(), Width::Two).unwrap_err().to_string().contains("no suspect"));
+}
+
 pub fn curves() -> Vec<LossSeries> {
     let curve = |group: &str, name: &str, arm: Arm, floor: f64, steps: u64| LossSeries {
         arm,
@@ -336,7 +349,7 @@ fn a_report_writes_all_files_and_writes_them_equally_twice() {
     assert!(said("survival.svg") && !said("loss.svg"), "losses are no tests");
     let mut expected = ["records.jsonl", "summary.csv", "metrics.csv"].map(String::from).to_vec();
     for ending in ["", "-column"] {
-        let figures = ["survival", "effect", "loss"].into_iter();
+        let figures = ["survival", "effect", "heat", "loss"].into_iter();
         expected.extend(figures.flat_map(|name| ["svg", "png", "pdf"].map(|format| format!("{name}{ending}.{format}"))));
     }
     assert_eq!(names, expected);
