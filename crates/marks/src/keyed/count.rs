@@ -59,8 +59,8 @@ impl<'a, S: Scheme> Count<'a, S> {
             }
             evidence = evidence.with_e_value(bet.log10_e(), bet.first_crossing(ALPHA))?;
         }
-        let detail = scheme.words(&evidence, &units.skipped);
-        Ok(Finding { max_log10_e_by_query, ..Finding::new(evidence, scheme.effect_unit(), detail) })
+        let (detail, metrics) = (scheme.words(&evidence, &units.skipped), scheme.of_counted(key, units.flat()));
+        Ok(Finding { max_log10_e_by_query, metrics, ..Finding::new(evidence, scheme.effect_unit(), detail) })
     }
 
     /// The units that have a draw of their own under `key`, and the law of their scores.

@@ -211,6 +211,7 @@ fn finding<K: Fn(f64) -> [f64; 3]>(
         Metric::new("count_effect", distinct.effect, "1"),
         Metric::new("count_log10_p", distinct.log10_p, "log10 p"),
     ];
+    metrics.extend(counted.metrics);
     if weighed && sum.tokens > 0 {
         metrics.push(Metric::new("score_contexts_met", sum.weighed as f64 / sum.tokens as f64, "1"));
     }

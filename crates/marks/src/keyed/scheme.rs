@@ -71,6 +71,12 @@ pub trait Scheme: Send + Sync {
         Vec::new()
     }
 
+    /// Further numbers under `key` from the distinct units of the count, end to end as for a [`Scorer`].
+    fn of_counted(&self, key: &Key, windows: &[TokenId]) -> Vec<Metric> {
+        let _ = (key, windows);
+        Vec::new()
+    }
+
     /// Its value of every (context, candidate), where it has one (methods m); `None` where it has not (alignment to a key
     /// sequence).
     fn keyed(&self) -> Option<&dyn KeyedValues> {

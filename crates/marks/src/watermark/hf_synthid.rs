@@ -15,14 +15,16 @@ use stats::null::{BiasedBits, Null, WeightedBits};
 use crate::keyed::scheme::units_of;
 use crate::keyed::tournament::Score;
 use crate::keyed::{Authors, Dedup, Draws, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, cumulant};
-use crate::{Bed, Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, ServedKey, identity};
+use crate::{Bed, Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, ServedKey, identity};
 
 mod authors;
+mod bayesian;
 mod keys;
 mod served;
 mod table;
 
 use authors::Detector;
+pub use bayesian::Bayesian;
 use keys::keys;
 use served::Tournament;
 use table::{Bits, Table};
@@ -59,6 +61,9 @@ pub struct HfSynthidConfig {
     /// What a unit scores.
     #[serde(default)]
     pub score: Score,
+    /// A detector that was trained with transformers, whose score is then given beside ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bayesian: Option<Bayesian>,
     /// Which test decides.
     #[serde(default, skip_serializing_if = "KeyedTest::is_default")]
     pub test: KeyedTest,
@@ -138,6 +143,9 @@ impl MarkConfig for HfSynthidConfig {
             let instead = format!("use 1 to {MAX_HISTORY} contexts, for example 1024");
             return refused("context_history_size", self.context_history_size.to_string(), instead);
         }
+        if let Some(bayesian) = &self.bayesian {
+            bayesian.validate(self.depth())?;
+        }
         self.test.validate()
     }
 
@@ -147,12 +155,11 @@ impl MarkConfig for HfSynthidConfig {
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
         let served: Option<Vec<u64>> = self.keys.as_ref().map(|keys| keys.iter().map(|key| key.number()).collect());
-        let layers = served.as_ref().map_or(self.layers.unwrap_or_default() as usize, Vec::len);
+        let layers = self.depth();
         let key = served.map_or_else(|| owner.key.clone(), |keys| owner.key.serving(&keys));
         let table = Arc::new(Table::new(self.sampling_table_seed, self.sampling_table_size));
         // how text is scored changes nothing that is drawn
-        let nameless =
-            Self { keys: None, layers: Some(layers as u32), score: Score::default(), test: KeyedTest::default(), ..self.clone() };
+        let nameless = Self { keys: None, layers: Some(layers as u32), score: Score::default(), ..self.planted() };
         let tournament = Arc::new(Tournament {
             name: identity(&nameless, &key),
             bits: Bits::new(table.clone(), keys(&key, layers, self.sampling_table_size)),
@@ -170,6 +177,7 @@ impl MarkConfig for HfSynthidConfig {
                 ngram_len: self.ngram_len,
                 history: self.context_history_size as usize,
                 end: owner.codec.eos(),
+                bayesian: self.bayesian.clone(),
             },
             layers,
             table,
@@ -188,6 +196,7 @@ impl MarkConfig for HfSynthidConfig {
             context_history_size: history_size(),
             skip_first_ngram_calls: false,
             score: Score::Mean,
+            bayesian: None,
             test: KeyedTest::default(),
         };
         let weighted = Self {
@@ -198,9 +207,10 @@ impl MarkConfig for HfSynthidConfig {
             context_history_size: 8,
             skip_first_ngram_calls: true,
             score: Score::WeightedMean,
+            bayesian: Some(Bayesian { beta: vec![0.0; 12], delta: Vec::new(), prior: 0.5 }),
             ..example.clone()
         };
-        vec![example, weighted.clone(), Self { layers: Some(20), test: KeyedTest::Count, ..weighted }]
+        vec![example, weighted.clone(), Self { layers: Some(20), bayesian: None, test: KeyedTest::Count, ..weighted }]
     }
 
     fn refused() -> Vec<(&'static str, &'static str)> {
@@ -231,7 +241,14 @@ impl MarkConfig for HfSynthidConfig {
     }
 
     fn planted(&self) -> Self {
-        Self { test: KeyedTest::default(), ..self.clone() }
+        Self { test: KeyedTest::default(), bayesian: None, ..self.clone() }
+    }
+}
+
+impl HfSynthidConfig {
+    /// Layers of the tournament.
+    fn depth(&self) -> usize {
+        self.keys.as_ref().map_or(self.layers.unwrap_or_default() as usize, Vec::len)
     }
 }
 
@@ -294,6 +311,15 @@ impl Scheme for HfSynthid {
 
     fn processor(&self) -> Arc<dyn LogitsProcessor> {
         self.tournament.clone()
+    }
+
+    /// The trained detector's likelihood ratio, as an e-value.
+    fn of_counted(&self, key: &Key, windows: &[TokenId]) -> Vec<Metric> {
+        let Some(bayesian) = &self.detector.bayesian else { return Vec::new() };
+        let (bits, rate) = (self.bits(key), self.table.rate());
+        let units = windows.chunks_exact(self.rules.context_width + 1).map(|window| bits.of(table::ngram(window)));
+        let ln_e: f64 = units.map(|bits| bayesian.ln_ratio(bits, rate)).sum();
+        vec![Metric::new("bayesian_log10_e", ln_e / std::f64::consts::LN_10, "log10 e")]
     }
 
     fn effect_unit(&self) -> &'static str {

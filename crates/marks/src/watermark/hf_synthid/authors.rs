@@ -6,6 +6,7 @@ use std::sync::Arc;
 use oracle::TokenId;
 use stats::tail::log10_binomial_sf;
 
+use super::bayesian::Bayesian;
 use super::keys::keys;
 use super::table::{self, Bits, Table};
 use crate::keyed::tournament::Score;
@@ -20,6 +21,8 @@ pub(super) struct Detector {
     pub history: usize,
     /// The id from which on nothing counts.
     pub end: Option<TokenId>,
+    /// A trained detector, where there is one.
+    pub bayesian: Option<Bayesian>,
 }
 
 impl Detector {
@@ -49,6 +52,8 @@ impl Detector {
 
 const NO_P: &str = "has no p of its own: the exact binomial one at 1/2 stands here, which drifts with the table's share of ones";
 
+const NO_NULL: &str = "a posterior under its prior and its training texts, no p: how often it is large by chance nobody knows";
+
 impl Authors for Detector {
     fn judge(&self, key: &Key, texts: &[&[TokenId]]) -> Result<Vec<AuthorsScore>, MarkError> {
         let bits = Bits::new(self.table.clone(), keys(key, self.layers, self.table.size()));
@@ -73,9 +78,14 @@ impl Authors for Detector {
         let mean = share(ones as f64);
         let weighted_mean = share(layers as f64 * kept.iter().map(weighted).sum::<f64>());
         let log10_p = log10_binomial_sf(ones, units * layers, 0.5);
-        Ok(vec![
+        let trained = self.bayesian.as_ref().map(|bayesian| AuthorsScore {
+            statistic_name: "posterior",
+            ..score("transformers 5.24 BayesianDetectorModel", bayesian.posterior(&kept), None, Some(NO_NULL))
+        });
+        let training_free = [
             score("synthid-text mean on transformers 5.24", mean, Some(log10_p), Some(NO_P)),
             score("synthid-text weighted mean on transformers 5.24", weighted_mean, None, None),
-        ])
+        ];
+        Ok(training_free.into_iter().chain(trained).collect())
     }
 }

@@ -1,9 +1,9 @@
-use oracle::{Codec, Query, Row, Sampling, Step};
+use oracle::{Codec, Exchange, Oracle, Query, Row, Sampling, Step};
 use serde_json::Value;
 
 use super::*;
-use crate::Planting;
-use crate::testing::ToyCodec;
+use crate::testing::{Lab, ToyCodec, ToyModel};
+use crate::{Chance, MarkEntry, Planting};
 
 fn config(ngram_len: usize, keys: &[u64]) -> HfSynthidConfig {
     let [example, ..] = &HfSynthidConfig::examples()[..] else { panic!("no example") };
@@ -120,4 +120,33 @@ fn either_keys_or_layers_are_given() {
     let different: std::collections::BTreeSet<u64> = drawn.iter().copied().collect();
     assert!(different.len() == 64 && drawn.iter().all(|key| *key < 65_536));
     assert_eq!(keys(&Key::decoy(1, 1).serving(&[1 << 41]), 1, 65_536), [1 << 41]);
+}
+
+/// The trained detector's e-value on marked text, on other text (above 1000 once in 1,000 by Markov's inequality), and its posterior.
+#[test]
+fn a_trained_detector_s_ratio_is_an_e_value() {
+    let bayesian = Bayesian { beta: vec![1.0; 12], delta: Vec::new(), prior: 0.5 };
+    let [_, weighted, ..] = &HfSynthidConfig::examples()[..] else { panic!("no second example") };
+    let config = HfSynthidConfig { bayesian: Some(bayesian), ..weighted.clone() };
+    let entry = MarkEntry { hf_synthid: Some(Box::new(config)), ..MarkEntry::default() };
+    let lab = Lab::new(&entry);
+    let mark = lab.build(&Key::decoy(3, 1)).unwrap();
+    let answers = |model: &ToyModel| {
+        let query = |query: Query| Query { max_new_tokens: 48, ..query };
+        model.answer(&lab.audit().into_iter().take(30).map(query).collect::<Vec<_>>()).unwrap()
+    };
+    let chance = Chance { decoys: 9, decoy_seed: 7, draws: 9, draw_seed: 1 };
+    let log10_e = |texts: &[Exchange]| {
+        let found = mark.detector().unwrap().detect(texts, chance).unwrap().remove(0);
+        found.pooled.finding.metric("bayesian_log10_e").unwrap()
+    };
+    let (marked, plain) = (answers(&lab.marked(&*mark)), answers(&lab.model(1_000)));
+    let (found, other) = (log10_e(&marked), log10_e(&plain));
+    assert!(found > 10.0 && other < 3.0, "{found} and {other}");
+    let posterior = |texts: &[Exchange]| {
+        let ids: Vec<&[TokenId]> = texts.iter().map(|text| &text.answer[..]).collect();
+        let scores = mark.authors(&ids).unwrap();
+        scores.iter().find(|score| score.statistic_name == "posterior").unwrap().statistic
+    };
+    assert!(posterior(&marked) > 0.999 && posterior(&plain) < 0.5);
 }
