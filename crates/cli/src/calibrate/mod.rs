@@ -2,6 +2,7 @@
 
 mod columns;
 mod labels;
+mod registry;
 
 use std::path::PathBuf;
 
@@ -19,18 +20,18 @@ use crate::output::{Output, complain};
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
     /// A detector's output, comma-separated: a line of names, then a line for each text.
-    #[arg(long, value_name = "FILE")]
-    csv: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "marks")]
+    csv: Option<PathBuf>,
     /// The column of the score.
-    #[arg(long, value_name = "COLUMN")]
-    score: String,
+    #[arg(long, value_name = "COLUMN", required_unless_present = "marks")]
+    score: Option<String>,
     /// The column of the p-value; without it only a threshold can be judged.
     #[arg(long, value_name = "COLUMN")]
     p: Option<String>,
     /// The column that says which texts are known to be unmarked (0, false, no, unmarked, human, clean, plain, negative) and which are
     /// marked (1, true, yes, marked, generated, watermarked, machine, positive).
-    #[arg(long, value_name = "COLUMN")]
-    label: String,
+    #[arg(long, value_name = "COLUMN", required_unless_present = "marks")]
+    label: Option<String>,
     /// The value of that column that says unmarked; every other then says marked.
     #[arg(long, value_name = "VALUE")]
     unmarked: Option<String>,
@@ -46,7 +47,13 @@ pub struct CalibrateArgs {
     /// The chance of refuting anything where all claims are true, at most.
     #[arg(long, value_name = "CHANCE", default_value_t = 0.01, value_parser = share)]
     error: f64,
-    /// Write calibration.json there and, of p-values, the plot of observed against nominal rates (SVG, PNG, PDF).
+    /// Instead of a file: every mark that this build knows, under keys that nobody planted, on toy texts that nobody marked.
+    #[arg(long, conflicts_with_all = ["csv", "score", "p", "label", "unmarked", "lower_is_marked", "threshold", "nominal"])]
+    marks: bool,
+    /// Tests of each mark on each kind of text.
+    #[arg(long, value_name = "N", default_value_t = 2_000, requires = "marks", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    draws: u64,
+    /// Write calibration.json there (of marks, marks.csv) and, of p-values, the plot of observed against nominal rates (SVG, PNG, PDF).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON object instead of words.
@@ -61,33 +68,36 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Judges a detector and says what was found; exit code 100 when a claim is refuted.
 pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
+    if args.marks {
+        return registry::calibrate(args, out);
+    }
+    let (Some(csv), Some(score), Some(label)) = (&args.csv, &args.score, &args.label) else {
+        return Err(UsageError("give --csv, --score and --label, or --marks".into()).into());
+    };
     let columns = Columns {
-        score: &args.score,
+        score,
         lower_is_marked: args.lower_is_marked,
         p: args.p.as_deref(),
-        label: &args.label,
+        label,
         labels: args.unmarked.as_deref().map_or(Labels::Words, Labels::Unmarked),
     };
     if args.threshold.is_some_and(f64::is_nan) {
         return Err(UsageError("--threshold NaN: write a number".into()).into());
     }
-    let texts = read(&args.csv, &columns)?;
+    let texts = read(csv, &columns)?;
     let sign = if args.lower_is_marked { -1.0 } else { 1.0 };
     let claimed = Claimed { threshold: args.threshold.map(|threshold| sign * threshold), nominal: args.nominal };
     let found = Calibration::of(&texts.unmarked, &texts.marked, claimed, args.error);
-    let found = found.ok_or_else(|| UsageError(format!("--csv {}: no unmarked text", args.csv.display())))?;
+    let found = found.ok_or_else(|| UsageError(format!("--csv {}: no unmarked text", csv.display())))?;
     if found.separation.as_ref().is_some_and(|separation| separation.auroc < 0.5) {
         let turn = if args.lower_is_marked { "without --lower-is-marked" } else { "--lower-is-marked" };
-        complain(&format!(
-            "note: marked texts score below unmarked ones; if `{}` runs the other way, say so: {turn}",
-            args.score
-        ));
+        complain(&format!("note: marked texts score below unmarked ones; if `{score}` runs the other way, say so: {turn}"));
     }
     let line = json!({
-        "csv": args.csv.display().to_string(),
-        "score": args.score,
+        "csv": csv.display().to_string(),
+        "score": score,
         "p": args.p,
-        "label": args.label,
+        "label": label,
         "lower_is_marked": args.lower_is_marked,
         "calibration": as_written(&found, sign),
     });
@@ -97,7 +107,7 @@ pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
         store::write_atomic(&json, format!("{line:#}\n").as_bytes())?;
         files.push(json);
         if args.p.is_some() {
-            let series = PValueSeries { name: args.score.clone(), p: texts.unmarked.p.clone() };
+            let series = PValueSeries { name: score.clone(), p: texts.unmarked.p.clone() };
             let title = format!("{}: p-values of texts known to be unmarked", args.p.as_deref().unwrap_or_default());
             let texts = format!("{} unmarked texts", found.unmarked);
             files.extend(calibration_figure(&[series], &title, &texts)?.write(directory, "calibration")?);
@@ -106,7 +116,7 @@ pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
     if args.json {
         out.json(&line)?;
     } else {
-        out.line(&format!("{}: {} unmarked and {} marked texts\n", args.csv.display(), found.unmarked, found.marked))?;
+        out.line(&format!("{}: {} unmarked and {} marked texts\n", csv.display(), found.unmarked, found.marked))?;
         out.line(&calibration_table(&as_written(&found, sign), args.lower_is_marked, Some(120)))?;
         for (at, file) in files.iter().enumerate() {
             out.line(&format!("{}written: {}", if at == 0 { "\n" } else { "" }, file.display()))?;

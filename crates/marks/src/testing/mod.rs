@@ -5,9 +5,11 @@
 mod codec;
 mod lab;
 mod model;
+mod null_draws;
 mod program;
 
 pub use codec::ToyCodec;
 pub use lab::Lab;
 pub use model::ToyModel;
+pub use null_draws::NullText;
 pub use program::ToyPrograms;

@@ -1,0 +1,121 @@
+//! `birthmark calibrate --marks`: whether our own marks keep the levels that they claim (methods 0.1 to 0.6).
+
+use std::collections::BTreeMap;
+
+use marks::MarkEntry;
+use marks::testing::{Lab, NullText};
+use rayon::prelude::*;
+use results::{PValueSeries, calibration_figure};
+use serde_json::json;
+use stats::tail::log10_binomial_sf;
+
+use super::CalibrateArgs;
+use crate::exit::{DEVIATES, Found};
+use crate::output::{Output, complain};
+
+/// Levels at which false positives are counted.
+const LEVELS: [f64; 3] = [0.1, 0.01, 0.001];
+
+/// One mark on one kind of text.
+struct Row {
+    mark: &'static str,
+    /// Its parameters, as a file gives them.
+    parameters: String,
+    text: NullText,
+    /// log10 p of each test.
+    log10_p: Vec<f64>,
+}
+
+impl Row {
+    fn hits(&self, level: f64) -> u64 {
+        // a p of 0.1 is at most 0.1, whatever its logarithm rounds to
+        self.log10_p.iter().filter(|p| **p <= libm::log10(level) + 1e-12).count() as u64
+    }
+
+    /// Chance of so many hits or more where the level is kept.
+    fn chance(&self, level: f64) -> f64 {
+        libm::pow(10.0, log10_binomial_sf(self.hits(level), self.log10_p.len() as u64, level))
+    }
+}
+
+/// Draws, counts, and says which claims are refuted; exit code 100 where one is.
+pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
+    let entries = MarkEntry::examples();
+    let one = |entry: &MarkEntry| {
+        let lab = Lab::new(entry);
+        let mut rows = Vec::new();
+        for text in NullText::ALL {
+            let log10_p = lab.null_draws(text, args.draws)?;
+            if !log10_p.is_empty() {
+                let parameters = serde_json::to_value(entry)?[lab.name()].to_string();
+                rows.push(Row { mark: lab.name(), parameters, text, log10_p });
+            }
+        }
+        complain(&format!("{}: {} tests", lab.name(), rows.iter().map(|row| row.log10_p.len()).sum::<usize>()));
+        Ok(rows)
+    };
+    let rows: Vec<Row> = entries.par_iter().map(one).collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
+    // one chance of refuting anything where all is as claimed, shared evenly
+    let least = args.error / (rows.len() * LEVELS.len()) as f64;
+    let is_refuted = |row: &Row| LEVELS.iter().any(|level| row.chance(*level) < least);
+    let refuted: Vec<&Row> = rows.iter().filter(|row| is_refuted(row)).collect();
+    if let Some(directory) = &args.out {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(["mark", "parameters", "text", "draws", "at_0.1", "at_0.01", "at_0.001", "refuted"])?;
+        for row in &rows {
+            let [tenth, hundredth, thousandth] = LEVELS.map(|level| row.hits(level).to_string());
+            let (draws, refuted) = (row.log10_p.len().to_string(), is_refuted(row).to_string());
+            csv.write_record([row.mark, &row.parameters, row.text.name(), &draws, &tenth, &hundredth, &thousandth, &refuted])?;
+        }
+        store::write_atomic(&directory.join("marks.csv"), &csv.into_inner().map_err(|error| error.into_error())?)?;
+        figure(&rows)?.write(directory, "calibration")?;
+    }
+    for row in &rows {
+        if args.json {
+            let rates = LEVELS.map(|level| json!({ "level": level, "hits": row.hits(level), "chance": row.chance(level) }));
+            let (draws, refuted) = (row.log10_p.len(), is_refuted(row));
+            let parameters: serde_json::Value = serde_json::from_str(&row.parameters)?;
+            out.json(&json!({
+                "mark": row.mark, "parameters": parameters, "text": row.text.name(), "draws": draws, "rates": rates, "refuted": refuted,
+            }))?;
+            continue;
+        }
+        let rate = |level: f64| format!("{:.4}", row.hits(level) as f64 / row.log10_p.len() as f64);
+        let [tenth, hundredth, thousandth] = LEVELS.map(rate);
+        let sign = if is_refuted(row) { "REFUTED" } else { "" };
+        out.line(&format!(
+            "{:<24} {:<11} {:>8} tests   at 0.1 {tenth}   at 0.01 {hundredth}   at 0.001 {thousandth}   {sign}",
+            row.mark,
+            row.text.name(),
+            row.log10_p.len()
+        ))?;
+    }
+    let all = rows.len() * LEVELS.len();
+    let said = match refuted.len() {
+        0 => format!("no claim is refuted: {all} rates, chance of refuting any of them where all hold at most {}", args.error),
+        n => format!("{n} of {} are refuted: they fire more often than they claim", rows.len()),
+    };
+    if args.json {
+        out.json(&json!({ "rates": all, "error": args.error, "refuted": refuted.len() }))?;
+    } else {
+        out.line(&format!("\n{said}"))?;
+    }
+    out.flush()?;
+    if refuted.is_empty() { Ok(()) } else { Err(Found { code: DEVIATES, text: String::new() }.into()) }
+}
+
+/// All marks in grey, and all of them together on each kind of text.
+fn figure(rows: &[Row]) -> anyhow::Result<results::Figure> {
+    let p = |row: &Row| row.log10_p.iter().map(|p| libm::pow(10.0, *p)).collect::<Vec<_>>();
+    let mut together: BTreeMap<NullText, Vec<f64>> = BTreeMap::new();
+    let mut series: Vec<PValueSeries> = Vec::new();
+    for row in rows {
+        series.push(PValueSeries { name: String::new(), p: p(row) });
+        together.entry(row.text).or_default().extend(p(row));
+    }
+    let named = |(text, p): (NullText, Vec<f64>)| PValueSeries { name: format!("all marks, {} text", text.name()), p };
+    series.extend(together.into_iter().map(named));
+    let most = rows.iter().map(|row| row.log10_p.len()).max().unwrap_or_default();
+    let subtitle = format!("{} marks and texts, up to {most} keys each; grey: one mark on one text", rows.len());
+    calibration_figure(&series, "Every mark under keys that nobody planted", &subtitle)
+}

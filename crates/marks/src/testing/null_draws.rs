@@ -1,0 +1,153 @@
+use std::collections::BTreeMap;
+
+use oracle::{Exchange, Oracle, Query, Sampling, Stop, TokenId};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stats::NullKind;
+
+use super::{Lab, ToyModel};
+use crate::{Case, Chance, Key, Mark, MarkError, Question};
+
+/// What kind of text that nobody marked is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NullText {
+    /// What unmarked models answer.
+    Plain,
+    /// What unmarked models answer that go round in circles: the same few words again and again.
+    Repetitive,
+    /// One form filled in again and again: answers of the same words in the same order, with a few that change.
+    Templated,
+}
+
+impl NullText {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Repetitive, Self::Templated];
+
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Repetitive => "repetitive",
+            Self::Templated => "templated",
+        }
+    }
+}
+
+/// Texts that one set of keys is tried on: a key is an independent draw given the text, and so are keys on other texts.
+const TEXTS: u64 = 4;
+
+/// Answers of a text and their longest, tokens: few, so that many keys are tried, and enough for units to come back.
+const AUDIT: (usize, usize) = (12, 24);
+
+/// Words of a template, and after how many of them one changes.
+const TEMPLATE: (usize, usize) = (24, 6);
+
+/// `draw` seeds permutations: tests with the same ones would share their luck.
+fn chance(decoys: usize, draw: u64) -> Chance {
+    Chance { decoys, decoy_seed: 40_007 + draw, draws: 199, draw_seed: 9 + draw }
+}
+
+impl Lab {
+    /// log10 p of `draws` tests under the null of the lab's mark: a key that nobody planted, on text of the given kind; for marks without
+    /// a key, models that learned nothing from each other. Draw number i is the same in whatever order draws are made.
+    ///
+    /// Marks that ask more than the audit (canaries, implanted keys, comparisons) see plain models only: no draws of other kinds.
+    ///
+    /// # Errors
+    /// As [`Mark::judge`].
+    pub fn null_draws(&self, text: NullText, draws: u64) -> Result<Vec<f64>, MarkError> {
+        let key = |index| Key::decoy(7_001, index);
+        let first = self.build(&key(0))?;
+        let of_audit = first.questions(1).iter().all(|question| matches!(question, Question::Audit));
+        if !of_audit && text != NullText::Plain {
+            return Ok(Vec::new());
+        }
+        if !of_audit && first.any_key().is_none() {
+            return self.unlike_models(draws);
+        }
+        let mut p = BTreeMap::new();
+        for part in 0..TEXTS {
+            let (suspect, answers) = self.unmarked(text, part);
+            let indices: Vec<u64> = (0..draws).filter(|index| index % TEXTS == part).collect();
+            if first.any_key().is_some() {
+                let keys: Vec<Key> = indices.iter().map(|index| key(*index)).collect();
+                let found = self.judge_under(&keys, &suspect, answers, chance(0, 0))?;
+                // of several findings, one for each account, the first
+                let each = (found.len() / keys.len().max(1)).max(1);
+                p.extend(indices.into_iter().zip(found.chunks(each).map(|found| found[0].evidence.log10_p)));
+                continue;
+            }
+            // no key enters what is asked about answers
+            let [seen, second] = self.asked(&*first, &suspect, answers)?;
+            let judge = |mark: &dyn Mark, chance| {
+                let case = Case { suspect: &seen, teacher: None, references: &[], second: &second, contexts: None, chance };
+                mark.judge(&case)
+            };
+            let is_rank = judge(&*first, chance(1, 0))?.iter().any(|found| found.evidence.null.kind == NullKind::Decoys);
+            for index in indices {
+                let found = judge(&*self.build(&key(index))?, chance(if is_rank { 99 } else { 0 }, index))?;
+                p.extend(found.first().map(|found| (index, found.evidence.log10_p)));
+            }
+        }
+        Ok(p.into_values().collect())
+    }
+
+    /// Every draw has a teacher and a suspect of its own, or of a planted mark another key.
+    fn unlike_models(&self, draws: u64) -> Result<Vec<f64>, MarkError> {
+        let planted = self.entry.config()?.info().planted;
+        let mut p = Vec::new();
+        for draw in 0..draws {
+            let lab = Lab::new(&self.entry).with_teacher(if planted { 1_000 } else { 20_000 + 10 * draw });
+            let mark = lab.build(&Key::decoy(7_001, draw))?;
+            let suspect = lab.model(if planted { draw % TEXTS } else { 20_005 + 10 * draw });
+            let found = lab.measure(&*mark, &suspect, chance(0, draw))?;
+            p.extend(found.first().map(|found| found.evidence.log10_p));
+        }
+        Ok(p)
+    }
+
+    /// The first queries of the audit.
+    fn short(&self) -> Vec<Query> {
+        let (answers, longest) = AUDIT;
+        let short = |query: Query| Query { max_new_tokens: longest.min(query.max_new_tokens), ..query };
+        self.audit().into_iter().take(answers).map(short).collect()
+    }
+
+    /// A model and what it answered, nothing of it marked.
+    fn unmarked(&self, text: NullText, part: u64) -> (ToyModel, Vec<Exchange>) {
+        let plain = self.model(part);
+        match text {
+            NullText::Plain => {
+                let answers = plain.answer(&self.short()).unwrap_or_default();
+                (plain, answers)
+            }
+            NullText::Repetitive => {
+                // nearly certain of the next word after each word
+                let model = ToyModel { order: 1, sharpness: 40.0, ..plain };
+                let answers = model.answer(&self.short()).unwrap_or_default();
+                (model, answers)
+            }
+            NullText::Templated => {
+                let answers = self.short().into_iter().map(|query| self.filled_in(part, query)).collect();
+                (plain, answers)
+            }
+        }
+    }
+
+    /// The template with some words changed.
+    fn filled_in(&self, part: u64, query: Query) -> Exchange {
+        let mut template = ChaCha8Rng::seed_from_u64(900 + part);
+        let mut slots = ChaCha8Rng::seed_from_u64(901 + part);
+        slots.set_stream(query.index);
+        let (words, every) = TEMPLATE;
+        let vocab = self.bed.vocab as TokenId;
+        let one = |at: usize| {
+            let word = template.random_range(3..vocab);
+            // a slot takes one of eight words
+            let slot = 3 + (word + slots.random_range(0..8)) % (vocab - 3);
+            if at % every == every - 1 { slot } else { word }
+        };
+        let answer: Vec<TokenId> = (0..words.min(query.max_new_tokens)).map(one).collect();
+        Exchange { query: Query { sampling: Sampling::PLAIN, ..query }, answer, stop: Stop::Length }
+    }
+}
