@@ -89,6 +89,7 @@ mod keyed;
 mod mark;
 pub mod outside;
 mod owner;
+mod paired;
 mod planting;
 mod program;
 mod question;
