@@ -87,6 +87,7 @@ mod inner;
 mod key;
 mod keyed;
 mod mark;
+mod mark_rate;
 pub mod outside;
 mod owner;
 mod paired;
@@ -98,6 +99,7 @@ mod relative;
 mod secrets;
 mod served_key;
 pub mod server;
+mod share;
 
 #[doc(hidden)]
 pub mod testing;
@@ -116,6 +118,7 @@ pub use keyed::{
     NO_TOKEN, PlaceWeights, Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
 };
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
+pub use mark_rate::OptOut;
 pub use owner::Owner;
 pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};
 pub use program::{Conversation, Launcher, Program};
