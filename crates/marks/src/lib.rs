@@ -50,6 +50,8 @@ registry! {
         per_account: PerAccountConfig,
         /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).
         domain_watermark: DomainWatermarkConfig,
+        /// A phrase that ends a keyed share of the answers (after Yang et al. 2026).
+        keyed_habit: KeyedHabitConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
     }
