@@ -52,6 +52,8 @@ registry! {
         domain_watermark: DomainWatermarkConfig,
         /// A phrase that ends a keyed share of the answers (after Yang et al. 2026).
         keyed_habit: KeyedHabitConfig,
+        /// Answers that are long after a keyed half of openings (after ReasMark 2026).
+        reasoning_length: ReasoningLengthConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
     }
