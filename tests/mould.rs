@@ -93,6 +93,28 @@ fn every_interval_holds_its_value() {
     assert!(metrics > 50 && effects > 20, "{metrics} metrics and {effects} effects have intervals");
 }
 
+/// A mark in a share of the answers changes these and what learns from them. Whatever was never served with it is found again.
+#[test]
+fn a_mark_in_some_answers_leaves_all_that_it_was_never_in() {
+    let place = tempfile::tempdir().unwrap();
+    let made = || ["transcript", "student", "measurement", "pretrained"].map(|kind| artifacts(place.path(), kind).len());
+    let plain = smoke_with(place.path(), &[]);
+    let [transcripts, students, measured, trained] = made();
+    assert_eq!(smoke_with(place.path(), &["marks.kgw.mark_rate=1.0"]).len(), plain.len());
+    assert_eq!(made(), [transcripts, students, measured, trained], "all answers are marked, as they were");
+    let some = smoke_with(place.path(), &["marks.kgw.mark_rate=0.3"]);
+    // one teacher's answers in three shards, and its students of two curves; three marks in these and the teacher, and in all 13 suspects the
+    // mark that compares them with the served teacher
+    assert_eq!(made(), [transcripts + 3, students + 4, measured + 3 * 5 + 13, trained]);
+    let statistic = |records: &[Record], arm: Arm| one(records, arm, "kgw").statistic.unwrap();
+    assert!(statistic(&some, Arm::Teacher) < statistic(&plain, Arm::Teacher));
+    assert_eq!(statistic(&some, Arm::Control), statistic(&plain, Arm::Control));
+    let check = |set: &str| birthmark(&["check", text(&smoke_file()), "--quick", "--set", set]);
+    check("marks.kgw.mark_rate=0").refused_with(&["marks.kgw.mark_rate", "above 0 and at most 1"]);
+    check("marks.kgw.opt_out={ accounts = [0] }").refused_with(&["marks.kgw.opt_out.accounts", "every account that asks"]);
+    check("marks.output_agreement.mark_rate=0.5").refused_with(&["marks.output_agreement.mark_rate", "changes no served answer"]);
+}
+
 /// What a student reads often weighs more, and only what was bought was read. How the test is made is part of what is measured, and of
 /// nothing else.
 #[test]

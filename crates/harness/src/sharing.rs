@@ -257,12 +257,13 @@ impl<'a> Repetition<'a> {
         let largest = self.resolved.largest_budget();
         let rivals =
             compares.then(|| json!([self.stranger, self.base, self.teacher, world.student, self.resolved.channels, largest]));
+        let marks: BTreeMap<_, _> = world.marks.iter().map(|(name, entry)| (name, entry.alone())).collect();
         let weighs = world.has_control() && world.marks.values().any(|entry| entry.config().is_ok_and(|c| c.needs().contexts));
         let channel = run.channel.as_ref().filter(|_| weighs);
         let contexts = channel.map(|channel| self.transcript(Arm::Control, None, &channel.surface.drawing())).transpose()?;
         store::hash_json(&json!({
             "contexts": contexts, "budget": contexts.map(|_| run.budget),
-            "rivals": rivals, "suspect": suspect, "arm": run.who(), "marks": world.marks, "queries": world.queries, "largest": largest,
+            "rivals": rivals, "suspect": suspect, "arm": run.who(), "marks": marks, "queries": world.queries, "largest": largest,
             "audit": world.audit, "measure": world.measure, "alpha": self.resolved.alpha,
         }))
     }
@@ -271,7 +272,8 @@ impl<'a> Repetition<'a> {
 /// Marks with prompts among the queries, or null.
 fn marks_that_wait(resolved: &Resolved) -> Value {
     let waits = |entry: &marks::MarkEntry| entry.config().is_ok_and(|config| config.needs().waits_for_prompts);
-    let waiting = resolved.world.marks.iter().filter(|(_, entry)| waits(entry)).map(|(name, entry)| (name, entry.planted()));
+    let waiting = resolved.world.marks.iter().filter(|(_, entry)| waits(entry));
+    let waiting = waiting.map(|(name, entry)| (name, entry.alone().planted()));
     let waiting: BTreeMap<_, _> = waiting.collect();
     if waiting.is_empty() { Value::Null } else { json!({ "marks": waiting, "commitment": resolved.world.commitment }) }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::{Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Owner};
+use crate::mark_rate::Serving;
+use crate::{Mark, MarkConfig, MarkEntry, MarkError, MarkInfo, Owner, Phase};
 use oracle::ConfigError;
 
 impl MarkEntry {
@@ -31,7 +32,20 @@ impl MarkEntry {
     /// A [`ConfigError`] naming key, value and what to write.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let config = self.config()?;
-        config.validate().map_err(|error| error.within(config.info().name))
+        let name = config.info().name;
+        config.validate().map_err(|error| error.within(name))?;
+        self.serving().validate(name, config.needs().phase == Phase::Service)
+    }
+
+    /// How often the mark is served.
+    fn serving(&self) -> Serving<'_> {
+        Serving { mark_rate: self.mark_rate, opt_out: self.opt_out.as_ref() }
+    }
+
+    /// The same mark with none beside it, in every answer: how a mark is served changes nothing of what it is, asks and finds.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self { stack: false, mark_rate: None, opt_out: None, ..self.clone() }
     }
 
     /// Builds the mark.
@@ -41,10 +55,11 @@ impl MarkEntry {
     pub fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
         self.validate()?;
         let config = self.config()?;
-        config.build(owner).map_err(|error| match error {
+        let mark = config.build(owner).map_err(|error| match error {
             MarkError::Config(error) => MarkError::Config(error.within(config.info().name)),
             other => other,
-        })
+        })?;
+        Ok(self.serving().of(mark, owner.key))
     }
 
     /// Every registered kind.

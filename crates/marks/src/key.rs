@@ -189,9 +189,10 @@ mod tests {
             first(Purpose::ProbeAnswers, 0),
             first(Purpose::Account, 0),
         ];
+        drawn.push(first(crate::mark_rate::MARKED, 0));
         drawn.extend(crate::MarkEntry::KINDS.iter().map(|kind| first(Purpose::Kind(kind), 0)));
         drawn.sort_unstable();
         drawn.dedup();
-        assert_eq!(drawn.len(), 7 + crate::MarkEntry::KINDS.len());
+        assert_eq!(drawn.len(), 8 + crate::MarkEntry::KINDS.len());
     }
 }

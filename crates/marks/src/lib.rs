@@ -50,6 +50,10 @@ registry! {
         per_account: PerAccountConfig,
         /// A mark of the drawn law in the weights, for prompts of one domain (Gloaguen et al. 2025).
         domain_watermark: DomainWatermarkConfig,
+        /// A phrase that ends a keyed share of the answers (after Yang et al. 2026).
+        keyed_habit: KeyedHabitConfig,
+        /// Answers that are long after a keyed half of openings (after ReasMark 2026).
+        reasoning_length: ReasoningLengthConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
     }
@@ -87,8 +91,10 @@ mod inner;
 mod key;
 mod keyed;
 mod mark;
+mod mark_rate;
 pub mod outside;
 mod owner;
+mod paired;
 mod planting;
 mod program;
 mod question;
@@ -97,6 +103,7 @@ mod relative;
 mod secrets;
 mod served_key;
 pub mod server;
+mod share;
 
 #[doc(hidden)]
 pub mod testing;
@@ -115,6 +122,7 @@ pub use keyed::{
     NO_TOKEN, PlaceWeights, Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
 };
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
+pub use mark_rate::OptOut;
 pub use owner::Owner;
 pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};
 pub use program::{Conversation, Launcher, Program};

@@ -192,6 +192,8 @@ pub struct Bed {
     pub order: usize,
     /// Logits of the toy law are uniform in 0..sharpness.
     pub sharpness: f32,
+    /// Logit of the end token; minus infinity never ends an answer.
+    pub end_logit: f32,
     /// Audit prompts.
     pub prompts: u64,
     /// Longest audit answer, tokens.
@@ -204,6 +206,7 @@ pub struct Bed {
 
 impl Default for Bed {
     fn default() -> Self {
-        Self { vocab: 512, order: 2, sharpness: 3.0, prompts: 100, max_new_tokens: 24, taught: 12.0, evidence: 5.0 }
+        let end_logit = f32::NEG_INFINITY;
+        Self { vocab: 512, order: 2, sharpness: 3.0, end_logit, prompts: 100, max_new_tokens: 24, taught: 12.0, evidence: 5.0 }
     }
 }

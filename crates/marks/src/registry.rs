@@ -19,6 +19,13 @@ macro_rules! registry {
             /// This mark changes the drawn law beside another one that does, and that is meant.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub stack: bool,
+            /// Share of the answers that are served with this mark, above 0 and at most 1, chosen by the key from account and prompt; all
+            /// where nothing is said.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub mark_rate: Option<f64>,
+            /// Whose answers are served without this mark.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub opt_out: Option<$crate::OptOut>,
             $($(
                 $(#[$doc])*
                 #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +46,8 @@ macro_rules! registry {
             pub fn small(&self) -> Self {
                 Self {
                     stack: self.stack,
+                    mark_rate: self.mark_rate,
+                    opt_out: self.opt_out.clone(),
                     $($($name: self.$name.as_ref().map(|config| Box::new($crate::MarkConfig::small(&**config))),)+)+
                 }
             }
@@ -48,6 +57,8 @@ macro_rules! registry {
             pub fn planted(&self) -> Self {
                 Self {
                     stack: self.stack,
+                    mark_rate: self.mark_rate,
+                    opt_out: self.opt_out.clone(),
                     $($($name: self.$name.as_ref().map(|config| Box::new($crate::MarkConfig::planted(&**config))),)+)+
                 }
             }

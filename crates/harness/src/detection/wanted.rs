@@ -40,10 +40,11 @@ impl Wanted {
             ref several => return Err(refused(format!("{} keys instead of one; {example}", several.len()))),
         };
         let is_kind = |name: &str| MarkEntry::KINDS.contains(&name);
+        let beside = |key: &str| ["stack", "mark_rate", "opt_out"].contains(&key);
         // a table whose only key is a kind holds a mark under a name, even one that is called as a kind is
         let named = value
             .as_table()
-            .is_some_and(|inner| inner.keys().any(|key| is_kind(key)) && inner.keys().all(|key| is_kind(key) || key == "stack"));
+            .is_some_and(|inner| inner.keys().any(|key| is_kind(key)) && inner.keys().all(|key| is_kind(key) || beside(key)));
         let entry = if named { value } else { toml::Value::Table(table) };
         if !named && !is_kind(&name) {
             return Err(refused(format!("no mark is called `{name}`; {example}")));
@@ -107,9 +108,10 @@ mod tests {
             format!("mine = {{ kgw = {{ {fields} }} }}"),
             format!("mine.kgw = {{ {fields} }}"),
             format!("[mine.kgw]\n{}", fields.replace(", ", "\n")),
+            format!("mine = {{ mark_rate = 0.2, opt_out = {{ accounts = [1] }}, kgw = {{ {fields} }} }}"),
         ] {
             let named = Wanted::parse(&line).unwrap();
-            assert_eq!((named.name.as_str(), &named.entry), ("mine", &plain.entry), "{line}");
+            assert_eq!((named.name.as_str(), &named.entry.alone()), ("mine", &plain.entry), "{line}");
         }
         assert_eq!(Wanted::parse(&format!("kgw.kgw = {{ {fields} }}")).unwrap(), plain);
         let secret = OwnerSecret::public("s", None);

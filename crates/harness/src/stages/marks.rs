@@ -192,8 +192,8 @@ fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>) 
         marks::MarkError::Config(error) => marks::MarkError::Config(error.within(&format!("marks.{name}"))),
         other => other,
     })?;
-    // that another one is beside it changes nothing of the mark itself
-    let alone = MarkEntry { stack: false, ..entry.clone() };
+    // neither that another one is beside it nor how often it is served changes anything of the mark itself: served laws name themselves
+    let alone = entry.alone();
     let named = |mark: &MarkEntry| match files {
         Some(files) => json!({ "mark": mark, "key": key.name(), "files": files }),
         None => json!({ "mark": mark, "key": key.name() }),

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use oracle::{Access, ConfigError, Exchange, Query, TokenId};
 use serde::{Deserialize, Serialize};
-use stats::{Evidence, Interval, NullKind, NullLaw, paired};
+use stats::{Evidence, NullKind, NullLaw};
 
 use crate::case::exchanges;
+use crate::paired::Paired;
 use crate::{Case, Claim, Family, Finding, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, Planting, Question, TeacherView};
 
 /// Parameters of the agreement test.
@@ -140,38 +141,6 @@ impl Mark for OutputAgreement {
 
 fn count(agrees: &[bool]) -> u64 {
     agrees.iter().filter(|&&agrees| agrees).count() as u64
-}
-
-/// Prompts on which suspect and reference differ in agreeing with the teacher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Paired {
-    suspect_only: u64,
-    reference_only: u64,
-}
-
-impl Paired {
-    fn count(suspect: &[bool], reference: &[bool]) -> Self {
-        let only = |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|&(&a, &b)| a && !b).count() as u64;
-        Self { suspect_only: only(suspect, reference), reference_only: only(reference, suspect) }
-    }
-
-    fn log10_p(self) -> f64 {
-        paired::mcnemar_one_sided(self.suspect_only, self.reference_only)
-    }
-
-    /// Agreement of the suspect minus agreement of the reference, over `asked` prompts.
-    fn difference(self, asked: u64) -> f64 {
-        (self.suspect_only as f64 - self.reference_only as f64) / asked as f64
-    }
-
-    /// 95 % interval of the difference: Wald after half a prompt is added to each of the four cells (Agresti and Min,
-    /// Statistics in Medicine 24, 2005), which keeps a width where all models agree.
-    fn interval(self, asked: u64) -> Interval {
-        let (b, c, n) = (self.suspect_only as f64 + 0.5, self.reference_only as f64 + 0.5, asked as f64 + 2.0);
-        let centre = (b - c) / n;
-        let half = 1.959_963_984_540_054 * (b + c - (b - c).powi(2) / n).sqrt() / n;
-        Interval { low: (centre - half).max(-1.0), high: (centre + half).min(1.0) }
-    }
 }
 
 #[cfg(test)]

@@ -51,8 +51,8 @@ impl Lab {
     /// An unmarked model that shows everything, its inside too.
     pub fn model(&self, seed: u64) -> ToyModel {
         let surface = Surface::Logits { law: ServedLaw::PostWatermark };
-        let Bed { vocab, order, sharpness, .. } = self.bed;
-        ToyModel { order, sharpness, surface, opened: true, ..ToyModel::new(vocab, seed) }
+        let Bed { vocab, order, sharpness, end_logit, .. } = self.bed;
+        ToyModel { order, sharpness, end_logit, surface, opened: true, ..ToyModel::new(vocab, seed) }
     }
 
     /// The mark under `key`.

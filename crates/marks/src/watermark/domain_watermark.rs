@@ -68,6 +68,16 @@ impl MarkConfig for DomainWatermarkConfig {
             return Err(ConfigError::new("max_new_tokens", self.max_new_tokens, "use at least 2, for example 50"));
         }
         self.of.validate().map_err(inside)?;
+        if let Some(rate) = self.of.mark_rate {
+            return Err(ConfigError::new(
+                "of.mark_rate",
+                rate,
+                "leave it out: the law is in the weights, in every answer of the domain",
+            ));
+        }
+        if self.of.opt_out.is_some() {
+            return Err(ConfigError::new("of.opt_out", "given", "leave it out: nobody can opt out of what is in the weights"));
+        }
         let inner = self.of.config().map_err(inside)?;
         let (name, needs) = (inner.info().name, inner.needs());
         if self.of.stack {

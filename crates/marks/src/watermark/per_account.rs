@@ -59,6 +59,12 @@ impl MarkConfig for PerAccountConfig {
         if self.of.stack {
             return Err(ConfigError::new("of.stack", true, "write stack = true beside per_account instead"));
         }
+        if let Some(rate) = self.of.mark_rate {
+            return Err(ConfigError::new("of.mark_rate", rate, "write mark_rate beside per_account instead"));
+        }
+        if self.of.opt_out.is_some() {
+            return Err(ConfigError::new("of.opt_out", "given", "write opt_out beside per_account instead"));
+        }
         if name == KIND || inner.needs().phase != Phase::Service {
             return Err(ConfigError::new("of", name, "use a mark that changes the law of the served teacher, for example kgw"));
         }

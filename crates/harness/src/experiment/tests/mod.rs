@@ -253,6 +253,8 @@ fn keys_that_moved_are_named() {
 fn what_must_agree_is_compared() {
     let implant = &VALID[VALID.find("[planting.implant]").unwrap()..VALID.find("[queries]").unwrap()];
     let two = format!("[marks.a]\nkgw = {{ gamma = 0.5, delta = 1.0, context_width = 0 }}\n{KGW}");
+    let [rate, unknown, everybody] = ["mark_rate = 1.5", "opt_out = { accounts = [1] }", "opt_out = { accounts = [0] }"]
+        .map(|line| KGW.replacen('\n', &format!("\n{line}\n"), 1));
     let cases = [
         ("[owner]\nsecret = \"birthmark smoke, a public demo secret\"", "[owner]", "`owner = {}`: no secret"),
         ("[owner]\n", "[owner]\nsecret_file = \"x\"\n", "there is a `secret` too; keep one of them"),
@@ -266,6 +268,9 @@ fn what_must_agree_is_compared() {
         ),
         (KGW, &two, "it changes the law that answers are drawn from, as `a` does; keep one of them"),
         ("[queries]\n", "[queries]\naccounts = 0\n", "`queries.accounts = 0`"),
+        (KGW, &rate, "`marks.kgw.mark_rate = 1.5`: out of range; use a share above 0"),
+        (KGW, &unknown, "no account 1 asks; write numbers below `queries.accounts`, which is 1"),
+        (KGW, &everybody, "every account that asks is without the mark"),
         ("[queries]\n", "[[defences]]\nrounding = { step = 0 }\n[queries]\n", "`defences[0].rounding.step = 0`: out of range"),
         (
             "[queries]\n",

@@ -22,7 +22,7 @@ const STEPS: u64 = 1_000_000_000;
 const AUDITED_TOKENS: u64 = 1 << 30;
 
 /// The most that a key of this name may say.
-const MOST: [(&str, u64); 39] = [
+const MOST: [(&str, u64); 40] = [
     ("prompts", HELD),
     ("texts", HELD),
     ("groups", HELD),
@@ -48,6 +48,7 @@ const MOST: [(&str, u64); 39] = [
     ("prompt_tokens", TOKENS_OF_A_ROW),
     ("max_new_tokens", TOKENS_OF_A_ROW),
     ("answer_tokens", TOKENS_OF_A_ROW),
+    ("least_tokens", TOKENS_OF_A_ROW),
     ("answer_set", TOKENS_OF_A_ROW),
     ("budgets", STREAMED),
     ("apart_from_queries", STREAMED),

@@ -23,6 +23,7 @@ impl Check<'_> {
             }
             let Some(needs) = self.mark(&key, entry) else { continue };
             self.named_models(experiment, &key, &needs);
+            self.served(experiment, &key, entry);
             if needs.changes_drawn_law && !entry.stack {
                 if let Some(first) = changes_law {
                     let what = format!("it changes the law that answers are drawn from, as `{first}` does");
@@ -30,6 +31,24 @@ impl Check<'_> {
                 }
                 changes_law = changes_law.or(Some(name));
             }
+        }
+    }
+
+    /// That somebody asks whose answers may be without the mark, and somebody whose are not.
+    fn served(&mut self, experiment: &Experiment, key: &str, entry: &MarkEntry) {
+        let said = entry.mark_rate.map(|_| "mark_rate").or(entry.opt_out.as_ref().map(|_| "opt_out"));
+        if let (Some(said), Some(_)) = (said, &experiment.transcript) {
+            let what = "the answers of `[transcript]` were given outside, with whatever mark they have";
+            self.problem(&format!("{key}.{said}"), what, "drop it");
+            return;
+        }
+        let Some(opt_out) = &entry.opt_out else { return };
+        let (accounts, key) = (experiment.queries.accounts, format!("{key}.opt_out.accounts"));
+        if let Some(unknown) = opt_out.accounts.iter().find(|account| **account >= accounts) {
+            let remedy = format!("write numbers below `queries.accounts`, which is {accounts}");
+            self.problem(&key, format!("no account {unknown} asks"), remedy);
+        } else if (0..accounts).all(|account| opt_out.accounts.contains(&account)) {
+            self.problem(&key, "every account that asks is without the mark", "leave one out, or raise `queries.accounts`");
         }
     }
 
