@@ -52,6 +52,8 @@ registry! {
         domain_watermark: DomainWatermarkConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
+        /// A cosine in the probability of a label (Zhao et al. 2022).
+        drw: DrwConfig,
     }
     /// In the data: texts with random secrets, among what a teacher is trained on or among its answers.
     canary {
@@ -97,6 +99,7 @@ mod relative;
 mod secrets;
 mod served_key;
 pub mod server;
+mod sinusoid;
 
 #[doc(hidden)]
 pub mod testing;
