@@ -54,6 +54,8 @@ registry! {
         process: ProcessConfig,
         /// A cosine in the probability of a label (Zhao et al. 2022).
         drw: DrwConfig,
+        /// A cosine in the probability of a group of tokens (Zhao et al. 2023).
+        ginsew: GinsewConfig,
     }
     /// In the data: texts with random secrets, among what a teacher is trained on or among its answers.
     canary {
