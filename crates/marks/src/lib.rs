@@ -56,6 +56,10 @@ registry! {
         reasoning_length: ReasoningLengthConfig,
         /// A mark that an outside program defines.
         process: ProcessConfig,
+        /// A cosine in the probability of a label (Zhao et al. 2022).
+        drw: DrwConfig,
+        /// A cosine in the probability of a group of tokens (Zhao et al. 2023).
+        ginsew: GinsewConfig,
     }
     /// In the data: texts with random secrets, among what a teacher is trained on or among its answers.
     canary {
@@ -104,6 +108,7 @@ mod secrets;
 mod served_key;
 pub mod server;
 mod share;
+mod sinusoid;
 
 #[doc(hidden)]
 pub mod testing;

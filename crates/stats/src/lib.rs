@@ -19,6 +19,7 @@ pub mod monte_carlo;
 pub mod needed;
 pub mod null;
 pub mod paired;
+pub mod periodogram;
 pub mod power;
 mod random;
 pub mod repeat;

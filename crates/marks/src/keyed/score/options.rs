@@ -35,8 +35,19 @@ pub enum Choices {
 }
 
 impl Choices {
+    /// What is taken where the mark is one of laws.
+    pub(crate) fn laws() -> Self {
+        Self::Laws
+    }
+
+    /// Whether a file need not say it there.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    pub(crate) fn is_laws(&self) -> bool {
+        *self == Self::Laws
+    }
+
     /// The least that a suspect must show.
-    pub(in crate::keyed) fn access(self) -> Access {
+    pub(crate) fn access(self) -> Access {
         match self {
             Self::Answers => Access::Text,
             Self::Laws => Access::Logprobs,

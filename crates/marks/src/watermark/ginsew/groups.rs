@@ -1,0 +1,91 @@
+use oracle::{Codec, LogitsProcessor, Row, Stage, Step, TokenId};
+
+use super::KIND;
+use crate::Key;
+use crate::sinusoid::{Draw, Phases, Place, released};
+
+/// Which group each token belongs to. Special tokens are in none: they keep their probabilities, so that answers end where they would.
+pub(super) struct Groups {
+    /// By token.
+    of: Vec<Option<Group>>,
+}
+
+/// One side of the split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    /// Whose probability follows the cosine.
+    First,
+    /// Whose probability is the rest.
+    Second,
+}
+
+impl Groups {
+    /// The split of `key`: each ordinary token is in the first group with probability `fraction`, by itself. The authors shuffle a list of
+    /// fixed size; the test holds given the split, whatever it is.
+    pub(super) fn of(key: &Key, fraction: f64, codec: &dyn Codec) -> Self {
+        let phases = Phases::of(key, KIND);
+        let group = |token| if phases.uniform(Draw::Group, token) < fraction { Group::First } else { Group::Second };
+        let mut of: Vec<Option<Group>> = (0..codec.vocab_size() as TokenId).map(|token| Some(group(token))).collect();
+        for special in codec.special_ids().iter().chain(&codec.eos()) {
+            if let Some(group) = of.get_mut(*special as usize) {
+                *group = None;
+            }
+        }
+        Self { of }
+    }
+
+    /// The group of `token`, where it has one.
+    pub(super) fn group(&self, token: TokenId) -> Option<Group> {
+        self.of.get(token as usize).copied().flatten()
+    }
+
+    /// Number of tokens in each.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let count = |group| self.of.iter().filter(|of| **of == Some(group)).count();
+        (count(Group::First), count(Group::Second))
+    }
+}
+
+/// Moves the law of every answer token between the groups, before temperature. A law that has only one of them stays as it is.
+pub(super) struct MovedGroups {
+    pub(super) name: String,
+    pub(super) groups: Groups,
+    pub(super) epsilon: f64,
+    pub(super) frequency: f64,
+    pub(super) place: Place,
+    pub(super) phases: Phases,
+}
+
+impl LogitsProcessor for MovedGroups {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// The paper moves the law that answers are drawn from.
+    fn stage(&self) -> Stage {
+        Stage::BeforeTemperature
+    }
+
+    fn process(&self, step: &Step<'_>, row: Row<'_>) {
+        let Some(token) = self.place.of(&step.query.prompt) else { return };
+        let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut masses = [0.0; 2];
+        for (logit, group) in row.logits.iter().zip(&self.groups.of) {
+            if let Some(group) = group {
+                masses[*group as usize] += libm::exp(f64::from(logit - largest));
+            }
+        }
+        let all = masses[0] + masses[1];
+        if masses.iter().any(|mass| mass.is_nan() || *mass <= 0.0) {
+            return;
+        }
+        let cosine = self.phases.cosine(self.frequency, token);
+        let share = released(masses[0] / all, self.epsilon, cosine, 1.0);
+        let raised = [share * all / masses[0], (1.0 - share) * all / masses[1]].map(|ratio| libm::log(ratio) as f32);
+        for (logit, group) in row.logits.iter_mut().zip(&self.groups.of) {
+            if let Some(group) = group {
+                *logit += raised[*group as usize];
+            }
+        }
+    }
+}
