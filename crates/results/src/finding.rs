@@ -170,7 +170,7 @@ impl Look<'_> {
         let beside = last.iter().filter(|r| star.no_theft.contains(&r.seed)).find_map(|r| self.worth.beside_base(r));
         beside.map_or(String::new(), |loss| {
             let unit = if loss.unit.is_empty() { String::new() } else { format!(" {}", loss.unit) };
-            format!("; no theft: its held-out loss is {}{unit}, that of its base {}", number(loss.student), number(loss.base))
+            format!("; no theft: its {} is {}{unit}, that of its base {}", loss.what, number(loss.student), number(loss.base))
         })
     }
 

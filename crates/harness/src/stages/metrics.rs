@@ -9,6 +9,7 @@ use store::Key;
 
 use crate::stages::audit::Audit;
 use crate::stages::context::{load_json, save_json};
+use crate::stages::label_fidelity::{label_fidelity, labels_of};
 use crate::stages::metric::{held_out_loss, held_out_loss_per_byte, metric, pooled_metric};
 use crate::stages::suspect::Suspect;
 use crate::stages::{Context, usefulness};
@@ -39,6 +40,9 @@ pub(super) fn metrics(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> an
     if let Some(own) = suspect.own_vocabulary(ctx) {
         inputs["student_vocabulary"] = json!(own.hash);
         inputs["audit"] = json!([audit.queries_hash, world.audit.max_new_tokens, world.audit.sampling]);
+    }
+    if let Some(labels) = labels_of(ctx, suspect, audit) {
+        inputs["labels"] = json!([labels, audit.queries_hash, audit.served_teacher.identity()]);
     }
     let tried = tried(ctx, suspect);
     if !tried.is_empty() {
@@ -79,6 +83,7 @@ fn measured(ctx: &Context<'_>, suspect: &Suspect, audit: &Audit) -> anyhow::Resu
         records.push(pooled_metric("agreement", "1", rows().map(|(row, positions)| (row.agreed as f64, positions))));
         records.push(pooled_metric("kl", "nats/token", rows().map(|(row, positions)| (row.kl_nats, positions))));
     }
+    records.extend(label_fidelity(ctx, suspect, audit)?);
     if let Some(own) = own {
         // the others were not chosen one by one, and carry less of a mark
         let answers = suspect.audited(ctx, &audit.queries)?;

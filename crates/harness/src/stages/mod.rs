@@ -18,6 +18,7 @@ mod examine;
 mod implant;
 mod imported;
 mod json;
+mod label_fidelity;
 mod labels;
 mod law_distillation;
 mod lineage;

@@ -244,6 +244,11 @@ impl Peer {
         Self { serving, ..self }
     }
 
+    /// What changes its answers; nothing of a raw one.
+    pub fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
     /// Names the model and what changes its answers.
     pub fn identity(&self) -> serde_json::Value {
         match self.serving.names() {

@@ -72,7 +72,8 @@ pub(crate) struct Panels {
 }
 
 /// Metrics of worth: name, in words, whether less is better.
-const WORTH: [(&str, &str, bool); 4] = [
+const WORTH: [(&str, &str, bool); 5] = [
+    ("label_agreement", "labels as the teacher sends them", false),
     ("held_out_loss", "held-out loss", true),
     ("held_out_loss_per_byte", "held-out loss", true),
     ("agreement", "agreement with the raw teacher", false),

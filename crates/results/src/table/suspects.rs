@@ -11,7 +11,7 @@ use crate::words::{compact, median, number, queries, who};
 use crate::{Arm, Kind, Record, Setting, SuspectKey};
 
 /// Metrics shown: name, heading.
-const SHOWN: [(&str, &str); 12] = [
+const SHOWN: [(&str, &str); 13] = [
     (PASSES, "passes"),
     (RATE, "peak\nrate"),
     ("held_out_loss", "held-out loss"),
@@ -19,6 +19,7 @@ const SHOWN: [(&str, &str); 12] = [
     ("aligned_tokens", "aligned"),
     ("agreement", "agreement"),
     ("kl", "KL"),
+    ("label_agreement", "labels\nalike"),
     ("exact_match", "exact\nmatch"),
     ("refusal_rate", "refusals"),
     ("queries", "queries"),

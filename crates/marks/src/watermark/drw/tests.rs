@@ -113,7 +113,7 @@ fn labels_without_a_posterior_are_enough() {
             let chance = phases.uniform(Draw::Group, query.index as TokenId);
             let label = usize::from(chance < p(query.prompt[2]));
             // every tenth answer is no label
-            let first = if query.index % 10 == 0 { 9 } else { tokens[label] };
+            let first = if query.index.is_multiple_of(10) { 9 } else { tokens[label] };
             Exchange { answer: vec![first], query, stop: Stop::Length }
         };
         lab.audit().into_iter().map(said).collect()
