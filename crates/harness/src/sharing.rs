@@ -261,8 +261,15 @@ impl<'a> Repetition<'a> {
         let weighs = world.has_control() && world.marks.values().any(|entry| entry.config().is_ok_and(|c| c.needs().contexts));
         let channel = run.channel.as_ref().filter(|_| weighs);
         let contexts = channel.map(|channel| self.transcript(Arm::Control, None, &channel.surface.drawing())).transpose()?;
+        let needs = |wanted: fn(&marks::Needs) -> bool| world.needs().any(|(_, needs)| wanted(&needs));
+        let drawing = run.channel.as_ref().or(self.resolved.channels.first()).map(|channel| channel.surface.drawing());
+        let bought = match drawing.filter(|_| needs(|needs| needs.bought)) {
+            Some(drawing) => Some(json!([self.transcript(Arm::Student, None, &drawing)?, run.budget])),
+            None => None,
+        };
+        let read = needs(|needs| needs.reads.is_some()).then(|| json!([self.teacher, served(self.resolved, None)]));
         store::hash_json(&json!({
-            "contexts": contexts, "budget": contexts.map(|_| run.budget),
+            "contexts": contexts, "budget": contexts.map(|_| run.budget), "bought": bought, "read": read,
             "rivals": rivals, "suspect": suspect, "arm": run.who(), "marks": marks, "queries": world.queries, "largest": largest,
             "audit": world.audit, "measure": world.measure, "alpha": self.resolved.alpha,
         }))

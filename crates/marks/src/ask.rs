@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use oracle::{Exchange, Oracle, OracleError};
 
-use crate::{Question, Reduce, Reduced, Seen};
+use crate::{Marked, Question, Reduce, Reduced, Seen};
 
 /// A model as it is asked.
 #[derive(Clone, Copy)]
@@ -16,6 +16,16 @@ pub struct Asked<'a> {
     pub laws: &'a dyn Oracle,
     /// The audit's answers, asked at most once.
     pub audit: &'a dyn Fn() -> Result<Arc<Vec<Exchange>>, OracleError>,
+    /// Texts that the owner's model wrote as it is served; [`no_texts`] where nobody has any.
+    pub marked: &'a dyn Fn(Marked) -> Result<Arc<Vec<Exchange>>, OracleError>,
+}
+
+/// For whoever has no texts of the owner's model as it is served.
+///
+/// # Errors
+/// Always.
+pub fn no_texts(_wanted: Marked) -> Result<Arc<Vec<Exchange>>, OracleError> {
+    Err(OracleError::Model("nobody has texts of the marked teacher here".into()))
 }
 
 impl Asked<'_> {
@@ -26,6 +36,7 @@ impl Asked<'_> {
     pub fn ask(&self, question: &Question) -> Result<Seen, OracleError> {
         Ok(match question {
             Question::Audit => Seen::Exchanges((self.audit)()?),
+            Question::Marked(which) => Seen::Exchanges((self.marked)(*which)?),
             Question::Answers(queries) => Seen::Exchanges(Arc::new(self.answers.answer(queries)?)),
             Question::Scores(items) => Seen::Scores(self.laws.score(items)?),
             Question::Laws { given, reduce } => Seen::Laws(reduced(self.laws, given, &**reduce)?),

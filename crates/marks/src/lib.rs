@@ -78,6 +78,8 @@ registry! {
         output_agreement: OutputAgreementConfig,
         /// Sampled completions closer to the teacher's than other models' (Gao et al. 2025).
         model_equality: ModelEqualityConfig,
+        /// A watermark of the answers, in what a student says or predicts (Sander et al. 2024).
+        radioactivity: RadioactivityConfig,
         /// Hidden states that hold texts alike as the teacher's (Kornblith et al. 2019).
         linear_cka: LinearCkaConfig,
     }
@@ -103,6 +105,7 @@ mod planting;
 mod program;
 mod question;
 mod random_prompts;
+mod readable;
 mod relative;
 mod secrets;
 mod served_key;
@@ -113,7 +116,7 @@ mod sinusoid;
 #[doc(hidden)]
 pub mod testing;
 
-pub use ask::Asked;
+pub use ask::{Asked, no_texts};
 pub use calibrate::Calibrate;
 pub use case::{Case, Chance, Finding, Metric, Reference};
 pub use contexts::ContextCounts;
@@ -124,14 +127,15 @@ pub use key::Key;
 pub use keyed::vllm::Deduplicate;
 pub use keyed::{
     Authors, AuthorsScore, Choices, Dedup, Draws, FixedLists, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, MAX_PADDED_CONTEXT,
-    NO_TOKEN, PlaceWeights, Rules, Scheme, ScoreTest, Scorer, Skipped, Units, ranked,
+    NO_TOKEN, Place, PlaceWeights, Rules, Scheme, ScoreTest, Scorer, Skipped, Unit, Units, ranked,
 };
 pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
 pub use mark_rate::OptOut;
 pub use owner::Owner;
 pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};
 pub use program::{Conversation, Launcher, Program};
-pub use question::{Entropy, FollowUp, Question, Reduce, Reduced, Seen, TeacherView, Whom};
+pub use question::{Entropy, FollowUp, Marked, Question, Reduce, Reduced, Seen, TeacherView, Whom};
+pub use readable::Readable;
 pub use served_key::ServedKey;
 
 /// Names a configured mark under a key, for whatever is planted: its kind, its parameters and the public name of its key.

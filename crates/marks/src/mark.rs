@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::{
     AuthorsScore, Case, ContextCounts, Decoys, Detector, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question,
-    Seen, TeacherView, Whom,
+    Readable, Seen, TeacherView, Whom,
 };
 use oracle::{ConfigError, TokenId};
 
@@ -48,6 +48,11 @@ pub trait Mark: Send + Sync {
 
     /// The same mark for whoever holds many keys; `None` where what it asks makes each key a mark of its own.
     fn any_key(&self) -> Option<&dyn AnyKey> {
+        None
+    }
+
+    /// The watermark that it is, or that it reads, for another mark; `None` where units have no score of their own.
+    fn readable(&self) -> Option<Readable> {
         None
     }
 
@@ -104,6 +109,10 @@ pub struct Needs {
     pub teacher: bool,
     /// The named model that writes its texts, if one does.
     pub author: Option<String>,
+    /// Name of the mark of the same experiment that it reads, where it plants nothing itself. That one changes the drawn law under one key.
+    pub reads: Option<String>,
+    /// Whether it wants the answers of the served teacher that were paid for.
+    pub bought: bool,
     /// Whether it must know the teacher's training texts in their order.
     pub training_order: bool,
     /// Whom its second round asks, the suspect left out.

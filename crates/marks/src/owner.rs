@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use oracle::{Codec, ConfigError, Oracle, TokenId};
 
-use crate::{Key, Launcher};
+use crate::{Key, Launcher, Readable};
 
 /// What a mark is built from. What is not there yet in the phase at hand is `None`.
 #[derive(Clone, Copy)]
@@ -21,6 +21,8 @@ pub struct Owner<'a> {
     pub teacher: Option<&'a dyn Oracle>,
     /// The teacher's training texts, in their order, where the mark asks for them.
     pub training_order: Option<&'a [Vec<TokenId>]>,
+    /// The mark of the same experiment that this one reads, where it names one.
+    pub reads: Option<&'a Readable>,
     /// What starts outside programs for marks that are defined by one.
     pub launcher: Option<&'a dyn Launcher>,
 }
@@ -28,7 +30,7 @@ pub struct Owner<'a> {
 impl<'a> Owner<'a> {
     /// An owner with a key and a codec, and nothing else.
     pub fn new(key: &'a Key, codec: &'a Arc<dyn Codec>) -> Self {
-        Self { key, codec, neutral: &[], author: None, teacher: None, training_order: None, launcher: None }
+        Self { key, codec, neutral: &[], author: None, teacher: None, training_order: None, reads: None, launcher: None }
     }
 
     /// The first `count` distinct neutral prompts: one asked twice is one observation (methods 0.1).

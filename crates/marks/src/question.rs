@@ -27,13 +27,27 @@ pub enum Question {
     },
     /// Weights. Seen as matrices; a weight that the model does not have is missing.
     Weights(Vec<(Role, usize)>),
+    /// Texts that the owner's model wrote as it is served, whoever the suspect is: nobody is asked. Seen as exchanges.
+    Marked(Marked),
+}
+
+/// Which texts of the owner's model as it is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Marked {
+    /// Its answers to the queries that were paid for, which the owner kept: the first `most` of those that the suspect learned from, or of all where the suspect paid for none.
+    Bought {
+        /// At most this many.
+        most: u64,
+    },
+    /// Its answers to the audit's prompts, written for the test.
+    Fresh,
 }
 
 impl Question {
-    /// Tokens of the longest row, prompt and answer, that a model has to hold; 0 where no row is asked or the audit's are.
+    /// Tokens of the longest row, prompt and answer, that a model has to hold; 0 where no row is asked, or rows are whose length is not known here.
     pub fn longest_row(&self) -> usize {
         let longest = match self {
-            Self::Audit | Self::Weights(_) => None,
+            Self::Audit | Self::Weights(_) | Self::Marked(_) => None,
             Self::Answers(queries) => queries.iter().map(|query| query.prompt.len() + query.max_new_tokens).max(),
             Self::Scores(items) => items.iter().map(|item| item.prompt.len() + item.continuation.len()).max(),
             Self::Laws { given, .. } => given.iter().map(|given| given.query.prompt.len() + given.answer.len()).max(),
@@ -42,10 +56,10 @@ impl Question {
         longest.unwrap_or(0)
     }
 
-    /// Queries put and texts scored, beside the audit's.
+    /// Queries put and texts scored, beside the audit's and texts of the owner's model.
     pub fn queries(&self) -> u64 {
         let queries = match self {
-            Self::Audit | Self::Weights(_) => 0,
+            Self::Audit | Self::Weights(_) | Self::Marked(_) => 0,
             Self::Answers(queries) => queries.len(),
             Self::Scores(items) => items.len(),
             Self::Laws { given, .. } => given.len(),

@@ -46,7 +46,7 @@ pub fn proven_again(record: &Record, family_size: usize, alpha: f64) -> Option<f
     }
     let standard_error = (record.effect_high? - record.effect_low?) / (2.0 * HALF_WIDTH);
     let z = effect / standard_error;
-    let level = if record.null_law == Some(NullKind::Chernoff) { tail_of_bound(level) } else { level };
+    let level = if record.null_law.is_some_and(NullKind::bound) { tail_of_bound(level) } else { level };
     (standard_error > 0.0 && z.is_finite()).then(|| again_normal(z, level, decoys))
 }
 

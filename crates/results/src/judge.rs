@@ -293,7 +293,7 @@ fn detectable(record: &Record, alpha: f64, family_size: usize) -> Option<f64> {
         return None;
     }
     let effect = match record.null_law {
-        Some(NullKind::Chernoff) => detectable_by_bound(standard_error, alpha, POWER),
+        Some(law) if law.bound() => detectable_by_bound(standard_error, alpha, POWER),
         _ => (upper_normal_quantile(alpha) + upper_normal_quantile(1.0 - POWER)) * standard_error,
     };
     (effect.is_finite() && effect > 0.0).then_some(effect)

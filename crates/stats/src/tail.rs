@@ -104,6 +104,18 @@ pub fn log10_chi2_sf(x: f64, dof: f64) -> f64 {
     log10_gamma_sf(0.5 * dof, 0.5 * x)
 }
 
+/// log10 of Hoeffding's bound exp(-2 n (mean - expected)^2) on the chance that `n` scores in \[0, 1\] reach a mean of `mean`, where each has
+/// at most the mean `expected` given those before it (Hoeffding 1963, Azuma 1967); 0 where `mean` is not above `expected`. The p of ADFP
+/// (arXiv 2602.03812, `stage5_plotting.py::compute_pvalue`). Loose where scores vary little.
+///
+/// # Panics
+/// When a mean is outside \[0, 1\].
+pub fn log10_hoeffding(n: u64, mean: f64, expected: f64) -> f64 {
+    assert!((0.0..=1.0).contains(&mean) && (0.0..=1.0).contains(&expected), "means {mean} and {expected}");
+    let above = (mean - expected).max(0.0);
+    ln_to_log10_p(-2.0 * n as f64 * above * above)
+}
+
 /// log10 P\[X >= hits\], where X is the number of successes among `draws` drawn without replacement from a population with
 /// `successes` successes. Exact sum of terms.
 ///

@@ -1,4 +1,5 @@
 use distill::{Counts, ExchangeStream, TranscriptFiles};
+use oracle::Exchange;
 use store::Hash;
 
 /// The answers of one server to a whole stream of queries.
@@ -24,6 +25,23 @@ impl Transcript {
     pub fn places(&self, budget: u64) -> &[String] {
         let shards = usize::try_from(budget.div_ceil(self.files.shard_len())).unwrap_or(usize::MAX);
         &self.places[..self.places.len().min(shards)]
+    }
+
+    /// The first `n` exchanges, or all where there are fewer.
+    ///
+    /// # Errors
+    /// When a shard cannot be read.
+    pub fn first(&self, n: u64) -> anyhow::Result<Vec<Exchange>> {
+        let n = usize::try_from(n.min(self.files.len()))?;
+        let mut exchanges = Vec::with_capacity(n);
+        for shard in 0.. {
+            if exchanges.len() >= n {
+                break;
+            }
+            let shard = self.files.shard(shard)?;
+            exchanges.extend(shard.iter().take(n - exchanges.len()).cloned());
+        }
+        Ok(exchanges)
     }
 
     /// What the first `budget` exchanges hold.

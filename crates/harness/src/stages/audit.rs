@@ -1,6 +1,9 @@
-use ::marks::{Question, TeacherView};
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use ::marks::{Question, Seen, TeacherView};
 use corpus::{Split, Task, TaskKind};
-use oracle::{Codec, Query, TokenId};
+use oracle::{Codec, Exchange, OracleError, Query, TokenId};
 use results::Arm;
 use store::Hash;
 
@@ -29,6 +32,8 @@ pub struct Audit {
     pub served_teacher: Peer,
     /// Models that learned nothing from it: the rivals by channel, base, stranger.
     pub negatives: Vec<Negative>,
+    /// What the served teacher answers to `queries`, asked once.
+    fresh: OnceCell<Arc<Vec<Exchange>>>,
 }
 
 /// Held-out documents that all models hold whole, so that losses on them can be compared by the byte.
@@ -155,7 +160,23 @@ impl Audit {
         let queries_hash = store::hash_json(&queries.iter().map(|query| (&query.prompt, query.seed)).collect::<Vec<_>>())?;
         let raw = || Peer::new(Arm::Teacher, teacher.teacher());
         let (teacher, served_teacher) = (raw(), raw().served(teacher.serving().clone()));
-        Ok(Self { queries, queries_hash, held_out, retokenised, tasks, teacher, served_teacher, negatives: Vec::new() })
+        let (negatives, fresh) = (Vec::new(), OnceCell::new());
+        Ok(Self { queries, queries_hash, held_out, retokenised, tasks, teacher, served_teacher, negatives, fresh })
+    }
+
+    /// What the teacher answers to the audit as it is served.
+    ///
+    /// # Errors
+    /// When it fails or the work is cancelled.
+    pub fn fresh(&self, ctx: &Context<'_>) -> Result<Arc<Vec<Exchange>>, OracleError> {
+        if let Some(fresh) = self.fresh.get() {
+            return Ok(fresh.clone());
+        }
+        let seen = self.served_teacher.ask(ctx, &[Question::Audit], &self.queries)?;
+        let missing = || OracleError::Model("the teacher did not answer the audit".into());
+        let answers = seen.into_iter().find_map(|seen| if let Seen::Exchanges(answers) = seen { Some(answers) } else { None });
+        let answers = answers.ok_or_else(missing)?;
+        Ok(self.fresh.get_or_init(|| answers).clone())
     }
 
     /// The held-out documents in the tokens of a model whose vocabulary is `own`, where that is not the teacher's.

@@ -29,7 +29,7 @@ pub fn examine(
     audit.compare_with(ctx, &own);
     audit.compare_with(ctx, &outside);
     // nobody knows what a model from outside paid for
-    let beside = Beside { named: &|name| models.named(ctx, name), unmarked: &|_| Ok(None) };
+    let beside = Beside { named: &|name| models.named(ctx, name), unmarked: &|_| Ok(None), marked: &models.marked };
     let mut records = Vec::new();
     for suspect in own.iter().chain(&outside) {
         let mut measured = measure(ctx, suspect, &marks, &audit, &beside)?;

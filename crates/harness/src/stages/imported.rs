@@ -304,7 +304,7 @@ impl Imported {
     /// # Errors
     /// When a shard cannot be read.
     pub fn first(&self, n: u64) -> anyhow::Result<Vec<Exchange>> {
-        first(&self.transcript.files, n)
+        self.transcript.first(n)
     }
 
     /// The prompts in `range`, with their accounts, as far as there are so many.
@@ -330,17 +330,4 @@ impl Imported {
     pub fn hash(&self) -> Hash {
         self.transcript.hash
     }
-}
-
-fn first(files: &TranscriptFiles, n: u64) -> anyhow::Result<Vec<Exchange>> {
-    let n = usize::try_from(n.min(files.len()))?;
-    let mut exchanges = Vec::with_capacity(n);
-    for shard in 0.. {
-        if exchanges.len() >= n {
-            break;
-        }
-        let shard = files.shard(shard)?;
-        exchanges.extend(shard.iter().take(n - exchanges.len()).cloned());
-    }
-    Ok(exchanges)
 }

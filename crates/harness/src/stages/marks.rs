@@ -69,16 +69,25 @@ impl Marks {
     /// # Errors
     /// As [`build`](Self::build), or when a model that a mark asks does not answer.
     pub fn build_phase(&mut self, ctx: &Context<'_>, phase: Phase, from: BuiltFrom<'_>) -> anyhow::Result<()> {
-        self.add(ctx, from, |needs| needs.phase <= phase)
+        self.add(ctx, from, |needs| needs.phase <= phase || needs.reads.is_some())
     }
 
     fn add(&mut self, ctx: &Context<'_>, from: BuiltFrom<'_>, wanted: impl Fn(&Needs) -> bool) -> anyhow::Result<()> {
-        for (name, entry) in &ctx.resolved.world.marks {
-            if self.built.iter().any(|built| built.name == *name) || !wanted(&entry.config()?.needs()) {
-                continue;
+        // a mark that reads another comes behind it
+        for reads in [false, true] {
+            for (name, entry) in &ctx.resolved.world.marks {
+                let needs = entry.config()?.needs();
+                let known = |name: &str| self.built.iter().find(|built| built.name == name);
+                if known(name).is_some() || needs.reads.is_some() != reads || !wanted(&needs) {
+                    continue;
+                }
+                let read = needs.reads.as_deref().and_then(known);
+                if reads && read.is_none() {
+                    continue;
+                }
+                let built = build(ctx, name, entry, from, read)?;
+                self.built.push(built);
             }
-            let built = build(ctx, name, entry, from)?;
-            self.built.push(built);
         }
         self.built.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(())
@@ -164,7 +173,8 @@ impl Marks {
     }
 }
 
-fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>) -> anyhow::Result<Built> {
+/// The mark called `name`, which reads `read` where it reads another one.
+fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>, read: Option<&Built>) -> anyhow::Result<Built> {
     let config = entry.config()?;
     let (info, needs) = (config.info(), config.needs());
     let key = key(ctx, name, &info);
@@ -179,6 +189,7 @@ fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>) 
     let files = ctx.resolved.world.mark_files.get(name);
     let launcher =
         Programs { mark: name, root: &ctx.resolved.root, identity: serde_json::to_string(&files)?, cancelled: &ctx.rt.cancelled };
+    let reads = read.and_then(|read| read.mark.readable());
     let owner = Owner {
         key: &key,
         codec: &codec,
@@ -186,6 +197,7 @@ fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>) 
         author: author.as_deref(),
         teacher: from.teacher,
         training_order: from.training_order,
+        reads: reads.as_ref(),
         launcher: Some(&launcher),
     };
     let mark = entry.build(&owner).map_err(|error| match error {
@@ -200,7 +212,10 @@ fn build(ctx: &Context<'_>, name: &str, entry: &MarkEntry, from: BuiltFrom<'_>) 
     };
     Ok(Built {
         name: name.to_string(),
-        identity: named(&alone),
+        identity: match read {
+            Some(read) => json!([named(&alone), read.planted]),
+            None => named(&alone),
+        },
         planted: named(&alone.planted()),
         neutral: if neutral.is_empty() { Value::Null } else { json!(store::hash_json(&neutral)?) },
         info,

@@ -17,7 +17,7 @@ use crate::stages::metrics::metrics;
 use crate::stages::outside::cannot_be_asked;
 use crate::stages::suspect::Suspect;
 use crate::stages::worth::nobody_as_good;
-use crate::stages::{Context, Imported, Unmarked};
+use crate::stages::{Asked, Context, Imported, MarkedTexts, Unmarked};
 
 /// Raised when the same inputs would give another measurement.
 pub(super) const REVISION: u32 = 8;
@@ -33,6 +33,8 @@ pub struct Beside<'a> {
     pub named: &'a Named<'a>,
     /// The clean twin's answers to the queries that a run paid for; `None` where it paid for none, or nobody asked the twin.
     pub unmarked: &'a dyn Fn(&Run) -> anyhow::Result<Option<Unmarked>>,
+    /// The marked teacher as it is asked.
+    pub marked: &'a Asked,
 }
 
 /// Every mark and every metric of one suspect, found or measured. Identity (experiment, run, arm ...) is not filled in:
@@ -50,7 +52,9 @@ pub fn measure(
     let mut records = Vec::new();
     let wanted = marks.all().iter().any(|built| built.needs.contexts);
     let unmarked = if wanted { (beside.unmarked)(&suspect.run)? } else { None };
-    let measurement = |built| Measurement { ctx, suspect, audit, named: beside.named, unmarked: unmarked.as_ref(), built };
+    let marked = MarkedTexts { teacher: beside.marked, audit };
+    let measurement =
+        |built| Measurement { ctx, suspect, audit, named: beside.named, unmarked: unmarked.as_ref(), marked, built };
     let asked = marks.all().iter().any(|built| measurement(built).asks_audit());
     let can_be_asked = cannot_be_asked(ctx, suspect, &[Question::Audit], &audit.queries).is_none();
     if can_be_asked && (asked || suspect.own_vocabulary(ctx).is_some()) {
@@ -84,6 +88,7 @@ struct Measurement<'a> {
     audit: &'a Audit,
     named: &'a Named<'a>,
     unmarked: Option<&'a Unmarked>,
+    marked: MarkedTexts<'a>,
     built: &'a Built,
 }
 
@@ -118,6 +123,10 @@ impl Measurement<'_> {
         }
         // every record holds the budget of the audit
         inputs["audit_budget"] = json!([world.audit.prompts, world.audit.max_new_tokens]);
+        let texts = self.marked.identity(ctx, &suspect.run, &built.mark.questions(0))?;
+        if !texts.is_null() {
+            inputs["marked_texts"] = texts;
+        }
         if let Some((imported, answers)) = self.imported() {
             inputs["imported"] = json!([imported.hash(), answers]);
         }
@@ -161,19 +170,14 @@ impl Measurement<'_> {
         if let Some(reason) = cannot_be_asked(self.ctx, self.suspect, &questions, &self.audit.queries) {
             return Ok(vec![Record { reason: Some(reason), ..about }]);
         }
-        let (findings, seen) = match self.judged(&questions) {
+        let (findings, heard) = match self.marked.check(built.info.name, &questions).and_then(|()| self.judged(&questions)) {
             Ok(judged) => judged,
             Err(error) => return Ok(vec![Record { reason: Some(not_measurable(error)?), ..about }]),
         };
-        let answers = || seen.iter().filter_map(Seen::exchanges);
-        let given = |question: &Question| {
-            let audited = self.imported().map_or(self.audit.queries.len() as u64, |(_, answers)| answers);
-            if matches!(question, Question::Audit) { audited } else { question.queries() }
-        };
         let about = Record {
             audit_prompts: self.imported().map(|(_, answers)| answers).or(about.audit_prompts),
-            audit_queries: Some(questions.iter().map(given).sum()),
-            audit_tokens: Some(answers().flatten().map(|exchange| exchange.answer.len() as u64).sum()),
+            audit_queries: Some(heard.queries),
+            audit_tokens: Some(heard.tokens),
             ..about
         };
         let mut records = Vec::new();
@@ -222,7 +226,7 @@ impl Measurement<'_> {
     }
 
     /// Asks the suspect, and whoever else the mark compares it with or asks in a second round, and judges.
-    fn judged(&self, questions: &[Question]) -> Result<(Vec<Finding>, Vec<Seen>), MarkError> {
+    fn judged(&self, questions: &[Question]) -> Result<(Vec<Finding>, Heard), MarkError> {
         let (ctx, built, audit) = (self.ctx, self.built, self.audit);
         let seen = self.seen(questions)?;
         let (mut teacher, mut references) = (None, Vec::new());
@@ -252,7 +256,21 @@ impl Measurement<'_> {
         let case =
             Case { suspect: &seen, teacher, references: &references, second: &second, contexts: contexts.as_ref(), chance };
         let findings = ctx.rt.pool.install(|| built.mark.judge(&case))?;
-        Ok((findings, seen))
+        Ok((findings, self.heard(questions, &seen, &second)))
+    }
+
+    /// How much the suspect was asked: what it answered, or was shown of the owner's texts and judged along.
+    fn heard(&self, questions: &[Question], seen: &[Seen], second: &[Seen]) -> Heard {
+        let audited = self.imported().map_or(self.audit.queries.len() as u64, |(_, answers)| answers);
+        let given = |(question, seen): (&Question, &Seen)| match question {
+            Question::Audit => audited,
+            Question::Marked(_) => seen.exchanges().map_or(0, <[_]>::len) as u64,
+            question => question.queries(),
+        };
+        // answers to a second round are the suspect's, and were asked along texts that are not
+        let answered = if second.iter().any(|seen| seen.exchanges().is_some()) { second } else { seen };
+        let tokens = answered.iter().filter_map(Seen::exchanges).flatten().map(|exchange| exchange.answer.len() as u64).sum();
+        Heard { queries: questions.iter().zip(seen).map(given).sum(), tokens }
     }
 
     /// Where the teacher's answers to this mark are those that were imported, and how many of them: those of a mark that the server
@@ -271,13 +289,17 @@ impl Measurement<'_> {
 
     /// What the suspect says to the mark's own questions.
     fn seen(&self, questions: &[Question]) -> Result<Vec<Seen>, MarkError> {
-        let (ctx, built) = (self.ctx, self.built);
         let Some((imported, answers)) = self.imported() else {
-            return Ok(self.suspect.ask(ctx, &built.name, questions, &self.audit.queries)?);
+            return Ok(self.ask_suspect(questions)?);
         };
         let answers = imported.first(answers).map_err(|error| OracleError::Model(format!("{error:#}")))?;
         let answers = Arc::new(answers);
         Ok(questions.iter().map(|_| Seen::Exchanges(answers.clone())).collect())
+    }
+
+    fn ask_suspect(&self, questions: &[Question]) -> Result<Vec<Seen>, OracleError> {
+        let (ctx, suspect) = (self.ctx, self.suspect);
+        suspect.ask(ctx, &self.built.name, questions, &self.audit.queries, &|which| self.marked.read(ctx, &suspect.run, which))
     }
 
     fn follow_up(&self, follow_up: &FollowUp) -> Result<Vec<Seen>, MarkError> {
@@ -287,7 +309,7 @@ impl Measurement<'_> {
                 let why = "imported answers show no laws: judge them by the answers";
                 return Err(MarkError::unmeasurable(self.built.info.name, why));
             }
-            Whom::Suspect => self.suspect.ask(ctx, &self.built.name, question, &audit.queries)?,
+            Whom::Suspect => self.ask_suspect(question)?,
             Whom::Teacher => audit.teacher.ask(ctx, question, &audit.queries)?,
             Whom::Named(name) => {
                 let model = (self.named)(name).map_err(|error| OracleError::Model(format!("{error:#}")))?;
@@ -326,6 +348,12 @@ impl Measurement<'_> {
             ..Record::default()
         }
     }
+}
+
+/// How much a suspect was asked for one mark.
+struct Heard {
+    queries: u64,
+    tokens: u64,
 }
 
 /// Why a mark could not be tested; a model that failed is an error.

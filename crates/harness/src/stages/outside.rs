@@ -79,6 +79,8 @@ pub(super) fn cannot_be_asked(ctx: &Context<'_>, suspect: &Suspect, questions: &
         Question::Scores(items) if own.is_some() => {
             items.iter().map(|item| reads(&[&item.prompt[..], &item.continuation].concat())).max().unwrap_or(0)
         }
+        // what does not fit of given texts is cut; of a prompt that was bought nothing can be
+        Question::Marked(_) => ctx.resolved.world.queries.prompt_tokens.max(ctx.resolved.world.audit.prompt_tokens) + 1,
         question => question.longest_row(),
     };
     let (needed, context) = (questions.iter().map(longest).max().unwrap_or(0), suspect.trained.model.context_length());

@@ -91,7 +91,8 @@ pub fn rehearse(ctx: &Context<'_>) -> anyhow::Result<Rehearsed> {
     let mut audit = models.audit(ctx, &marks, &[])?;
     audit.compare_with(ctx, &suspects);
     let once_seconds = once_before + before.elapsed().as_secs_f64();
-    let beside = Beside { named: &|name| models.named(ctx, name), unmarked: &|run| models.unmarked(ctx, run) };
+    let beside =
+        Beside { named: &|name| models.named(ctx, name), unmarked: &|run| models.unmarked(ctx, run), marked: &models.marked };
     let (mut measuring, mut found) = ([0.0; 2], Vec::new());
     for (seconds, suspect) in measuring.iter_mut().zip(&suspects) {
         let before = Instant::now();

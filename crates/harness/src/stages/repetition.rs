@@ -59,7 +59,8 @@ pub fn repeat(
     let mut records = Vec::new();
     let mut samples = Vec::new();
     let mut rows = Vec::new();
-    let beside = Beside { named: &|name| models.named(ctx, name), unmarked: &|run| models.unmarked(ctx, run) };
+    let beside =
+        Beside { named: &|name| models.named(ctx, name), unmarked: &|run| models.unmarked(ctx, run), marked: &models.marked };
     for suspect in &suspects {
         let _step = ctx.progress.step(Part::Measuring, ctx.predicted.measuring / suspects.len() as f64);
         let mut measured = measure(ctx, suspect, &marks, &audit, &beside)?;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use distill::{Cost, Served, read_parquet};
-use marks::{Asked, Question, Seen};
+use marks::{Asked, Marked, Question, Seen, no_texts};
 use oracle::{Exchange, LogitsProcessor, Oracle, OracleError, Query, ServedLaw, Stage, Surface};
 use results::Arm;
 
@@ -161,13 +161,26 @@ impl Suspect {
         Ok(self.audit.get_or_init(|| answers).clone())
     }
 
-    /// What comes back for `questions` of the mark called `mark`.
+    /// What comes back for `questions` of the mark called `mark`; `marked` has the texts of the teacher as it is served.
     ///
     /// # Errors
     /// When the model shows less than it is asked for, or fails.
-    pub fn ask(&self, ctx: &Context<'_>, mark: &str, questions: &[Question], audit: &[Query]) -> Result<Vec<Seen>, OracleError> {
+    pub fn ask(
+        &self,
+        ctx: &Context<'_>,
+        mark: &str,
+        questions: &[Question],
+        audit: &[Query],
+        marked: &dyn Fn(Marked) -> Result<Arc<Vec<Exchange>>, OracleError>,
+    ) -> Result<Vec<Seen>, OracleError> {
         let (answers, laws) = (self.served(ctx), self.asked(ctx, &self.serving.read_for(mark)));
-        Asked { answers: &*answers, laws: &*laws, audit: &|| self.audited(ctx, audit) }.ask_all(questions)
+        // one with tokens of its own cuts for itself
+        let fits = |question: &Question| match self.own_vocabulary(ctx) {
+            None => that_fits(question, &self.trained.model),
+            Some(_) => question.clone(),
+        };
+        let questions: Vec<Question> = questions.iter().map(fits).collect();
+        Asked { answers: &*answers, laws: &*laws, audit: &|| self.audited(ctx, audit), marked }.ask_all(&questions)
     }
 }
 
@@ -282,7 +295,8 @@ impl Peer {
     pub fn ask(&self, ctx: &Context<'_>, questions: &[Question], audit: &[Query]) -> Result<Vec<Seen>, OracleError> {
         let (answers, laws) = (self.oracle(ctx, &self.serving), self.oracle(ctx, &self.serving.read_for("")));
         let fitting: Vec<Question> = questions.iter().map(|question| that_fits(question, &self.trained.model)).collect();
-        Asked { answers: &*answers, laws: &*laws, audit: &|| Ok(Arc::new(answers.answer(audit)?)) }.ask_all(&fitting)
+        Asked { answers: &*answers, laws: &*laws, audit: &|| Ok(Arc::new(answers.answer(audit)?)), marked: &no_texts }
+            .ask_all(&fitting)
     }
 
     fn oracle(&self, ctx: &Context<'_>, serving: &Serving) -> Box<dyn Oracle> {

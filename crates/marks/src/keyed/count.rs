@@ -13,20 +13,41 @@ use super::scheme::Scheme;
 use super::walk::Units;
 use crate::{ALPHA, Chance, Finding, Key, Reduced};
 
+/// What `scores` say against `null`, and the largest log10 e-value up to each of `ends`, the number of scores in the answers so far; none
+/// without an e-process.
+pub(crate) fn in_order(null: &dyn Null, scores: &[f64], ends: &[usize]) -> Result<(Evidence, Vec<f64>), EvidenceError> {
+    let (effect, interval) = null.effect(scores);
+    let (statistic, n) = (null.statistic(scores), scores.len() as u64);
+    let evidence = Evidence::new(statistic, effect, interval, n, null.law(n), null.log10_p(scores))?;
+    let Some(mut bet) = null.bet() else { return Ok((evidence, Vec::new())) };
+    let (mut done, mut largest) = (0, Vec::with_capacity(ends.len()));
+    for &end in ends {
+        scores[done..end].iter().for_each(|&score| bet.push(score));
+        done = end;
+        largest.push(bet.max_log10_e());
+    }
+    Ok((evidence.with_e_value(bet.log10_e(), bet.first_crossing(ALPHA))?, largest))
+}
+
 /// The distinct units of some answers, ready to be scored under any key.
-pub(super) struct Count<'a, S> {
+pub(crate) struct Count<'a, S: ?Sized> {
     scheme: &'a S,
     null: Arc<dyn Null>,
     /// What is scored.
     pub units: Units,
 }
 
-impl<'a, S: Scheme> Count<'a, S> {
+impl<'a, S: Scheme + ?Sized> Count<'a, S> {
     /// Of `answers` whose places count by `weights`, where there are such.
     pub fn of(scheme: &'a S, answers: &[Exchange], weights: Option<&[Reduced]>) -> Self {
         let units = Units::walk_weighed(answers, scheme.rules(), weights);
         let null = if weights.is_some() { scheme.null_of(units.weights()) } else { scheme.null() };
         Self { scheme, null: null.into(), units }
+    }
+
+    /// Of `units` that all count alike.
+    pub fn of_units(scheme: &'a S, units: Units) -> Self {
+        Self { scheme, null: scheme.null().into(), units }
     }
 
     /// Scores of `units` under `key`, written to `scores`.
@@ -44,21 +65,7 @@ impl<'a, S: Scheme> Count<'a, S> {
         let (units, null) = self.under(key);
         let mut scores = Vec::new();
         self.score(key, &units, &mut scores);
-        let (effect, interval) = null.effect(&scores);
-        let (statistic, n) = (null.statistic(&scores), units.len() as u64);
-        let mut evidence = Evidence::new(statistic, effect, interval, n, null.law(n), null.log10_p(&scores))?;
-        let mut max_log10_e_by_query = Vec::new();
-        if let Some(mut bet) = null.bet() {
-            let mut done = 0;
-            for &end in units.ends() {
-                for &score in &scores[done..end] {
-                    bet.push(score);
-                }
-                done = end;
-                max_log10_e_by_query.push(bet.max_log10_e());
-            }
-            evidence = evidence.with_e_value(bet.log10_e(), bet.first_crossing(ALPHA))?;
-        }
+        let (evidence, max_log10_e_by_query) = in_order(&*null, &scores, units.ends())?;
         let (detail, metrics) = (scheme.words(&evidence, &units.skipped), scheme.of_counted(key, units.flat()));
         Ok(Finding { max_log10_e_by_query, metrics, ..Finding::new(evidence, scheme.effect_unit(), detail) })
     }

@@ -4,8 +4,8 @@ use oracle::{KeyedSet, TokenId};
 use siphasher::sip::SipHasher24;
 
 use super::rows::{Row, RowCache, add_to_green};
+use super::rules::MAX_CONTEXT;
 use super::siphash::{self, SipState};
-use super::walk::MAX_CONTEXT;
 use crate::key::{Key, Purpose};
 
 /// Membership of (context, token) pairs under one key: SipHash-2-4 of the ids, little-endian, context first.

@@ -5,8 +5,8 @@ use stats::null::{Bernoulli, Null};
 
 use super::cumulant;
 use super::green::{GreenList, GreenRows};
+use super::rules::MAX_CONTEXT;
 use super::scheme::{KeyedValues, Scorer};
-use super::walk::MAX_CONTEXT;
 use crate::Key;
 use crate::key::Purpose;
 

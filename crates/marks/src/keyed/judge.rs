@@ -8,15 +8,15 @@ use stats::{Evidence, EvidenceError, Interval, NullKind, NullLaw, Saddlepoint};
 
 use super::authors::AuthorsScore;
 use super::count::Count;
+use super::rules::NO_TOKEN;
 use super::scheme::{KeyedValues, Scheme};
 use super::score::{Candidates, Choices, Prefixes, Process, Said, ScoreTest, Tally, WeightedSum};
 use super::test_choice::KeyedTest;
 use super::texts::detection;
-use super::walk::NO_TOKEN;
 use crate::case::exchanges;
 use crate::{
     ALPHA, AnyKey, Case, Chance, ContextCounts, Detection, Detector, Finding, FollowUp, Key, Mark, MarkError, Metric, Planting,
-    Question, Reduced, Seen, Whom,
+    Question, Readable, Reduced, Seen, Whom,
 };
 
 /// A keyed scheme as a mark: planted as a law and asked by the audit.
@@ -25,7 +25,7 @@ use crate::{
 /// raw teacher's laws along the suspect's own answers, or other models' too, which a second round asks for. The count of distinct units stands beside it.
 /// Any other is judged by the count.
 pub struct Keyed<S> {
-    scheme: S,
+    scheme: Arc<S>,
     key: Key,
     test: KeyedTest,
 }
@@ -36,7 +36,7 @@ const HALF_WIDTH: f64 = 1.959_964;
 impl<S: Scheme> Keyed<S> {
     /// `scheme` under `key`.
     pub fn new(scheme: S, key: &Key) -> Self {
-        Self { scheme, key: key.clone(), test: KeyedTest::default() }
+        Self { scheme: Arc::new(scheme), key: key.clone(), test: KeyedTest::default() }
     }
 
     /// The same, judged by `test`.
@@ -70,7 +70,7 @@ impl<S: Scheme> Keyed<S> {
 
     /// The count of distinct units, beside decoy keys.
     fn counted(&self, case: &Case<'_>, answers: &[Exchange], keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
-        let count = Count::of(&self.scheme, answers, self.places(case, answers, 0)?);
+        let count = Count::of(&*self.scheme, answers, self.places(case, answers, 0)?);
         let decoys = count.decoys(case.chance);
         let one = |key: &Key| {
             let mut found = count.finding(key)?;
@@ -95,7 +95,7 @@ impl<S: Scheme> Keyed<S> {
         answers: &[Exchange],
         keys: &[Key],
     ) -> Result<Vec<Finding>, MarkError> {
-        let (scheme, rules) = (&self.scheme, self.scheme.rules());
+        let (scheme, rules) = (&*self.scheme, self.scheme.rules());
         let laws = |at: usize| self.laws(case, answers, at);
         let references = (0..test.references.len()).map(laws).collect::<Result<Vec<_>, _>>()?;
         let suspect = if test.suspect == Choices::Laws { Some(laws(references.len())?) } else { None };
@@ -137,7 +137,7 @@ impl<S: Scheme> Keyed<S> {
         keys: &[Key],
         count: &Count<'_, S>,
     ) -> Result<Vec<Finding>, MarkError> {
-        let (scheme, keyed) = (&self.scheme, said.keyed);
+        let (scheme, keyed) = (&*self.scheme, said.keyed);
         let tried = |values: &mut Vec<f64>, index| {
             let key = Key::decoy(case.chance.decoy_seed, index);
             let draws = scheme.draws(&key);
@@ -222,7 +222,7 @@ fn finding<K: Fn(f64) -> [f64; 3]>(
     Ok(Finding { metrics, max_log10_e_by_query: process.log10_e, ..Finding::new(evidence, keyed.effect_unit(), detail) })
 }
 
-impl<S: Scheme> Mark for Keyed<S> {
+impl<S: Scheme + 'static> Mark for Keyed<S> {
     fn planting(&self) -> Vec<Planting> {
         vec![Planting::Law(self.scheme.processor())]
     }
@@ -262,6 +262,10 @@ impl<S: Scheme> Mark for Keyed<S> {
         Some(self)
     }
 
+    fn readable(&self) -> Option<Readable> {
+        Some(Readable { scheme: self.scheme.clone(), key: self.key.clone() })
+    }
+
     /// None where places count by the laws that a model has there: texts alone do not say these.
     fn detector(&self) -> Option<&dyn Detector> {
         self.scheme.place_weights().is_none().then_some(self)
@@ -269,14 +273,14 @@ impl<S: Scheme> Mark for Keyed<S> {
 }
 
 /// By the count of distinct units, whatever test the file names: no model is there to be asked.
-impl<S: Scheme> Detector for Keyed<S> {
+impl<S: Scheme + 'static> Detector for Keyed<S> {
     fn detect(&self, texts: &[Exchange], chance: Chance) -> Result<Vec<Detection>, MarkError> {
-        let found = detection(&self.scheme, &self.key, texts, chance);
+        let found = detection(&*self.scheme, &self.key, texts, chance);
         Ok(vec![found.map_err(|error| self.refused(error))?])
     }
 }
 
-impl<S: Scheme> AnyKey for Keyed<S> {
+impl<S: Scheme + 'static> AnyKey for Keyed<S> {
     fn judge_under(&self, case: &Case<'_>, keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
         let answers = exchanges(self.scheme.kind(), case.suspect, 0)?;
         match self.scores() {

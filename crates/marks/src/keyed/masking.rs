@@ -2,7 +2,7 @@
 
 use oracle::{ConfigError, Step, TokenId};
 
-use super::walk::MAX_CONTEXT;
+use super::rules::MAX_CONTEXT;
 
 /// Checks the keys `context_width` and `mask_repeats`; `example` is a usual width.
 pub(crate) fn check(context_width: usize, mask_repeats: bool, example: usize) -> Result<(), ConfigError> {

@@ -4,7 +4,7 @@
 
 pub(crate) mod alignment;
 pub(crate) mod authors;
-mod count;
+pub(crate) mod count;
 pub(crate) mod cumulant;
 mod decoys;
 mod distinct;
@@ -15,10 +15,12 @@ mod judge;
 pub(crate) mod left_law;
 pub(crate) mod masking;
 pub(crate) mod philox;
+pub(crate) mod place;
 mod place_weights;
 pub(crate) mod ratio;
 pub(crate) mod reweight;
 pub(crate) mod rows;
+pub(crate) mod rules;
 pub(crate) mod sbw;
 pub(crate) mod scheme;
 mod score;
@@ -39,12 +41,14 @@ pub(crate) mod window_hits;
 pub use authors::{Authors, AuthorsScore};
 pub use decoys::ranked;
 pub use judge::Keyed;
+pub use place::{Place, Unit};
 pub use place_weights::PlaceWeights;
+pub use rules::{Dedup, MAX_CONTEXT, MAX_PADDED_CONTEXT, NO_TOKEN, Rules};
 pub use scheme::{Draws, FixedLists, KeyedValues, Scheme, Scorer};
 pub(crate) use score::Candidates;
 pub use score::{Choices, ScoreTest};
 pub use test_choice::KeyedTest;
-pub use walk::{Dedup, MAX_CONTEXT, MAX_PADDED_CONTEXT, NO_TOKEN, Rules, Skipped, Units};
+pub use walk::{Skipped, Units};
 
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,9 @@ use std::collections::HashSet;
 use oracle::{Exchange, TokenId};
 
 use super::reweight::share;
+use super::rules::Rules;
 use super::score::Candidates;
 use super::siphash::{self, SipState};
-use super::walk::Rules;
 use crate::Reduced;
 
 /// Shares of unmarked tokens that are tried, each with the same part of the stake.
@@ -42,11 +42,9 @@ impl Ratios {
         let (width, mut seen, mut places) = (rules.context_width, HashSet::new(), Vec::new());
         for (item, laws) in answers.iter().zip(laws) {
             for at in 0..item.answer.len().min(laws.len()) {
-                let token = item.answer[at];
-                if !rules.scores_place(&item.answer, at) || !rules.is_text(token) {
-                    continue;
-                }
-                let (context, window) = (&item.answer[at - width..at], &item.answer[at - width..=at]);
+                let Some(place) = rules.place(item, at) else { continue };
+                let (token, Some(unit)) = (place.token(), place.said()) else { continue };
+                let (context, window) = (&item.answer[at - width..at], unit.window());
                 if item.query.prompt.windows(width + 1).any(|own| own == window) || !seen.insert(context) {
                     continue;
                 }

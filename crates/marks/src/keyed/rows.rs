@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use super::walk::MAX_CONTEXT;
+use super::rules::MAX_CONTEXT;
 
 /// Bytes of green rows kept. 64 MiB hold every row of a 20,000-token vocabulary with one-token contexts; beyond it a
 /// full shard starts again, which costs time and changes nothing.

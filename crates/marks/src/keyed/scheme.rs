@@ -8,7 +8,8 @@ use stats::tail::ln_binomial_pmf;
 
 use super::authors::Authors;
 use super::place_weights::PlaceWeights;
-use super::walk::{NO_TOKEN, Rules, Skipped};
+use super::rules::{NO_TOKEN, Rules};
+use super::walk::Skipped;
 use crate::{Key, Metric};
 
 /// Fills in the scores of units (units, width), each its context and then its token, under one key.

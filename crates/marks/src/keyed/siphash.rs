@@ -6,7 +6,7 @@
 use oracle::TokenId;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::walk::MAX_CONTEXT;
+use super::rules::MAX_CONTEXT;
 
 /// Messages that are packed before they are hashed.
 const BLOCK: usize = 256;

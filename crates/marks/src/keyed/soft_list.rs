@@ -8,8 +8,9 @@ use stats::null::{Bernoulli, ListHits, Null};
 
 use super::authors::Authors;
 use super::cumulant;
+use super::rules::Rules;
 use super::scheme::{Draws, FixedLists, KeyedValues, Scheme, Scorer, pair_input, units_of};
-use super::walk::{Rules, Skipped};
+use super::walk::Skipped;
 use crate::Key;
 
 /// Green lists under one key.

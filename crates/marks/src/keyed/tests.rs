@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use stats::null::NullKind;
 
 use super::green::GreenList;
-use super::walk::{Dedup, NO_TOKEN, Rules, Skipped, Units};
+use super::rules::{Dedup, NO_TOKEN, Rules};
+use super::walk::{Skipped, Units};
 use crate::key::Purpose;
 use crate::testing::{Lab, ToyCodec, ToyModel};
 use crate::{ALPHA, Chance, Finding, Key, Mark, MarkEntry, Phase, Planting};
@@ -354,12 +355,11 @@ fn padded_walk_scores_the_beginning_of_answers() {
     assert_eq!(walk(Dedup::Pairs).0.len(), 6);
     // places, contexts and windows are of one mind
     let rules = Rules::padded(2, Dedup::Pairs, &codec);
-    let answer = &items[1].answer;
-    let scored: Vec<usize> = (0..4).filter(|at| rules.scores_place(answer, *at)).collect();
-    assert_eq!(scored, [0, 1, 2]);
+    let scored: Vec<_> = (0..9).filter_map(|at| rules.place(&items[1], at)).collect();
+    assert_eq!(scored.iter().map(|place| place.context().to_vec()).collect::<Vec<_>>(), [[pad, pad], [pad, 12], [12, 13]]);
     assert_eq!(
-        scored.iter().map(|at| rules.context(answer, *at).unwrap().to_vec()).collect::<Vec<_>>(),
-        [[pad, pad], [pad, 12], [12, 13]]
+        scored.iter().map(|place| (place.at(), place.said().is_some())).collect::<Vec<_>>(),
+        [(0, true), (1, true), (2, false)]
     );
-    assert_eq!(Rules::new(2, Dedup::Pairs, &codec).context(answer, 1), None);
+    assert!(Rules::new(2, Dedup::Pairs, &codec).place(&items[1], 1).is_none());
 }

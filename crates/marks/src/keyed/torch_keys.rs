@@ -3,8 +3,8 @@
 use oracle::{Codec, ConfigError};
 use rand::Rng;
 
+use super::rules::Rules;
 use super::torch_lists::ListSize;
-use super::walk::Rules;
 use crate::key::Purpose;
 use crate::{Key, ServedKey};
 

@@ -36,7 +36,7 @@ impl<'a> Places<'a> {
         for (exchange, laws) in answers.iter().zip(laws) {
             let answer = &exchange.answer;
             for at in 0..answer.len().min(laws.len()) {
-                if rules.scores_place(answer, at) && rules.is_text(answer[at]) {
+                if rules.place(exchange, at).and_then(|place| place.said()).is_some() {
                     let context = &answer[at - rules.context_width..at];
                     places.by_context.entry(context).or_default().push(Place { token: answer[at], law: laws.at(at) });
                     places.tokens += 1;

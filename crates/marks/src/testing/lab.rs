@@ -8,8 +8,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{ToyCodec, ToyModel, ToyPrograms};
+use crate::watermark::kgw::KgwConfig;
 use crate::{
-    Asked, Bed, Case, Chance, Finding, Key, Mark, MarkEntry, MarkError, Owner, Planting, Question, Reference, Seen, Whom,
+    Asked, Bed, Case, Chance, Finding, Key, Mark, MarkEntry, MarkError, Marked, Owner, Planting, Question, Reference, Seen, Whom,
 };
 
 /// Seed of the toy teacher; suspects that are no copies have others.
@@ -26,6 +27,8 @@ pub struct Lab {
     neutral: Vec<Vec<TokenId>>,
     /// Seed of the teacher that a mark compares with.
     teacher: u64,
+    /// The mark that it reads, where it reads one.
+    reads: Option<MarkEntry>,
 }
 
 impl Lab {
@@ -35,7 +38,8 @@ impl Lab {
         let (bed, needs) = (config.bed(), config.needs());
         let neutral = (0..needs.neutral_prompts).map(|index| prompt(&bed, 11, index)).collect();
         let codec: Arc<dyn Codec> = Arc::new(ToyCodec::new(bed.vocab));
-        Self { entry: entry.clone(), bed, codec, neutral, teacher: TEACHER }
+        let kgw = |_| MarkEntry { kgw: Some(Box::new(KgwConfig::of_width(1))), ..MarkEntry::default() };
+        Self { entry: entry.clone(), bed, codec, neutral, teacher: TEACHER, reads: needs.reads.map(kgw) }
     }
 
     /// Name of the kind.
@@ -61,9 +65,12 @@ impl Lab {
     /// As [`MarkEntry::build`].
     pub fn build(&self, key: &Key) -> Result<Arc<dyn Mark>, MarkError> {
         let teacher = self.model(self.teacher);
+        let reads = self.reads.as_ref().map(|entry| entry.build(&Owner::new(key, &self.codec))).transpose()?;
+        let reads = reads.and_then(|mark| mark.readable());
         let owner = Owner {
             neutral: &self.neutral,
             teacher: Some(&teacher),
+            reads: reads.as_ref(),
             launcher: Some(&ToyPrograms),
             ..Owner::new(key, &self.codec)
         };
@@ -73,6 +80,9 @@ impl Lab {
     /// The toy teacher with `mark` in it: laws changed, texts and items known by heart, the more often repeated the better.
     pub fn marked(&self, mark: &dyn Mark) -> ToyModel {
         let mut model = self.model(self.teacher);
+        if self.reads.is_some() {
+            model.processors.extend(mark.readable().map(|read| read.scheme.processor()));
+        }
         for planting in mark.planting() {
             match planting {
                 Planting::Law(processor) => model.processors.push(processor),
@@ -94,15 +104,34 @@ impl Lab {
 
     /// The audit's queries.
     pub fn audit(&self) -> Vec<Query> {
+        self.queries(5, 77)
+    }
+
+    fn queries(&self, prompts: u64, seed: u64) -> Vec<Query> {
         let query = |index| Query {
             index,
             account: 0,
-            prompt: prompt(&self.bed, 5, index),
+            prompt: prompt(&self.bed, prompts, index),
             max_new_tokens: self.bed.max_new_tokens,
             sampling: Sampling::PLAIN,
-            seed: 77 + index,
+            seed: seed + index,
         };
         (0..self.bed.prompts).map(query).collect()
+    }
+
+    /// What the toy teacher with `mark` in it wrote: to other prompts than the audit's where that was bought.
+    ///
+    /// # Errors
+    /// None.
+    pub fn texts(&self, mark: &dyn Mark, which: Marked) -> Result<Arc<Vec<Exchange>>, OracleError> {
+        let mut queries = match which {
+            Marked::Fresh => self.audit(),
+            Marked::Bought { .. } => self.queries(6, 3_000),
+        };
+        if let Marked::Bought { most } = which {
+            queries.truncate(most as usize);
+        }
+        Ok(Arc::new(self.marked(mark).answer(&queries)?))
     }
 
     /// Asks and judges `suspect`.
@@ -189,11 +218,12 @@ impl Lab {
         chance: Chance,
         judge: &dyn Fn(&Case<'_>) -> Result<Vec<Finding>, MarkError>,
     ) -> Result<Vec<Finding>, MarkError> {
-        let seen = ask(suspect, &mark.questions(1), audit)?;
+        let texts = |which| self.texts(mark, which);
+        let seen = ask(suspect, &mark.questions(1), audit, &texts)?;
         let teacher = self.model(self.teacher);
         let compares = self.entry.config()?.info().compares;
         let others = [self.model(self.teacher + 1), self.model(self.teacher + 2)];
-        let theirs = |model: &ToyModel, stream| ask(model, &mark.questions(stream), &|| self.audited(model));
+        let theirs = |model: &ToyModel, stream| ask(model, &mark.questions(stream), &|| self.audited(model), &texts);
         let of_teacher = if compares { Some(theirs(&teacher, 2)?) } else { None };
         let references = if compares {
             others.iter().enumerate().map(|(i, model)| theirs(model, 3 + i as u64)).collect::<Result<Vec<_>, _>>()?
@@ -210,7 +240,7 @@ impl Lab {
                 Whom::Named(name) if name == "clean" => &teacher,
                 Whom::Named(_) => &others[0],
             };
-            second.extend(ask(asked, std::slice::from_ref(&follow_up.question), audit)?);
+            second.extend(ask(asked, std::slice::from_ref(&follow_up.question), audit, &texts)?);
         }
         judge(&Case {
             suspect: &seen,
@@ -249,8 +279,9 @@ fn ask(
     model: &ToyModel,
     questions: &[Question],
     audit: &dyn Fn() -> Result<Arc<Vec<Exchange>>, OracleError>,
+    marked: &dyn Fn(Marked) -> Result<Arc<Vec<Exchange>>, OracleError>,
 ) -> Result<Vec<Seen>, MarkError> {
-    Ok(Asked { answers: model, laws: model, audit }.ask_all(questions)?)
+    Ok(Asked { answers: model, laws: model, audit, marked }.ask_all(questions)?)
 }
 
 /// A beginning token and eight random ordinary ones.

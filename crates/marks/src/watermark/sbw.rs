@@ -18,9 +18,9 @@ use stats::null::{Bernoulli, Null};
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
+use crate::keyed::rules::{MAX_CONTEXT, NO_TOKEN};
 use crate::keyed::sbw::{Seeds, green_below, rate};
 use crate::keyed::scheme::Draws;
-use crate::keyed::walk::{MAX_CONTEXT, NO_TOKEN};
 use crate::keyed::{Authors, Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
 use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, ServedKey, identity};
 

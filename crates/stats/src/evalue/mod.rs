@@ -6,6 +6,7 @@
 
 mod binomial;
 mod bits;
+mod bounded;
 mod exponential;
 mod process;
 mod trajectory;
@@ -13,6 +14,7 @@ mod two_gamma;
 
 pub use binomial::BinomialEProcess;
 pub use bits::BitsEProcess;
+pub use bounded::BoundedEProcess;
 pub use exponential::ExponentialEProcess;
 pub use process::EProcess;
 pub use two_gamma::TwoGammaEProcess;

@@ -28,6 +28,8 @@ pub enum NullKind {
     Normal,
     /// Chernoff's bound with the exact cumulant: never below the tail.
     Chernoff,
+    /// The inverse of a betting e-value on bounded scores of a known mean: never below the tail.
+    Betting,
 }
 
 impl NullKind {
@@ -45,7 +47,13 @@ impl NullKind {
             Self::TwoSample => "two_sample",
             Self::Normal => "normal",
             Self::Chernoff => "chernoff",
+            Self::Betting => "betting",
         }
+    }
+
+    /// Whether p is a bound that lies above the tail, about a decade where the effect is four standard errors.
+    pub fn bound(self) -> bool {
+        matches!(self, Self::Chernoff | Self::Betting)
     }
 
     /// Whether p is exact, or too large, by construction wherever the law holds, so that nothing more is needed to believe it. An
@@ -95,10 +103,13 @@ mod tests {
     #[test]
     fn names_are_those_of_the_file_format() {
         use NullKind::*;
-        for kind in [Binomial, Bits, Gamma, TwoGamma, Hypergeometric, Mcnemar, Permutation, Decoys, TwoSample, Normal, Chernoff] {
+        let bounds = [Chernoff, Betting];
+        let laws = [Binomial, Bits, Gamma, TwoGamma, Hypergeometric, Mcnemar, Permutation, Decoys, TwoSample, Normal];
+        for kind in laws.into_iter().chain(bounds) {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
-        assert!(Chernoff.exact() && !Normal.exact());
+        assert!(Chernoff.bound() && Betting.bound() && !Binomial.bound());
+        assert!(Chernoff.exact() && Betting.exact() && !Normal.exact());
     }
 
     #[test]

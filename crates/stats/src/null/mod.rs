@@ -7,6 +7,7 @@
 
 mod bernoulli;
 mod bits;
+mod bounded;
 mod exponential;
 mod finite;
 mod hypergeometric;
@@ -19,6 +20,7 @@ mod weighted_hits;
 
 pub use bernoulli::Bernoulli;
 pub use bits::{BiasedBits, Bits};
+pub use bounded::Bounded;
 pub use exponential::Exponential;
 pub use finite::Finite;
 pub use hypergeometric::Hypergeometric;

@@ -43,6 +43,32 @@ fn radioactivity_counts_of_methods_appendix_b() {
     }
 }
 
+/// What facebookresearch/radioactive-watermark committed (19c6dc9): of an open and a closed clean student no evidence, and for the two
+/// p-values of the supervised one the only numbers of hits that give all the digits printed (methods B 1).
+#[test]
+fn p_values_committed_by_the_authors_of_radioactivity_belong_to_one_count_each() {
+    for (hits, n, p) in [(64_239, 248_201, 2.62431e-24), (37_701, 142_801, 2.84323e-34)] {
+        let off = |hits| (libm::pow(10f64, log10_binomial_sf(hits, n, 0.25)) / p - 1.0).abs();
+        assert!(off(hits) < 2e-6 && off(hits - 1) > 0.02 && off(hits + 1) > 0.02, "{hits} of {n}");
+    }
+    // mean .25011 of 216,292 distinct units, p .455: the mean is printed to five digits, one hit is 5e-6 of it
+    let (mean, n) = (0.25011, 216_292_u64);
+    let hits = (mean * n as f64).round() as u64;
+    let [more, fewer] = [hits + 1, hits - 1].map(|hits| libm::pow(10f64, log10_binomial_sf(hits, n, 0.25)));
+    assert!(more < 0.4555 && fewer > 0.4545, "{more} {fewer}");
+    // the z of the mean .25881 of the supervised student agrees with its exact p to a tenth of a decade
+    let z = (0.25881 - 0.25) * (248_201.0_f64 / (0.25 * 0.75)).sqrt();
+    assert!((log10_normal_sf(z) + 23.58).abs() < 0.15, "{z}");
+}
+
+#[test]
+fn hoeffding_of_methods_appendix_a() {
+    check_p(log10_hoeffding(1_000, 0.55, 0.5), 6.737947e-3, 1e-6, "n 1000, mean .55");
+    check_p(log10_normal_sf(0.05 * (1_000.0_f64 / 0.25).sqrt()), 7.827011e-4, 1e-6, "the same by the central limit");
+    assert_eq!((log10_hoeffding(10, 0.4, 0.5), log10_hoeffding(0, 0.9, 0.5)), (0.0, 0.0));
+    check(log10_hoeffding(10_000_000, 1.0, 0.0), -2e7 * std::f64::consts::LOG10_E, 1e-14, "far out");
+}
+
 // Reference digits of the next two tests: sums of terms in 60-digit decimal arithmetic (Python `decimal`, coefficients by `math.comb`).
 
 #[test]

@@ -24,6 +24,7 @@ impl Check<'_> {
             let Some(needs) = self.mark(&key, entry) else { continue };
             self.named_models(experiment, &key, &needs);
             self.served(experiment, &key, entry);
+            self.read_mark(experiment, &key, &needs);
             if needs.changes_drawn_law && !entry.stack {
                 if let Some(first) = changes_law {
                     let what = format!("it changes the law that answers are drawn from, as `{first}` does");
@@ -49,6 +50,17 @@ impl Check<'_> {
             self.problem(&key, format!("no account {unknown} asks"), remedy);
         } else if (0..accounts).all(|account| opt_out.accounts.contains(&account)) {
             self.problem(&key, "every account that asks is without the mark", "leave one out, or raise `queries.accounts`");
+        }
+    }
+
+    /// That the mark which another one reads is there, and changes the drawn law under one key.
+    fn read_mark(&mut self, experiment: &Experiment, key: &str, needs: &Needs) {
+        let Some(read) = &needs.reads else { return };
+        let Some(Ok(read)) = self.known_mark(key, experiment, read).map(MarkEntry::config) else { return };
+        let of = read.needs();
+        if of.phase != Phase::Service || !of.changes_drawn_law || of.accounts > 0 {
+            let what = format!("it reads a {}, which is no change of the drawn law under one key", read.info().name);
+            self.problem(key, what, "name a watermark of the answers that all accounts share");
         }
     }
 

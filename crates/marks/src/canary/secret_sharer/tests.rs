@@ -106,7 +106,8 @@ fn what_is_taken_off_shows_what_the_raw_rank_hides() {
 fn what_is_taken_off_must_be_there_and_finite() {
     let lab = lab(SecretSharerConfig { calibrate: Calibrate::Base, ..small() });
     let mark = lab.build(&Key::decoy(2, 3)).unwrap();
-    let suspect = crate::Asked { answers: &lab.model(1), laws: &lab.model(1), audit: &|| Ok(Arc::default()) };
+    let suspect =
+        crate::Asked { answers: &lab.model(1), laws: &lab.model(1), audit: &|| Ok(Arc::default()), marked: &crate::no_texts };
     let suspect = suspect.ask_all(&mark.questions(1)).unwrap();
     let case = Case { suspect: &suspect, teacher: None, references: &[], second: &[], contexts: None, chance: Chance::default() };
     assert!(matches!(mark.judge(&case), Err(MarkError::Unmeasurable { .. })));

@@ -2,8 +2,8 @@
 
 use oracle::{Exchange, Law, TokenId};
 
-use crate::Reduce;
-use crate::keyed::walk::Rules;
+use crate::keyed::rules::Rules;
+use crate::{Reduce, Reduced};
 
 /// Less probable candidates are left out: they say nothing, and are most of a large vocabulary.
 const LEAST: f32 = 1e-6;
@@ -26,11 +26,16 @@ impl Candidates {
     pub fn unpacked(kept: f64) -> (TokenId, f64) {
         (kept as TokenId, 2.0 * kept.fract())
     }
+
+    /// The candidates that were kept at one place, with their probabilities, in the order of their ids.
+    pub fn at(laws: &Reduced, place: usize) -> impl Iterator<Item = (TokenId, f64)> {
+        laws.at(place).iter().map(|kept| Self::unpacked(*kept))
+    }
 }
 
 impl Reduce for Candidates {
     fn reduce(&self, given: &Exchange, position: usize, law: Law<'_>, kept: &mut Vec<f64>) {
-        if !self.rules.scores_place(&given.answer, position) {
+        if self.rules.place(given, position).is_none() {
             return;
         }
         let least = libm::logf(LEAST);

@@ -7,8 +7,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use oracle::{Exchange, TokenId};
 
 use super::candidates::Candidates;
+use crate::keyed::rules::{MAX_PADDED_CONTEXT, NO_TOKEN, Rules};
 use crate::keyed::scheme::{Draws, KeyedValues};
-use crate::keyed::walk::{MAX_PADDED_CONTEXT, NO_TOKEN, Rules, weight_of};
+use crate::keyed::walk::weight_of;
 use crate::{ContextCounts, Reduced};
 
 /// Answers, and what they are judged by.
@@ -106,19 +107,20 @@ impl Tally {
     /// stand after the same context in the item's own prompt are left out there, in both sums.
     pub fn add(&mut self, said: &Said<'_>, item: usize) {
         let rules = said.rules;
-        let (prompt, answer) = (&said.answers[item].query.prompt, &said.answers[item].answer);
+        let exchange = &said.answers[item];
+        let prompt = &exchange.query.prompt;
         let laws: Vec<&Reduced> = said.references.iter().map(|laws| &laws[item]).collect();
         let (own, item) = (said.suspect.map(|laws| &laws[item]), item as u32);
         self.expected.resize_with(laws.len(), || vec![0.0; self.met.len()]);
         // a law may be missing where the answer is longer than the reference's context
-        let known = laws.iter().copied().chain(own).map(Reduced::len).fold(answer.len(), usize::min);
-        let places = (0..known).filter(|at| rules.scores_place(answer, *at));
-        for at in places {
+        let known = laws.iter().copied().chain(own).map(Reduced::len).fold(exchange.answer.len(), usize::min);
+        for place in (0..known).filter_map(|at| rules.place(exchange, at)) {
+            let at = place.at();
             let counts = said.places.map_or(1.0, |weights| weight_of(weights, item as usize, at));
             if counts == 0.0 {
                 continue;
             }
-            let context = &*said.context(item, at as u32);
+            let context = &*place.context();
             // of a padded context what is there of it
             let there = &context[context.iter().take_while(|token| **token == NO_TOKEN).count()..];
             let width = there.len();
@@ -140,7 +142,7 @@ impl Tally {
                     self.chosen[input] += counts * p;
                 }
             }
-            let token = answer[at];
+            let token = place.token();
             if rules.is_text(token) && fresh(token) {
                 if own.is_none() {
                     let input = self.input(said.input(context, token), (item, at as u32, token));

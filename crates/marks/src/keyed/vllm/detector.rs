@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use oracle::TokenId;
 
-use crate::keyed::walk::NO_TOKEN;
+use crate::keyed::rules::NO_TOKEN;
 
 /// The share of false alarms at which they call a text marked.
 const THRESHOLD: f64 = 0.01;

@@ -3,7 +3,7 @@
 use oracle::{ConfigError, Step, TokenId};
 use serde::{Deserialize, Serialize};
 
-use crate::keyed::walk::{MAX_PADDED_CONTEXT, NO_TOKEN};
+use crate::keyed::rules::{MAX_PADDED_CONTEXT, NO_TOKEN};
 
 /// Where a context that was met before is looked for; a token after such a one is drawn unmarked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -5,7 +5,7 @@ use oracle::TokenId;
 use sha2::{Digest, Sha256};
 
 use crate::keyed::philox::{self, Wanted, philox};
-use crate::keyed::walk::NO_TOKEN;
+use crate::keyed::rules::NO_TOKEN;
 
 /// Units that are folded before they are drawn.
 const BLOCK: usize = 64;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::history::{Deduplicate, History};
 use super::prf::{PLAIN, Prf, derived, mantissas_below, uniform};
 use super::{ordinary, race};
-use crate::keyed::walk::NO_TOKEN;
+use crate::keyed::rules::NO_TOKEN;
 use crate::served_texts::{answers, build, header, ids};
 use crate::{Key, Planting};
 

@@ -23,7 +23,7 @@ impl Said {
             let expected = law(teacher.at(at));
             let suspect = match own {
                 Some(own) => law(own.at(at)),
-                None if rules.is_text(token) && rules.scores_place(&answer.answer, at) => vec![(token, 1.0)],
+                None if rules.place(answer, at).is_some_and(|place| place.said().is_some()) => vec![(token, 1.0)],
                 None => Vec::new(),
             };
             if expected.is_empty() || suspect.is_empty() {

@@ -87,7 +87,7 @@ fn a_weak_mark_shows_in_the_score_before_the_count() {
         let mixed: Vec<Exchange> =
             (0..400).map(|item| if item % 8 == 0 { marked[item].clone() } else { plain[item].clone() }).collect();
         let suspect = [Seen::Exchanges(Arc::new(mixed))];
-        let asked = Asked { answers: &reference, laws: &reference, audit: &|| Ok(Arc::default()) };
+        let asked = Asked { answers: &reference, laws: &reference, audit: &|| Ok(Arc::default()), marked: &no_texts };
         let second: Vec<Seen> =
             mark.follow_up(&suspect).iter().map(|follow_up| asked.ask(&follow_up.question).unwrap()).collect();
         let chance = Chance::default();
