@@ -218,6 +218,9 @@ fn broken_laws_are_refused_and_short_ones_are_no_evidence() {
     assert!(judged(&[Seen::Laws(vec![broken; 4])]).unwrap_err().to_string().contains("not a number"));
 }
 
+/// Which mark is meant.
+type Pick = fn(&MarkEntry) -> bool;
+
 #[test]
 fn marks_that_cannot_be_read_are_refused_with_what_to_do() {
     let codec: Arc<dyn Codec> = Arc::new(ToyCodec::new(512));
@@ -230,9 +233,8 @@ fn marks_that_cannot_be_read_are_refused_with_what_to_do() {
     };
     let open = |predict| config(Student::Open(predict), true, Dedup::Contexts);
     let closed = config(Student::Closed, false, Dedup::Pairs);
-    let (kgw, unigram): (fn(&MarkEntry) -> bool, fn(&MarkEntry) -> bool) = (|e| e.kgw.is_some(), |e| e.unigram.is_some());
-    let (gumbel, sweet, kth): (fn(&MarkEntry) -> bool, fn(&MarkEntry) -> bool, fn(&MarkEntry) -> bool) =
-        (|e| e.gumbel.is_some(), |e| e.sweet.is_some(), |e| e.kth.is_some());
+    let (kgw, unigram): (Pick, Pick) = (|e| e.kgw.is_some(), |e| e.unigram.is_some());
+    let (gumbel, sweet, kth): (Pick, Pick, Pick) = (|e| e.gumbel.is_some(), |e| e.sweet.is_some(), |e| e.kth.is_some());
     assert_eq!(built(&open(Predict::Mass), &kgw), Ok(()));
     assert_eq!(built(&open(Predict::Argmax), &gumbel), Ok(()));
     for of in [kgw, unigram, gumbel] {
