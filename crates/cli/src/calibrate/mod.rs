@@ -13,6 +13,7 @@ use stats::calibration::{Calibration, Claimed};
 
 use self::columns::{Columns, read};
 use self::labels::Labels;
+use self::registry::Wanted;
 use crate::exit::{DEVIATES, Found, UsageError};
 use crate::output::{Output, complain};
 
@@ -69,7 +70,8 @@ fn share(text: &str) -> Result<f64, String> {
 /// Judges a detector and says what was found; exit code 100 when a claim is refuted.
 pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
     if args.marks {
-        return registry::calibrate(args, out);
+        let &CalibrateArgs { draws, error, json, .. } = args;
+        return registry::calibrate(&Wanted { draws, error, directory: args.out.as_deref(), json }, out);
     }
     let (Some(csv), Some(score), Some(label)) = (&args.csv, &args.score, &args.label) else {
         return Err(UsageError("give --csv, --score and --label, or --marks".into()).into());

@@ -1,6 +1,7 @@
 //! `birthmark calibrate --marks`: whether our own marks keep the levels that they claim (methods 0.1 to 0.6).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use marks::MarkEntry;
 use marks::testing::{Lab, NullText};
@@ -9,7 +10,6 @@ use results::{PValueSeries, calibration_figure};
 use serde_json::json;
 use stats::tail::log10_binomial_sf;
 
-use super::CalibrateArgs;
 use crate::exit::{DEVIATES, Found};
 use crate::output::{Output, complain};
 
@@ -38,14 +38,26 @@ impl Row {
     }
 }
 
+/// What is asked of the marks.
+pub struct Wanted<'a> {
+    /// Tests of each mark on each kind of text.
+    pub draws: u64,
+    /// The chance of refuting anything where all claims are true, at most.
+    pub error: f64,
+    /// Where the table and the figure go.
+    pub directory: Option<&'a Path>,
+    /// Whether lines are JSON.
+    pub json: bool,
+}
+
 /// Draws, counts, and says which claims are refuted; exit code 100 where one is.
-pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
+pub fn calibrate(wanted: &Wanted<'_>, out: &mut Output) -> anyhow::Result<()> {
     let entries = MarkEntry::examples();
     let one = |entry: &MarkEntry| {
         let lab = Lab::new(entry);
         let mut rows = Vec::new();
         for text in NullText::ALL {
-            let log10_p = lab.null_draws(text, args.draws)?;
+            let log10_p = lab.null_draws(text, wanted.draws)?;
             if !log10_p.is_empty() {
                 let parameters = serde_json::to_value(entry)?[lab.name()].to_string();
                 rows.push(Row { mark: lab.name(), parameters, text, log10_p });
@@ -56,10 +68,10 @@ pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
     };
     let rows: Vec<Row> = entries.par_iter().map(one).collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
     // one chance of refuting anything where all is as claimed, shared evenly
-    let least = args.error / (rows.len() * LEVELS.len()) as f64;
+    let least = wanted.error / (rows.len() * LEVELS.len()) as f64;
     let is_refuted = |row: &Row| LEVELS.iter().any(|level| row.chance(*level) < least);
     let refuted: Vec<&Row> = rows.iter().filter(|row| is_refuted(row)).collect();
-    if let Some(directory) = &args.out {
+    if let Some(directory) = wanted.directory {
         let mut csv = csv::Writer::from_writer(Vec::new());
         csv.write_record(["mark", "parameters", "text", "draws", "at_0.1", "at_0.01", "at_0.001", "refuted"])?;
         for row in &rows {
@@ -71,7 +83,7 @@ pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
         figure(&rows)?.write(directory, "calibration")?;
     }
     for row in &rows {
-        if args.json {
+        if wanted.json {
             let rates = LEVELS.map(|level| json!({ "level": level, "hits": row.hits(level), "chance": row.chance(level) }));
             let (draws, refuted) = (row.log10_p.len(), is_refuted(row));
             let parameters: serde_json::Value = serde_json::from_str(&row.parameters)?;
@@ -92,11 +104,11 @@ pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
     }
     let all = rows.len() * LEVELS.len();
     let said = match refuted.len() {
-        0 => format!("no claim is refuted: {all} rates, chance of refuting any of them where all hold at most {}", args.error),
+        0 => format!("no claim is refuted: {all} rates, chance of refuting any of them where all hold at most {}", wanted.error),
         n => format!("{n} of {} are refuted: they fire more often than they claim", rows.len()),
     };
-    if args.json {
-        out.json(&json!({ "rates": all, "error": args.error, "refuted": refuted.len() }))?;
+    if wanted.json {
+        out.json(&json!({ "rates": all, "error": wanted.error, "refuted": refuted.len() }))?;
     } else {
         out.line(&format!("\n{said}"))?;
     }

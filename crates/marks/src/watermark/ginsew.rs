@@ -89,7 +89,7 @@ impl MarkConfig for GinsewConfig {
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
         let codec: &dyn Codec = &**owner.codec;
-        let groups = Groups::of(owner.key, self.fraction, codec);
+        let groups = Groups::of(&Phases::of(owner.key, KIND), self.fraction, codec);
         let (first, second) = groups.sizes();
         if first == 0 || second == 0 {
             let what = format!("{}, which leaves {first} and {second} ordinary tokens in the groups", self.fraction);
@@ -216,7 +216,7 @@ impl AnyKey for Ginsew {
             );
             return Err(MarkError::unmeasurable(KIND, reason));
         }
-        let groups = |key: &Key| Groups::of(key, self.config.fraction, &*self.codec);
+        let groups = |key: &Key| Groups::of(&Phases::of(key, KIND), self.config.fraction, &*self.codec);
         let shown = |key: &Key| -> Vec<Shown> {
             let groups = groups(key);
             let one = |(token, said): &(TokenId, Said)| {

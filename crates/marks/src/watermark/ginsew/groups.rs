@@ -1,7 +1,5 @@
 use oracle::{Codec, LogitsProcessor, Row, Stage, Step, TokenId};
 
-use super::KIND;
-use crate::Key;
 use crate::sinusoid::{Draw, Phases, Place, released};
 
 /// Which group each token belongs to. Special tokens are in none: they keep their probabilities, so that answers end where they would.
@@ -20,10 +18,9 @@ pub(super) enum Group {
 }
 
 impl Groups {
-    /// The split of `key`: each ordinary token is in the first group with probability `fraction`, by itself. The authors shuffle a list of
+    /// The split of the key behind `phases`: each ordinary token is in the first group with probability `fraction`, by itself. The authors shuffle a list of
     /// fixed size; the test holds given the split, whatever it is.
-    pub(super) fn of(key: &Key, fraction: f64, codec: &dyn Codec) -> Self {
-        let phases = Phases::of(key, KIND);
+    pub(super) fn of(phases: &Phases, fraction: f64, codec: &dyn Codec) -> Self {
         let group = |token| if phases.uniform(Draw::Group, token) < fraction { Group::First } else { Group::Second };
         let mut of: Vec<Option<Group>> = (0..codec.vocab_size() as TokenId).map(|token| Some(group(token))).collect();
         for special in codec.special_ids().iter().chain(&codec.eos()) {

@@ -25,7 +25,7 @@ fn probabilities(logits: &[f32]) -> Vec<f64> {
 fn the_released_law_is_the_papers() {
     let (config, key) = (GinsewConfig::examples().remove(0), Key::decoy(1, 1));
     let (lab, codec) = (lab(&config), ToyCodec::new(256));
-    let (law, groups, phases) = (law_of(&lab, &key), Groups::of(&key, 0.5, &codec), Phases::of(&key, KIND));
+    let (law, groups, phases) = (law_of(&lab, &key), Groups::of(&Phases::of(&key, KIND), 0.5, &codec), Phases::of(&key, KIND));
     assert_eq!(law.stage(), Stage::BeforeTemperature);
     let end = 2;
     let model = ToyModel { end_logit: 2.0, ..lab.model(3) };
@@ -72,12 +72,13 @@ fn the_released_law_is_the_papers() {
 fn groups_have_their_share_and_leave_special_tokens_out() {
     let codec = ToyCodec::new(1_003);
     for fraction in [0.3, 0.5] {
-        let of_first: usize = (0..20).map(|index| Groups::of(&Key::decoy(1, index), fraction, &codec).sizes().0).sum();
+        let of_first: usize =
+            (0..20).map(|index| Groups::of(&Phases::of(&Key::decoy(1, index), KIND), fraction, &codec).sizes().0).sum();
         // error rate 1e-4 by the normal bound
         let off = 3.9 * (fraction * (1.0 - fraction) / 20_000.0_f64).sqrt();
         assert!((of_first as f64 / 20_000.0 - fraction).abs() < off, "{of_first}");
     }
-    let groups = Groups::of(&Key::decoy(1, 1), 0.5, &codec);
+    let groups = Groups::of(&Phases::of(&Key::decoy(1, 1), KIND), 0.5, &codec);
     assert!((0..3).all(|special| groups.group(special).is_none()) && groups.group(5_000).is_none());
     let (first, second) = groups.sizes();
     assert_eq!(first + second, 1_000);

@@ -9,8 +9,6 @@
 use oracle::ConfigError;
 use serde::{Deserialize, Serialize};
 
-use super::MAX_LAYERS;
-
 /// A trained detector's parameters, with the names that its files have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +32,6 @@ impl Bayesian {
     /// # Errors
     /// Key, value and what to write: parameters for another number of layers, numbers that are none, a prior that is no probability.
     pub(super) fn validate(&self, layers: usize) -> Result<(), ConfigError> {
-        let layers = layers.min(MAX_LAYERS);
         if self.beta.len() != layers {
             let instead = format!("give one for each of the {layers} layers");
             return Err(ConfigError::new("bayesian.beta", format!("{} numbers", self.beta.len()), instead));
