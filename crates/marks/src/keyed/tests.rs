@@ -33,6 +33,14 @@ fn labs() -> Vec<Lab> {
     labs
 }
 
+/// Marks that are judged by what a suspect would say after a prompt, whatever it said.
+const OF_PROMPTS: [&str; 2] = ["drw", "ginsew"];
+
+/// Labs of those that are judged by the tokens of answers.
+fn of_tokens() -> impl Iterator<Item = Lab> {
+    labs().into_iter().filter(|lab| !OF_PROMPTS.contains(&lab.name()))
+}
+
 fn law(mark: &dyn Mark) -> Arc<dyn LogitsProcessor> {
     let [Planting::Law(law)] = &mark.planting()[..] else { panic!("not one law") };
     law.clone()
@@ -231,7 +239,7 @@ fn stopping_at_the_best_moment_keeps_the_level() {
 
 #[test]
 fn what_stands_in_the_prompt_is_never_scored() {
-    for lab in labs() {
+    for lab in of_tokens() {
         let mark = lab.build(&Key::decoy(1, 1)).unwrap();
         let shown = ask(&marked(&*mark, 8), 50, 24, 4);
         // a suspect that never learned the mark is shown marked text and repeats it
@@ -253,7 +261,7 @@ fn what_stands_in_the_prompt_is_never_scored() {
 
 #[test]
 fn special_tokens_are_never_raised_and_never_scored() {
-    for lab in labs() {
+    for lab in of_tokens() {
         for index in 0..20 {
             let law = law(&*lab.build(&Key::decoy(2, index)).unwrap());
             let query = Query { sampling: Sampling::PLAIN, ..Query::greedy(0, vec![1, 5, 6, 7, 8], 1) };
@@ -284,7 +292,7 @@ fn processors_are_pure_functions_of_key_and_step() {
 
 #[test]
 fn nothing_said_is_no_evidence() {
-    for lab in labs() {
+    for lab in of_tokens() {
         let mark = lab.build(&Key::decoy(3, 0)).unwrap();
         for answers in [vec![], vec![said(&[1, 5], &[])], vec![said(&[1, 5], &[2])]] {
             let seen = found(&lab, &*mark, &answers, 9);
