@@ -179,13 +179,32 @@ fn the_files_beside_the_records_follow_from_them() {
     }
 }
 
+/// One token of context, 10,000 answers: what the README says of it.
+#[test]
+fn of_all_watermarks_no_negative_shows_one_and_all_but_those_that_are_named_survive() {
+    let records = reference("watermarks");
+    let mut proven = 0;
+    for record in records.iter().filter(|r| r.kind == Kind::Mark) {
+        let scheme = record.scheme.as_deref().unwrap();
+        if record.is_negative() {
+            assert_eq!(record.verdict, Some(Verdict::Clean), "{scheme}, {}", record.arm.name());
+        } else if record.arm == Arm::Student {
+            let not_shown = ["ginsew", "reasoning_length", "domain_watermark"].contains(&scheme);
+            assert_eq!(record.verdict == Some(Verdict::Proven), !not_shown, "{scheme}, {}", record.surface);
+            proven += usize::from(!not_shown);
+        }
+    }
+    assert_eq!(proven, 36, "18 schemes on two surfaces");
+}
+
 /// SHA-256 of committed files: any x86-64 or 64-bit Arm processor makes these of the experiment file, whatever its vector instructions. Only a
 /// change of some stage's revision may change them.
-const PINNED: [(&str, &str); 4] = [
+const PINNED: [(&str, &str); 5] = [
     ("quickstart/reference/records.jsonl", "6a7b0caba9e001d38308b47cc553e0233102cfe2224407d82bfe58356cfa3956"),
     ("quickstart/reference/runs.jsonl", "453e578eccd1e1b5109b9506a0e203956802e23c6bbc8bf0cce8509cd5c80217"),
     ("quickstart/reference/summary.csv", "b4ee67a9cbdd9635efe63d83721dfc156cc44114b54b32049ec9b071a78b3ad0"),
     ("survival/reference/records.jsonl", "b6f9f875c47716ea494064c82f414da33d9ccdffe414cf50a80da9113e402b68"),
+    ("watermarks/reference/records.jsonl", "8bc83e82d217b35efbaa10447d9a0e5cdcead41324b6da2099d04d5eace95be6"),
 ];
 
 #[test]
