@@ -63,6 +63,7 @@ struct Plan<'a> {
     blocks: Vec<Vec<(usize, &'a Group)>>,
     /// Names of the rows, wrapped.
     names: Vec<Vec<String>>,
+    page: f64,
     left: f64,
     column: f64,
     top: f64,
@@ -80,9 +81,9 @@ impl<'a> Plan<'a> {
         let left = MARGIN + room + 10.0;
         let space = page - MARGIN - left;
         let mut blocks: Vec<Vec<(usize, &Group)>> = Vec::new();
-        let (mut used, mut most) = (0.0, 1);
+        let mut used = 0.0;
         for one in table.groups.iter().enumerate().filter(|(_, group)| !group.columns.is_empty()) {
-            let needed = one.1.columns.len() as f64 * NARROWEST + GAP;
+            let needed = width_of(one.1, NARROWEST) + GAP;
             match blocks.last_mut() {
                 Some(block) if used + needed <= space + GAP => {
                     used += needed;
@@ -93,11 +94,14 @@ impl<'a> Plan<'a> {
                     blocks.push(vec![one]);
                 }
             }
-            let columns = blocks.last().map_or(0, |block| block.iter().map(|(_, group)| group.columns.len()).sum());
-            most = most.max(columns);
         }
-        let gaps = blocks.iter().map(|block| block.len() - 1).max().unwrap_or(0) as f64 * GAP;
-        let column = ((space - gaps) / most as f64).clamp(NARROWEST, WIDEST);
+        // the widest column with which every block fits
+        let taken = |block: &Vec<(usize, &Group)>, column| {
+            block.iter().map(|(_, group)| width_of(group, column)).sum::<f64>() + (block.len() - 1) as f64 * GAP
+        };
+        let steps = (0..=70).map(|step| WIDEST - 0.5 * f64::from(step)).take_while(|column| *column > NARROWEST);
+        let fits = |column: &f64| blocks.iter().all(|block| taken(block, *column) <= space);
+        let column = steps.into_iter().find(fits).unwrap_or(NARROWEST);
         let header = |block: &Vec<(usize, &Group)>| {
             let groups = block.iter().map(|(_, group)| title(group, column).len()).max().unwrap_or(0) as f64 * LINE;
             let names = block.iter().flat_map(|(_, group)| group.columns.iter().map(|column| column.name.as_str()));
@@ -108,6 +112,7 @@ impl<'a> Plan<'a> {
             headers: blocks.iter().map(header).collect(),
             blocks,
             names: table.rows.iter().map(|name| wrap(name, " ", room, SMALL, false)).collect(),
+            page,
             left,
             column,
             top,
@@ -129,7 +134,15 @@ impl<'a> Plan<'a> {
     }
 
     fn height(&self) -> f64 {
-        self.block_top(self.blocks.len()) + SCALE.0 + 2.5 * LINE + MARGIN
+        self.block_top(self.blocks.len()) + SCALE.0 + (1.5 + self.words().len() as f64) * LINE + MARGIN
+    }
+
+    /// What stands below the scale, in lines.
+    fn words(&self) -> Vec<String> {
+        let words = [", n/m: not measurable", ", framed: a key that fires where it must not"];
+        let shown = [self.table.has_unmeasured(), self.table.has_false_positives()];
+        let said: String = words.into_iter().zip(shown).filter(|(_, shown)| *shown).map(|(words, _)| words).collect();
+        wrap(&format!("\u{2212}log\u{2081}\u{2080} p{said}"), " ", self.page - MARGIN - self.left, SMALL, false)
     }
 
     fn paint(&self, canvas: &Canvas<'_>) -> anyhow::Result<()> {
@@ -160,7 +173,7 @@ impl<'a> Plan<'a> {
                     }
                     x += self.column;
                 }
-                x += GAP;
+                x += width_of(group, self.column) - group.columns.len() as f64 * self.column + GAP;
             }
         }
         self.scale(canvas, self.block_top(self.blocks.len()))
@@ -214,21 +227,23 @@ impl<'a> Plan<'a> {
                 free = at + half + 4.0;
             }
         }
-        let mut x = self.left + width + 24.0;
-        let words = ["n/m: not measurable", "framed: a key that fires where it must not"];
-        let shown = [self.table.has_unmeasured(), self.table.has_false_positives()];
-        let words = words.into_iter().zip(shown).filter(|(_, shown)| *shown).map(|(words, _)| words);
-        for words in std::iter::once("\u{2212}log\u{2081}\u{2080} p").chain(words) {
-            canvas.text((x, top + 0.5 * height), words, text(SMALL).colored(SOFT))?;
-            x += text_width(words, SMALL, false) + 18.0;
+        let y = top + height + 11.0 + LINE;
+        for (i, line) in self.words().iter().enumerate() {
+            canvas.text((self.left, y + LINE * i as f64), line, text(SMALL).colored(SOFT))?;
         }
         Ok(())
     }
 }
 
-/// The name of a group in lines no wider than its columns.
+/// Room that a group takes: its columns, or the longest word of its name.
+fn width_of(group: &Group, column: f64) -> f64 {
+    let words = group.name.split(' ').map(|word| text_width(word, BODY, true));
+    words.fold(group.columns.len() as f64 * column, f64::max)
+}
+
+/// The name of a group in lines.
 fn title(group: &Group, column: f64) -> Vec<String> {
-    wrap(&group.name, " ", group.columns.len() as f64 * column, BODY, true)
+    wrap(&group.name, " ", width_of(group, column), BODY, true)
 }
 
 /// Evidence with as many digits as mean something.

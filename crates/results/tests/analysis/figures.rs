@@ -263,6 +263,11 @@ fn marks_and_suspects_are_a_table_of_colours() {
     both("heat-3-seeds", &own, |width| heat_figure(&records, &caption(), width).unwrap());
     let figure = heat_figure(&records, &caption(), Width::Two).unwrap();
     assert!(figure.svg.contains("median of 3 seeds") && figure.svg.contains("bold: proven in every seed"));
+    // names as long as there are, and a suspect that was not measured
+    let long = |r: &Record| Record { mark: r.mark.as_ref().map(|mark| format!("vllm_red_green_{mark}")), ..r.clone() };
+    let mut records: Vec<Record> = records.iter().map(long).collect();
+    records.iter_mut().filter(|r| r.arm == Arm::Stranger).for_each(|r| r.log10_p = None);
+    both("heat-long-names", &["vllm_red_green_kgw"], |width| heat_figure(&records, &caption(), width).unwrap());
     assert!(heat_figure(&[], &caption(), Width::Two).unwrap_err().to_string().contains("no suspect"));
 }
 
