@@ -208,7 +208,7 @@ impl<'a> Plan<'a> {
     }
 
     fn scale(&self, canvas: &Canvas<'_>, top: f64) -> anyhow::Result<()> {
-        let (height, width) = SCALE;
+        let (height, width) = (SCALE.0, SCALE.1.min(self.page - MARGIN - self.left));
         let steps = 60;
         for i in 0..steps {
             let at = |i: i32| self.left + width * f64::from(i) / f64::from(steps);
