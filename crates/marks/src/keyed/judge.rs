@@ -85,8 +85,8 @@ impl<S: Scheme> Keyed<S> {
     /// The weighted sum over all tokens, beside decoy keys and the count of distinct units.
     ///
     /// Statistic: S in standard deviations above its mean under a random key. Effect: how far the keyed value of the suspect's choices
-    /// is above what the reference would have chosen, per token that was expected; its 95 % interval is what keys alone move it by, by
-    /// the normal approximation. p: Chernoff's bound, exact by construction, so that decoys are a self-test. The e-process is that of
+    /// is above what the reference would have chosen, per token that was expected, all tokens alike ([`WeightedSum::effect`]); its 95 %
+    /// interval is what keys alone move it by, by the normal approximation. p: Chernoff's bound, exact by construction, so that decoys are a self-test. The e-process is that of
     /// [`Prefixes`].
     fn scored(
         &self,
@@ -100,7 +100,8 @@ impl<S: Scheme> Keyed<S> {
         let references = (0..test.references.len()).map(laws).collect::<Result<Vec<_>, _>>()?;
         let suspect = if test.suspect == Choices::Laws { Some(laws(references.len())?) } else { None };
         let places = self.places(case, answers, references.len() + usize::from(suspect.is_some()))?;
-        let contexts = case.contexts.filter(|_| test.kappa > 0.0 && rules.context_width > 0).map(|counts| (counts, test.kappa));
+        let contexts =
+            case.contexts.filter(|_| test.kappa() > 0.0 && rules.context_width > 0).map(|counts| (counts, test.kappa()));
         let said = Said { answers, references: &references, suspect, places, rules, keyed, draws: None, contexts };
         let count = Count::of(scheme, answers, places);
         if keyed.inputs_by_key() {
@@ -117,8 +118,9 @@ impl<S: Scheme> Keyed<S> {
         let one = |values: &mut Vec<f64>, key: &Key| {
             let scorer = scheme.scorer(key);
             let s = sum.under(&scorer, values);
+            let effect = sum.effect(keyed, values);
             let process = prefixes.process(&scorer, s, ALPHA, values);
-            let mut found = finding((sum, contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))?;
+            let mut found = finding((sum, contexts.is_some(), test), &law, (s, effect), keyed, (process, count.finding(key)?))?;
             let (windows, weights) = sum.inputs();
             found.metrics.extend(scheme.further(key, windows, weights));
             Ok(found)
@@ -152,8 +154,10 @@ impl<S: Scheme> Keyed<S> {
             let prefixes = Prefixes::of(&Said { draws: draws.as_ref(), ..*said });
             let sum = prefixes.whole();
             let (law, s) = (sum.law(keyed), sum.under(&scorer, values));
+            let effect = sum.effect(keyed, values);
             let process = prefixes.process(&scorer, s, ALPHA, values);
-            let mut found = finding((sum, said.contexts.is_some(), test), &law, s, keyed, (process, count.finding(key)?))?;
+            let weighed = said.contexts.is_some();
+            let mut found = finding((sum, weighed, test), &law, (s, effect), keyed, (process, count.finding(key)?))?;
             let (windows, weights) = sum.inputs();
             found.metrics.extend(scheme.further(key, windows, weights));
             Ok(found)
@@ -182,21 +186,18 @@ impl<S: Scheme> Keyed<S> {
     }
 }
 
-/// What one key with the sum `s` finds; `weighed` says whether contexts have weights, `test` how the sum was made, `counted` is what it finds among distinct units.
+/// What one key with the sum `s`, and an effect with its standard deviation, finds; `weighed` says whether contexts have weights, `test` how the sum was made, `counted` is what it finds among distinct units.
 fn finding<K: Fn(f64) -> [f64; 3]>(
     (sum, weighed, test): (&WeightedSum, bool, &ScoreTest),
     law: &Saddlepoint<K>,
-    s: f64,
+    (s, effect): (f64, Option<(f64, f64)>),
     keyed: &dyn KeyedValues,
     (process, counted): (Process, Finding),
 ) -> Result<Finding, EvidenceError> {
     let (z, distinct) = (law.z(s), &counted.evidence);
-    let (effect, interval) = if sum.mass > 0.0 {
-        let (effect, half) = ((s - law.mean()) / sum.mass, HALF_WIDTH * law.sd() / sum.mass);
-        (effect, Interval { low: effect - half, high: effect + half })
-    } else {
-        (0.0, distinct.interval)
-    };
+    let (effect, interval) = effect.map_or((0.0, distinct.interval), |(effect, sd)| {
+        (effect, Interval { low: effect - HALF_WIDTH * sd, high: effect + HALF_WIDTH * sd })
+    });
     let words = format!("Chernoff's bound of a sum of {} weighted keyed values", sum.len());
     let null = NullLaw::new(NullKind::Chernoff, words);
     let log10_e = process.log10_e.last().copied().unwrap_or(0.0);
@@ -245,7 +246,7 @@ impl<S: Scheme + 'static> Mark for Keyed<S> {
     fn contexts(&self, first: &[Seen]) -> Option<ContextCounts> {
         let (Some(Seen::Exchanges(answers)), Some((_, test))) = (first.first(), self.scores()) else { return None };
         let rules = self.scheme.rules();
-        let wanted = test.kappa > 0.0 && rules.context_width > 0;
+        let wanted = test.kappa() > 0.0 && rules.context_width > 0;
         let padding = rules.padded.then_some(NO_TOKEN);
         wanted.then(|| ContextCounts::filled_up(answers, rules.context_width, padding, rules.end))
     }

@@ -32,12 +32,21 @@ impl KeyedTest {
         match self {
             Self::Score(test) => Needs {
                 second_round: test.asked().collect(),
-                contexts: test.kappa > 0.0 && context_width > 0,
+                contexts: test.kappa() > 0.0 && context_width > 0,
                 // exact by construction
                 decoys: Decoys::SelfTest,
                 ..service
             },
             Self::Count => Needs { decoys: Decoys::Rank, ..service },
+        }
+    }
+
+    /// The same for a scheme that draws tokens by its key: contexts weigh alike where a file does not say it. The marked answers lie in
+    /// contexts of their own, so that how often the clean twin comes to one says nothing.
+    pub(crate) fn of_a_draw(&self) -> Self {
+        match self {
+            Self::Score(test) => Self::Score(ScoreTest { kappa: test.kappa.or(Some(0.0)), ..test.clone() }),
+            Self::Count => Self::Count,
         }
     }
 
@@ -154,7 +163,7 @@ mod tests {
     #[test]
     fn a_test_is_a_name_or_a_table_and_comes_back_as_it_was_written() {
         let read = |text: &str| serde_json::from_str::<KeyedTest>(text);
-        let other = KeyedTest::Score(ScoreTest { kappa: 30.0, ..ScoreTest::default() });
+        let other = KeyedTest::Score(ScoreTest { kappa: Some(30.0), ..ScoreTest::default() });
         let laws = KeyedTest::Score(ScoreTest { suspect: Choices::Laws, ..ScoreTest::default() });
         let references = vec!["base".into()];
         let by_base = KeyedTest::Score(ScoreTest { references, ..ScoreTest::default() });

@@ -16,40 +16,55 @@ const WORDS: usize = 624;
 /// How far the word that is mixed in lies ahead.
 const AHEAD: usize = 397;
 
-/// PyTorch's CPU generator after `manual_seed`.
+/// PyTorch's CPU generator after `manual_seed`; of several seeds side by side, whose long chains of multiplications a processor then works
+/// on at once.
 #[derive(Clone)]
-pub(crate) struct TorchRng {
-    words: [u32; WORDS],
+pub(crate) struct TorchRng<const LANES: usize = 1> {
+    words: [[u32; LANES]; WORDS],
     /// Words that are seeded so far.
     seeded: usize,
     /// The next word that is drawn.
     at: usize,
 }
 
-impl TorchRng {
-    /// Seeded with `seed`, which are the low 32 bits of PyTorch's.
-    pub fn new(seed: u32) -> Self {
-        let mut words = [0; WORDS];
-        words[0] = seed;
+/// Seeds that are drawn from side by side where many are asked for.
+const SIDE_BY_SIDE: usize = 8;
+
+impl<const LANES: usize> TorchRng<LANES> {
+    /// Seeded with `seeds`, which are the low 32 bits of PyTorch's.
+    fn of(seeds: [u32; LANES]) -> Self {
+        let mut words = [[0; LANES]; WORDS];
+        words[0] = seeds;
         Self { words, seeded: 1, at: 0 }
     }
 
-    /// The next 32 random bits.
+    /// Seeded anew.
+    fn again(&mut self, seeds: [u32; LANES]) {
+        self.words[0] = seeds;
+        (self.seeded, self.at) = (1, 0);
+    }
+
+    /// The next 32 random bits of each.
     #[inline]
-    pub fn next_u32(&mut self) -> u32 {
+    fn next(&mut self) -> [u32; LANES] {
         if self.seeded < WORDS {
             self.seed_beyond();
         }
         let (at, words) = (self.at, &mut self.words);
         self.at = if at + 1 == WORDS { 0 } else { at + 1 };
         let ahead = if at + AHEAD < WORDS { at + AHEAD } else { at + AHEAD - WORDS };
-        let joined = words[at] & 0x8000_0000 | words[self.at] & 0x7fff_ffff;
-        let word = words[ahead] ^ joined >> 1 ^ (joined & 1).wrapping_neg() & 0x9908_b0df;
-        words[at] = word;
-        let word = word ^ word >> 11;
-        let word = word ^ word << 7 & 0x9d2c_5680;
-        let word = word ^ word << 15 & 0xefc6_0000;
-        word ^ word >> 18
+        let (here, next, ahead) = (words[at], words[self.at], words[ahead]);
+        let drawn = std::array::from_fn(|lane| {
+            let joined = here[lane] & 0x8000_0000 | next[lane] & 0x7fff_ffff;
+            ahead[lane] ^ joined >> 1 ^ (joined & 1).wrapping_neg() & 0x9908_b0df
+        });
+        words[at] = drawn;
+        drawn.map(|word| {
+            let word = word ^ word >> 11;
+            let word = word ^ word << 7 & 0x9d2c_5680;
+            let word = word ^ word << 15 & 0xefc6_0000;
+            word ^ word >> 18
+        })
     }
 
     /// Seeds the words that the next draw needs.
@@ -58,9 +73,37 @@ impl TorchRng {
         let end = (self.at + AHEAD + 1).min(WORDS);
         for at in self.seeded..end {
             let before = self.words[at - 1];
-            self.words[at] = 1_812_433_253_u32.wrapping_mul(before ^ before >> 30).wrapping_add(at as u32);
+            self.words[at] = before.map(|word| 1_812_433_253_u32.wrapping_mul(word ^ word >> 30).wrapping_add(at as u32));
         }
         self.seeded = self.seeded.max(end);
+    }
+
+    /// Whether each of `items` is among the first `count` of its seed's `randperm(n)`: follows those items alone.
+    fn heads_have(&mut self, n: u32, count: usize, items: [u32; LANES]) -> [bool; LANES] {
+        let (mut places, mut found) = (items, [false; LANES]);
+        for at in 0..(count as u32).min(n.saturating_sub(1)) {
+            let drawn = self.next();
+            for ((place, found), drawn) in places.iter_mut().zip(&mut found).zip(drawn) {
+                let other = at + drawn % (n - at);
+                *found |= other == *place;
+                *place = if at == *place { other } else { *place };
+            }
+        }
+        // all but one were picked
+        std::array::from_fn(|lane| found[lane] || places[lane] < n && count >= n as usize)
+    }
+}
+
+impl TorchRng {
+    /// Seeded with `seed`, which are the low 32 bits of PyTorch's.
+    pub fn new(seed: u32) -> Self {
+        Self::of([seed])
+    }
+
+    /// The next 32 random bits.
+    #[inline]
+    pub fn next_u32(&mut self) -> u32 {
+        self.next()[0]
     }
 
     /// Where the shuffle of `n` items puts the one that comes next, item number `at`: one of `at..n`.
@@ -92,22 +135,6 @@ impl TorchRng {
         items
     }
 
-    /// Whether `item` is among the first `count` of `randperm(n)`: follows that item alone.
-    pub fn randperm_head_has(mut self, n: u32, count: usize, item: u32) -> bool {
-        let mut place = item;
-        for at in 0..(count as u32).min(n.saturating_sub(1)) {
-            let other = self.other(at, n);
-            if other == place {
-                return true;
-            }
-            if at == place {
-                place = other;
-            }
-        }
-        // all but one were picked
-        place < n && count >= n as usize
-    }
-
     /// The next number of `rand` in float32.
     #[cfg(test)]
     fn next_f32(&mut self) -> f32 {
@@ -118,6 +145,20 @@ impl TorchRng {
     pub fn bits(mut self, n: usize) -> Vec<bool> {
         (0..n).map(|_| self.next_u32() & 1 == 1).collect()
     }
+}
+
+/// For each seed and item, whether the item is among the first `count` of the seed's `randperm(n)`.
+pub(crate) fn randperm_heads_have(n: u32, count: usize, asked: &[(u32, u32)]) -> Vec<bool> {
+    let mut lanes = TorchRng::of([0; SIDE_BY_SIDE]);
+    let mut have = Vec::with_capacity(asked.len());
+    for few in asked.chunks(SIDE_BY_SIDE) {
+        // lanes that are left over repeat the last
+        let of = |lane: usize| few[lane.min(few.len() - 1)];
+        lanes.again(std::array::from_fn(|lane| of(lane).0));
+        let found = lanes.heads_have(n, count, std::array::from_fn(|lane| of(lane).1));
+        have.extend_from_slice(&found[..few.len()]);
+    }
+    have
 }
 
 /// A seed as `manual_seed` takes it, mod 2^64 - 1 as both codes hand it over; its low 32 bits are what counts.

@@ -2,14 +2,14 @@
 //! function of the key and some ids (methods a1; served-watermarks 7).
 //!
 //! Every list has one size. A list costs a draw for each of its tokens, so rows are kept by seed; what a single token is in is found
-//! without the list ([`TorchRng::randperm_head_has`]).
+//! without the list ([`randperm_heads_have`]).
 
 use oracle::TokenId;
 
 use super::rows::{Row, RowCache, add_to_green, has};
 use super::scheme::FixedLists;
 use super::soft_list::Lists;
-use super::torch::{Table, TorchRng, low_bits};
+use super::torch::{Table, TorchRng, low_bits, randperm_heads_have};
 
 /// How ids become the seed of a list, times the key.
 #[derive(Clone)]
@@ -93,8 +93,9 @@ impl ListSize {
     }
 
     /// Whether `token` is in the list of `seed`.
+    #[cfg(test)]
     pub fn has(self, seed: u32, token: TokenId) -> bool {
-        TorchRng::new(seed).randperm_head_has(self.vocab, self.green as usize, token)
+        randperm_heads_have(self.vocab, self.green as usize, &[(seed, token)])[0]
     }
 
     fn row(self, seed: u32) -> Row {
@@ -136,13 +137,18 @@ impl Lists for TorchLists {
         let mut asked: Vec<(u32, TokenId, usize)> =
             windows.chunks_exact(width).enumerate().map(|(at, window)| (self.seed(window), window[width - 1], at)).collect();
         asked.sort_unstable();
+        let (mut singles, mut places) = (Vec::new(), Vec::new());
         for of_list in asked.chunk_by(|a, b| a.0 == b.0) {
-            let row = (of_list.len() > FEW).then(|| self.size.row(of_list[0].0));
-            for &(seed, token, at) in of_list {
-                let green = row.as_ref().map_or_else(|| self.size.has(seed, token), |row| has(row, token));
-                scores[at] = f64::from(u8::from(green));
+            if of_list.len() > FEW {
+                let row = self.size.row(of_list[0].0);
+                of_list.iter().for_each(|&(_, token, at)| scores[at] = f64::from(u8::from(has(&row, token))));
+            } else {
+                singles.extend(of_list.iter().map(|&(seed, token, _)| (seed, token)));
+                places.extend(of_list.iter().map(|&(.., at)| at));
             }
         }
+        let green = randperm_heads_have(self.size.vocab, self.size.green as usize, &singles);
+        places.into_iter().zip(green).for_each(|(at, green)| scores[at] = f64::from(u8::from(green)));
     }
 
     fn input(&self, window: &[TokenId]) -> u128 {

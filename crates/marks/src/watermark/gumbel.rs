@@ -60,7 +60,7 @@ impl MarkConfig for GumbelConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { lives_in_the_draw: true, ..self.test.needs(self.context_width) }
+        Needs { lives_in_the_draw: true, ..self.test.of_a_draw().needs(self.context_width) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -69,7 +69,7 @@ impl MarkConfig for GumbelConfig {
         let &Self { context_width, mask_repeats, dedup, .. } = self;
         let sampler = Arc::new(Sampler { name, state: state(owner.key), context_width, mask_repeats });
         let rules = Rules::new(context_width, dedup, &**owner.codec);
-        Ok(Arc::new(Keyed::new(Gumbel { rules, sampler }, owner.key).judged_by(&self.test)))
+        Ok(Arc::new(Keyed::new(Gumbel { rules, sampler }, owner.key).judged_by(&self.test.of_a_draw())))
     }
 
     fn examples() -> Vec<Self> {

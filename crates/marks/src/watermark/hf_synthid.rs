@@ -150,7 +150,7 @@ impl MarkConfig for HfSynthidConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { served_key: self.keys.is_some(), ..self.test.needs(self.ngram_len - 1) }
+        Needs { served_key: self.keys.is_some(), ..self.test.of_a_draw().needs(self.ngram_len - 1) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -183,7 +183,7 @@ impl MarkConfig for HfSynthidConfig {
             table,
             tournament,
         };
-        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test)))
+        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test.of_a_draw())))
     }
 
     fn examples() -> Vec<Self> {

@@ -129,8 +129,8 @@ impl MarkConfig for KthConfig {
         let rows = Rows { draw: self.draw, rows: self.rows, shifts: self.shifts, vocab: owner.codec.vocab_size() };
         let sampler = Sampler::new(identity(&self.planted(), owner.key), rows, owner.key);
         let starts = match self.starts {
-            Starts::All => (0..self.rows as usize).collect(),
-            Starts::Shifts => (0..self.shifts).map(|shift| rows.start(shift) as usize).collect(),
+            Starts::All => std::iter::once(0..self.rows as usize).collect(),
+            Starts::Shifts => (0..self.shifts).map(|shift| rows.start(shift) as usize).map(|start| start..start + 1).collect(),
         };
         let alignment = Alignment { starts, edits: self.edits, gap: self.gap };
         Ok(Arc::new(Kth { key: owner.key.clone(), rules, rows, sampler: Arc::new(sampler), alignment }))

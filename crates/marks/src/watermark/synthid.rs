@@ -74,7 +74,7 @@ impl MarkConfig for SynthidConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { lives_in_the_draw: true, ..self.test.needs(self.context_width) }
+        Needs { lives_in_the_draw: true, ..self.test.of_a_draw().needs(self.context_width) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -87,7 +87,8 @@ impl MarkConfig for SynthidConfig {
         let tournament = Arc::new(Tournament { name, state: state(owner.key), layers, context_width, mask_repeats });
         let rules = Rules::new(context_width, dedup, &**owner.codec);
         Ok(Arc::new(
-            Keyed::new(Synthid { rules, score, weights: score.weights(layers), tournament }, owner.key).judged_by(&self.test),
+            Keyed::new(Synthid { rules, score, weights: score.weights(layers), tournament }, owner.key)
+                .judged_by(&self.test.of_a_draw()),
         ))
     }
 

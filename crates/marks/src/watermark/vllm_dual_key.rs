@@ -79,7 +79,7 @@ impl MarkConfig for VllmDualKeyConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { lives_in_the_draw: true, served_key: self.key.is_some(), ..self.test.needs(self.context_width) }
+        Needs { lives_in_the_draw: true, served_key: self.key.is_some(), ..self.test.of_a_draw().needs(self.context_width) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -89,7 +89,7 @@ impl MarkConfig for VllmDualKeyConfig {
         let sampler = Sampler { name: identity(&named, &key), keys: keys(&key), alpha: self.alpha, history: self.history() };
         let rules = Rules::padded(self.context_width, self.dedup, &**owner.codec);
         let scheme = VllmDualKey { rules, alpha: self.alpha, sampler: Arc::new(sampler) };
-        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test)))
+        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test.of_a_draw())))
     }
 
     fn examples() -> Vec<Self> {

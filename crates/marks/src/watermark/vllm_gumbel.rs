@@ -71,7 +71,7 @@ impl MarkConfig for VllmGumbelConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { lives_in_the_draw: true, served_key: self.key.is_some(), ..self.test.needs(self.context_width) }
+        Needs { lives_in_the_draw: true, served_key: self.key.is_some(), ..self.test.of_a_draw().needs(self.context_width) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -80,7 +80,7 @@ impl MarkConfig for VllmGumbelConfig {
         let named = Self { key: None, dedup: Dedup::Contexts, test: KeyedTest::default(), ..self.clone() };
         let sampler = Arc::new(Sampler { name: identity(&named, &key), prf: prf(&key), history: self.history() });
         let rules = Rules::padded(self.context_width, self.dedup, &**owner.codec);
-        Ok(Arc::new(Keyed::new(VllmGumbel { rules, sampler }, &key).judged_by(&self.test)))
+        Ok(Arc::new(Keyed::new(VllmGumbel { rules, sampler }, &key).judged_by(&self.test.of_a_draw())))
     }
 
     fn examples() -> Vec<Self> {

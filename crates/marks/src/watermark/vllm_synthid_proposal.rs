@@ -100,7 +100,7 @@ impl MarkConfig for VllmSynthidProposalConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { lives_in_the_draw: true, served_key: self.key.is_some(), ..self.test.needs(self.context_width) }
+        Needs { lives_in_the_draw: true, served_key: self.key.is_some(), ..self.test.of_a_draw().needs(self.context_width) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -111,7 +111,7 @@ impl MarkConfig for VllmSynthidProposalConfig {
         let (bits, history) = (KeyedBits::new(variant, depth, &key), self.history());
         let tournament = Arc::new(Tournament { name: identity(&named, &key), bits, history });
         let rules = Rules::padded(self.context_width, self.dedup, &**owner.codec);
-        Ok(Arc::new(Keyed::new(VllmSynthid { rules, variant, depth, tournament }, &key).judged_by(&self.test)))
+        Ok(Arc::new(Keyed::new(VllmSynthid { rules, variant, depth, tournament }, &key).judged_by(&self.test.of_a_draw())))
     }
 
     fn examples() -> Vec<Self> {

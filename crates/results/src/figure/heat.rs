@@ -246,9 +246,13 @@ fn title(group: &Group, column: f64) -> Vec<String> {
     wrap(&group.name, " ", width_of(group, column), BODY, true)
 }
 
-/// Evidence with as many digits as mean something.
+/// Evidence with as many digits as mean something, and as fit: 19 k for 19,381.
 fn digits(evidence: f64) -> String {
-    if evidence < 9.95 { format!("{evidence:.1}") } else { format!("{evidence:.0}") }
+    match evidence {
+        ..9.95 => format!("{evidence:.1}"),
+        ..9_999.5 => format!("{evidence:.0}"),
+        _ => format!("{:.0} k", evidence / 1_000.0),
+    }
 }
 
 /// White to dark blue by way of Okabe and Ito's blue: lightness falls all the way.
@@ -272,6 +276,7 @@ mod tests {
             0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b)
         };
         assert!((0..100).all(|i| light(i) > light(i + 1)));
-        assert_eq!((digits(0.04).as_str(), digits(9.94).as_str(), digits(157.3).as_str()), ("0.0", "9.9", "157"));
+        let written = [0.04, 9.94, 157.3, 9_999.0, 19_381.0].map(digits);
+        assert_eq!(written, ["0.0", "9.9", "157", "9999", "19 k"]);
     }
 }

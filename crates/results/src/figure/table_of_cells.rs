@@ -57,6 +57,9 @@ impl TableOfCells {
         let all: Vec<&Record> = records.iter().filter(asked).collect();
         let rows: Vec<Row> = all.iter().map(|r| row(r)).collect::<BTreeSet<_>>().into_iter().collect();
         let row_names = named(&rows);
+        // where the grid says of one mark how to test, all are told apart by what their test sees
+        let tests = all.iter().any(|r| r.axes.keys().any(|axis| is_of_tests(axis)));
+        let group = |r: &Record| group(r, tests);
         let students: BTreeSet<Of> = all.iter().filter(|r| r.arm == Arm::Student).map(|r| group(r)).collect();
         let settings: Vec<Setting> = students.iter().map(|(setting, _)| setting.clone()).collect();
         let names = Names::of(&settings);
@@ -64,9 +67,16 @@ impl TableOfCells {
         let mut groups = Vec::new();
         for of in &students {
             // the arms beside a student may lack what only students have, or be the same at every budget
-            let beside: Vec<&Record> = all.iter().copied().filter(|r| group(r) == *of || is_teacher_of(r, of)).collect();
+            let beside: Vec<&Record> =
+                all.iter().copied().filter(|r| group(r) == *of || is_teacher_of(r, &group(r), of)).collect();
+            let asked: BTreeSet<Row> = beside.iter().filter(|r| r.arm != Arm::Teacher).map(|r| row(r)).collect();
             let largest = beside.iter().filter(|r| r.arm == Arm::Student).filter_map(|r| r.budget_queries).max();
-            let shown = |r: &&Record| !matches!(r.arm, Arm::Control | Arm::Rival) || r.budget_queries == largest;
+            let shown = |r: &&Record| match r.arm {
+                Arm::Control | Arm::Rival => r.budget_queries == largest,
+                // the teacher of no such student stands where its students do
+                Arm::Teacher => asked.contains(&row(r)),
+                _ => true,
+            };
             let beside: Vec<&Record> = beside.into_iter().filter(shown).collect();
             let name = names.curve(&of.0);
             let name = if seen.len() > 1 { format!("{name}{}", in_words(of.1.as_deref())) } else { name };
@@ -74,7 +84,7 @@ impl TableOfCells {
         }
         let lone: Vec<&Record> = all.iter().copied().filter(|r| matches!(r.arm, Arm::Base | Arm::Stranger)).collect();
         for one in &seen {
-            let of: Vec<&Record> = lone.iter().copied().filter(|r| seen_of(r) == **one).collect();
+            let of: Vec<&Record> = lone.iter().copied().filter(|r| seen_of(r, tests) == **one).collect();
             let name = if seen.len() > 1 { in_words(one.as_deref()).trim_start_matches(", ").to_string() } else { String::new() };
             groups.push(Group { name, columns: columns(&of, &rows) });
         }
@@ -113,20 +123,19 @@ fn row(r: &Record) -> Row {
     (r.family, r.mark.clone().unwrap_or_default(), r.account, axes.collect())
 }
 
-/// What the test saw, where the grid says how to test.
-fn seen_of(r: &Record) -> Option<String> {
-    r.axes.keys().any(|axis| is_of_tests(axis)).then(|| r.access.clone().unwrap_or_default())
+/// What the test saw, where a grid says how to test.
+fn seen_of(r: &Record, tests: bool) -> Option<String> {
+    tests.then(|| r.access.clone().unwrap_or_default())
 }
 
-fn group(r: &Record) -> Of {
+fn group(r: &Record, tests: bool) -> Of {
     let mut setting = r.setting();
     setting.axes.retain(|axis, _| !is_of_marks(axis) && !is_of_tests(axis));
-    (setting, seen_of(r))
+    (setting, seen_of(r, tests))
 }
 
 /// A teacher has the surface of its students, if any, and nothing else that only students have.
-fn is_teacher_of(r: &Record, (setting, seen): &Of) -> bool {
-    let of = group(r);
+fn is_teacher_of(r: &Record, of: &Of, (setting, seen): &Of) -> bool {
     r.arm == Arm::Teacher
         && (of.0.surface == setting.surface || of.0.surface == "-")
         && of.0.defence == setting.defence
@@ -240,5 +249,21 @@ mod tests {
         assert_eq!(table.rows, ["m"]);
         let names: Vec<&str> = table.groups.iter().filter(|g| !g.columns.is_empty()).map(|g| g.name.as_str()).collect();
         assert_eq!(names, ["text, by its laws", "text, by its answers"]);
+        // of a joined report: another mark, of which no grid says how it is tested, on a surface of its own
+        let alone = |arm, surface: &str| Record { mark: Some("n".into()), surface: surface.into(), ..record(arm, 1, &[], -5.0) };
+        let more = [alone(Arm::Teacher, "-"), alone(Arm::Student, "text"), alone(Arm::Student, "logits")];
+        let table = TableOfCells::of(&[records, more.to_vec()].concat());
+        assert_eq!(table.rows, ["m", "n"]);
+        let columns: Vec<(&str, Vec<bool>)> = table
+            .groups
+            .iter()
+            .filter(|g| !g.columns.is_empty())
+            .map(|g| (g.name.as_str(), g.columns[0].cells.iter().map(Option::is_some).collect()))
+            .collect();
+        // teachers, each where its own students are
+        let (both, one) = (vec![true, true], vec![false, true]);
+        let expected =
+            [("logits, by its answers", one), ("text, by its laws", vec![true, false]), ("text, by its answers", both)];
+        assert_eq!(columns, expected);
     }
 }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Whom;
 
-/// Occurrences at which a context weighs half, where a file does not say it.
+/// Occurrences at which a context weighs half, where neither a file nor the scheme says it.
 const KAPPA: f64 = 1000.0;
 
 /// How the keyed score test is made; everything is stated before anything is known of a suspect.
@@ -11,8 +11,10 @@ const KAPPA: f64 = 1000.0;
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreTest {
     /// A token weighs n / (n + kappa), where n is how often its context occurs in the clean twin's answers to the queries that were
-    /// paid for: a student learns what it meets often. 0 weighs every context alike.
-    pub kappa: f64,
+    /// paid for: a student learns what it meets often. 0 weighs every context alike. Where it is not given it is 1000, and 0 for schemes
+    /// that draw tokens by a key: what they answer stands in contexts that the clean twin, whose draws are its own, seldom comes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kappa: Option<f64>,
     /// What is taken of the suspect.
     pub suspect: Choices,
     /// Models whose laws say what an unmarked model would have chosen: `teacher` (raw), `clean`, `base`, `stranger`, or entries of
@@ -57,19 +59,24 @@ impl Choices {
 
 impl Default for ScoreTest {
     fn default() -> Self {
-        Self { kappa: KAPPA, suspect: Choices::default(), references: vec![TEACHER.into()] }
+        Self { kappa: None, suspect: Choices::default(), references: vec![TEACHER.into()] }
     }
 }
 
 impl ScoreTest {
+    /// Occurrences at which a context weighs half.
+    pub(in crate::keyed) fn kappa(&self) -> f64 {
+        self.kappa.unwrap_or(KAPPA)
+    }
+
     /// Refuses values that cannot be; keys are relative to the mark's own table.
     ///
     /// # Errors
     /// A [`ConfigError`] naming key, value and what to write.
     pub(in crate::keyed) fn validate(&self) -> Result<(), ConfigError> {
-        if !(self.kappa >= 0.0 && self.kappa.is_finite()) {
+        if let Some(kappa) = self.kappa.filter(|kappa| !(*kappa >= 0.0 && kappa.is_finite())) {
             let instead = "use a number of occurrences, for example 1000, or 0 to weigh every context alike";
-            return Err(ConfigError::new("test.score.kappa", self.kappa, instead));
+            return Err(ConfigError::new("test.score.kappa", kappa, instead));
         }
         let named = format!("{:?}", self.references);
         if self.references.is_empty() || self.references.iter().any(|name| name.trim().is_empty()) {

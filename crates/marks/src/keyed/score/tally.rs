@@ -1,8 +1,9 @@
 //! How often each PRF input was chosen, and how often an unmarked reference would have chosen it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use oracle::{Exchange, TokenId};
 
@@ -70,6 +71,9 @@ pub(in crate::keyed) struct Tally {
     pub tokens: u64,
     /// Those of them whose context has a weight.
     pub weighed: u64,
+    /// Answers, and hashes of the distinct ones, each with its prompt.
+    pub(super) answers: u64,
+    pub(super) distinct: HashSet<u64>,
     pub(super) known: Known,
 }
 
@@ -110,6 +114,10 @@ impl Tally {
         let exchange = &said.answers[item];
         let prompt = &exchange.query.prompt;
         let laws: Vec<&Reduced> = said.references.iter().map(|laws| &laws[item]).collect();
+        let mut hasher = DefaultHasher::new();
+        (prompt, &exchange.answer).hash(&mut hasher);
+        self.distinct.insert(hasher.finish());
+        self.answers += 1;
         let (own, item) = (said.suspect.map(|laws| &laws[item]), item as u32);
         self.expected.resize_with(laws.len(), || vec![0.0; self.met.len()]);
         // a law may be missing where the answer is longer than the reference's context
@@ -152,6 +160,11 @@ impl Tally {
                 self.weighed += u64::from(said.weight_of(context) > 0.0);
             }
         }
+    }
+
+    /// How often the same was answered to the same prompt, on average: copies are no further draws.
+    pub fn copies(&self) -> f64 {
+        self.answers.max(1) as f64 / self.distinct.len().max(1) as f64
     }
 
     /// Inputs and their numbers, in no order.

@@ -14,15 +14,27 @@ const LEFT_OUT: f64 = 0.01;
 /// once.
 const DROPPED: u32 = 46;
 
-/// The weight of every input of a tally: w = (N - E) / (1 + s2 E) times the weight of its context.
+/// A count N of answers says as much of an input as this many times what was expected of it: an input that is chosen again and again
+/// against all expectation has one keyed value, which is no larger for it.
+const CHOSEN: f64 = 0.25;
+
+/// Laws in place of choices are free of the noise of draws, so that what they say of an input is known from less.
+const OF_LAWS: f64 = 4.0;
+
+/// Most that counts are taken to scatter, relative to what was expected, squared: rates that are off by as much as they are large. With more, inputs
+/// that were never chosen and hardly expected would weigh as much as those that were chosen.
+const MOST: f64 = 1.0;
+
+/// The weight of every input of a tally: w = (N - E) / (1 + s2 (E + N / 4)) times the weight of its context.
 #[derive(Debug)]
 pub(super) struct Weights {
     /// By input; 0 where it was left out.
     weights: Vec<f64>,
+    /// By input: the same with s2 = 0, nothing left out and nothing rounded.
+    pub plain: Vec<f64>,
     /// Every weight but 0, and the number of inputs that have it.
     pub values: Vec<(f64, f64)>,
-    /// Sum of f E, with f = 1 / (1 + s2 E) times the weight of the context: what an effect per expected token is a share of. Of f N where
-    /// nothing was expected.
+    /// Sum of E times the weight of the context: what an effect per expected token is a share of. Of N where nothing was expected.
     pub mass: f64,
     /// s2.
     pub shrinkage: f64,
@@ -31,19 +43,27 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// With the given s2, or the one that promises most: the largest sum of f E over the root of the sum of (f (N - E))^2, with
-    /// f = 1 / (1 + s2 E). s2 = 0 weighs every token alike, a large one every distinct input. Weights are rounded to 64 for each
-    /// doubling.
+    /// With the given s2, or the one that the counts have: by how much N scatters about E beyond what draws explain, relative to E, squared
+    /// (Var N = E + s2 E^2, the law of a count whose rate is itself uncertain), by the method of moments, at most 1; four times that for laws.
+    /// (N - E) / (1 + s2 E) is then what the counts say of ln of the rate. No key enters. s2 = 0 weighs every token alike, a large one every
+    /// distinct input. Answers that are copies of others are one draw: an audit of twenty times the same answers has the same weights.
+    /// Weights are rounded to 64 for each doubling.
+    ///
+    /// The N in the denominator is ours: without it a few inputs that were often chosen against all expectation have nearly all weight, and
+    /// a value that is drawn once carries no more than its own tail (measured: [`CHOSEN`], README of experiments, "The keyed score test").
     pub fn of(tally: &Tally, said: &Said<'_>, shrinkage: Option<f64>) -> Self {
         let Fit { expected: by_input, shares } = Fit::of(&tally.chosen, &tally.expected);
         let counts = || tally.chosen.iter().copied().zip(by_input.iter().copied());
-        let shrinkage = shrinkage.unwrap_or_else(|| best_shrinkage(counts()));
-        let (mut weights, mut expected, mut chosen) = (Vec::with_capacity(tally.met.len()), 0.0, 0.0);
+        let shrinkage = shrinkage.unwrap_or_else(|| spread(counts(), tally.copies(), said.suspect.is_some()));
+        let inputs = tally.met.len();
+        let (mut weights, mut plain) = (Vec::with_capacity(inputs), Vec::with_capacity(inputs));
+        let (mut expected, mut chosen) = (0.0, 0.0);
         for ((n, e), &(item, at, _)) in counts().zip(&tally.met) {
-            let f = said.weight_of(&said.context(item, at)) / (1.0 + shrinkage * e);
-            expected += f * e;
-            chosen += f * n;
-            weights.push(rounded(f * (n - e)));
+            let of_context = said.weight_of(&said.context(item, at));
+            expected += of_context * e;
+            chosen += of_context * n;
+            plain.push(of_context * (n - e));
+            weights.push(rounded(of_context * (n - e) / (1.0 + shrinkage * (e + CHOSEN * n))));
         }
         let mut inputs: HashMap<u64, f64> = HashMap::new();
         for weight in weights.iter().filter(|weight| **weight != 0.0) {
@@ -54,7 +74,7 @@ impl Weights {
         let least = least_kept(&values);
         values.retain(|(weight, _)| weight.abs() >= least);
         weights.iter_mut().filter(|weight| weight.abs() < least).for_each(|weight| *weight = 0.0);
-        Self { weights, values, mass: if expected > 0.0 { expected } else { chosen }, shrinkage, shares }
+        Self { weights, plain, values, mass: if expected > 0.0 { expected } else { chosen }, shrinkage, shares }
     }
 
     /// The weight of input number `at`.
@@ -68,49 +88,18 @@ fn rounded(weight: f64) -> f64 {
     f64::from_bits((weight.to_bits() + (1 << (DROPPED - 1))) >> DROPPED << DROPPED)
 }
 
-/// Inputs that are expected about equally often.
-#[derive(Clone, Copy, Default)]
-struct Alike {
-    inputs: f64,
-    /// Sum of E.
-    expected: f64,
-    /// Sum of (N - E)^2.
-    squares: f64,
-}
-
-/// The s2 that promises most for these N and E on a ladder, 0 its first rung; steps of a quarter in ln s2 lose nothing that can be seen.
-/// Rungs are relative to the expected count of a typical token, so that an audit of twenty times as many equal answers has the same
-/// weights.
-fn best_shrinkage(counts: impl Iterator<Item = (f64, f64)>) -> f64 {
-    let mut alike: HashMap<u64, Alike> = HashMap::new();
-    let (mut sum, mut squares) = (0.0, 0.0);
+/// s2 of these N and E, each answer being there so many times, of a suspect's own laws or of what it chose.
+fn spread(counts: impl Iterator<Item = (f64, f64)>, copies: f64, of_laws: bool) -> f64 {
+    let (mut scatter, mut by_draws, mut squares) = (0.0, 0.0, 0.0);
     for (n, e) in counts {
-        let class = alike.entry(rounded(e).to_bits()).or_default();
-        class.inputs += 1.0;
-        class.expected += e;
-        class.squares += (n - e) * (n - e);
-        sum += e;
+        scatter += (n - e) * (n - e);
+        by_draws += e;
         squares += e * e;
     }
-    let mut alike: Vec<Alike> = alike.into_values().collect();
-    alike.sort_by(|a, b| a.expected.total_cmp(&b.expected).then(a.squares.total_cmp(&b.squares)));
-    let typical = squares / sum;
-    let rungs = (-40..=40).map(|rung| libm::exp(f64::from(rung) / 4.0) / typical);
-    let ladder = std::iter::once(0.0).chain(rungs.filter(|rung| rung.is_finite()));
-    let promise = |shrinkage: f64| {
-        let (mut signal, mut noise) = (0.0, 0.0);
-        for class in &alike {
-            let f = 1.0 / (1.0 + shrinkage * class.expected / class.inputs);
-            signal += f * class.expected;
-            noise += f * f * class.squares;
-        }
-        if noise > 0.0 { signal / noise.sqrt() } else { 0.0 }
-    };
-    let best = |best: (f64, f64), shrinkage: f64| {
-        let promised = promise(shrinkage);
-        if promised > best.1 { (shrinkage, promised) } else { best }
-    };
-    ladder.fold((0.0, 0.0), best).0
+    // of one copy: both sums of squares by its square, E by itself; and s2 goes with E, which is that of all
+    let (by_draws, factor) = if of_laws { (0.0, OF_LAWS) } else { (copies * by_draws, 1.0) };
+    let spread = (scatter - by_draws) / squares;
+    factor * if spread > 0.0 && spread.is_finite() { spread.min(MOST) } else { 0.0 } / copies
 }
 
 /// The size of the smallest weight that is kept: smaller ones, which come last in `values`, may be left out while their squares add up to no

@@ -41,12 +41,13 @@ fn beginnings_and_single_items_are_those_of_the_permutation() {
         for count in [0, 1, 3, n as usize / 100, n as usize / 4, n as usize - 1, n as usize] {
             let count = count.min(n as usize);
             assert_eq!(TorchRng::new(seed).randperm_head(n, count), whole[..count], "{count} of {n}");
-            for item in (0..n).step_by(1 + n as usize / 40).chain([n - 1]) {
-                let has = TorchRng::new(seed).randperm_head_has(n, count, item);
-                assert_eq!(has, whole[..count].contains(&item), "{item} of {count} of {n}");
-            }
+            // items of two seeds in turn, and one that is none of the vocabulary
+            let other = randperm(seed + 1, n);
+            let items = (0..n).step_by(1 + n as usize / 40).chain([n - 1, n]);
+            let asked: Vec<(u32, u32)> = items.flat_map(|item| [(seed, item), (seed + 1, item)]).collect();
+            let heads = asked.iter().map(|(of, item)| if *of == seed { &whole } else { &other }[..count].contains(item));
+            assert_eq!(randperm_heads_have(n, count, &asked), heads.collect::<Vec<_>>(), "{count} of {n}");
         }
-        assert!(!TorchRng::new(seed).randperm_head_has(n, n as usize, n), "no item of {n}");
     }
 }
 

@@ -77,25 +77,27 @@ impl Rows {
 
     /// Scores of `tokens` at every row.
     pub fn table(&self, keyed: &KeyedRows, tokens: &[TokenId]) -> Table {
-        let mut scores = Vec::with_capacity(self.rows as usize * tokens.len());
-        let (mut windows, mut draws) = (Vec::new(), vec![0; tokens.len()]);
-        for row in 0..self.rows {
-            match self.draw {
-                KthDraw::Exp => {
-                    windows.clear();
-                    windows.extend(tokens.iter().flat_map(|token| [row, *token]));
+        let rows = self.rows as usize;
+        let mut scores = Vec::with_capacity(rows * tokens.len());
+        match self.draw {
+            KthDraw::Exp => {
+                let (mut windows, mut draws) = (vec![0; 2 * rows], vec![0; rows]);
+                for token in tokens {
+                    windows.chunks_exact_mut(2).zip(0..).for_each(|(window, row)| window.copy_from_slice(&[row, *token]));
                     siphash::windows(keyed.state, &windows, 2, &mut draws);
                     scores.extend(draws.iter().map(|draw| score(*draw) as f32));
                 }
-                KthDraw::Its => {
-                    let u = keyed.number(row);
-                    let rank = |token: &TokenId| keyed.ranks.get(*token as usize).copied().unwrap_or(0);
-                    let distance = |token| (f64::from(rank(token)) / self.vocab.max(1) as f64 - u).abs();
-                    scores.extend(tokens.iter().map(|token| -distance(token) as f32));
+            }
+            KthDraw::Its => {
+                let numbers: Vec<f64> = (0..self.rows).map(|row| keyed.number(row)).collect();
+                for token in tokens {
+                    let rank = keyed.ranks.get(*token as usize).copied().unwrap_or(0);
+                    let share = f64::from(rank) / self.vocab.max(1) as f64;
+                    scores.extend(numbers.iter().map(|u| -(share - u).abs() as f32));
                 }
             }
         }
-        Table::new(scores, tokens.len())
+        Table::new(scores, rows)
     }
 }
 
