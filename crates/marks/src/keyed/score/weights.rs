@@ -18,6 +18,9 @@ const DROPPED: u32 = 46;
 /// against all expectation has one keyed value, which is no larger for it.
 const CHOSEN: f64 = 0.25;
 
+/// Of a scheme whose key raises probabilities most of the scatter is the thief's want of practice, and hides less of the mark than it looks.
+const OF_RAISED: f64 = 0.125;
+
 /// Laws in place of choices are free of the noise of draws, so that what they say of an input is known from less.
 const OF_LAWS: f64 = 4.0;
 
@@ -44,7 +47,8 @@ pub(super) struct Weights {
 
 impl Weights {
     /// With the given s2, or the one that the counts have: by how much N scatters about E beyond what draws explain, relative to E, squared
-    /// (Var N = E + s2 E^2, the law of a count whose rate is itself uncertain), by the method of moments, at most 1; four times that for laws.
+    /// (Var N = E + s2 E^2, the law of a count whose rate is itself uncertain), by the method of moments, at most 1; four times that for laws, an
+    /// eighth of it where the key does not draw the tokens.
     /// (N - E) / (1 + s2 E) is then what the counts say of ln of the rate. No key enters. s2 = 0 weighs every token alike, a large one every
     /// distinct input. Answers that are copies of others are one draw: an audit of twenty times the same answers has the same weights.
     /// Weights are rounded to 64 for each doubling.
@@ -54,7 +58,7 @@ impl Weights {
     pub fn of(tally: &Tally, said: &Said<'_>, shrinkage: Option<f64>) -> Self {
         let Fit { expected: by_input, shares } = Fit::of(&tally.chosen, &tally.expected);
         let counts = || tally.chosen.iter().copied().zip(by_input.iter().copied());
-        let shrinkage = shrinkage.unwrap_or_else(|| spread(counts(), tally.copies(), said.suspect.is_some()));
+        let shrinkage = shrinkage.unwrap_or_else(|| spread(counts(), tally.copies(), said));
         let inputs = tally.met.len();
         let (mut weights, mut plain) = (Vec::with_capacity(inputs), Vec::with_capacity(inputs));
         let (mut expected, mut chosen) = (0.0, 0.0);
@@ -88,8 +92,8 @@ fn rounded(weight: f64) -> f64 {
     f64::from_bits((weight.to_bits() + (1 << (DROPPED - 1))) >> DROPPED << DROPPED)
 }
 
-/// s2 of these N and E, each answer being there so many times, of a suspect's own laws or of what it chose.
-fn spread(counts: impl Iterator<Item = (f64, f64)>, copies: f64, of_laws: bool) -> f64 {
+/// s2 of these N and E, each answer being there so many times.
+fn spread(counts: impl Iterator<Item = (f64, f64)>, copies: f64, said: &Said<'_>) -> f64 {
     let (mut scatter, mut by_draws, mut squares) = (0.0, 0.0, 0.0);
     for (n, e) in counts {
         scatter += (n - e) * (n - e);
@@ -97,7 +101,8 @@ fn spread(counts: impl Iterator<Item = (f64, f64)>, copies: f64, of_laws: bool) 
         squares += e * e;
     }
     // of one copy: both sums of squares by its square, E by itself; and s2 goes with E, which is that of all
-    let (by_draws, factor) = if of_laws { (0.0, OF_LAWS) } else { (copies * by_draws, 1.0) };
+    let (by_draws, of_choices) = if said.suspect.is_some() { (0.0, OF_LAWS) } else { (copies * by_draws, 1.0) };
+    let factor = of_choices * if said.keyed.draws_tokens() { 1.0 } else { OF_RAISED };
     let spread = (scatter - by_draws) / squares;
     factor * if spread > 0.0 && spread.is_finite() { spread.min(MOST) } else { 0.0 } / copies
 }

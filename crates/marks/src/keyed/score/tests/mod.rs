@@ -45,6 +45,10 @@ impl Values {
 }
 
 impl KeyedValues for Values {
+    fn draws_tokens(&self) -> bool {
+        !matches!(self, Self::Green)
+    }
+
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key)(&units_of(context, candidates), out);
     }

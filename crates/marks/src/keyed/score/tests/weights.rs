@@ -47,7 +47,7 @@ fn weights_are_those_of_the_formula() {
 #[test]
 fn the_shrinkage_is_the_scatter_beyond_draws() {
     let (answers, rules) = (answer(), rules(1));
-    let said = judged_by(&answers, &[], &rules, &Values::Green);
+    let said = judged_by(&answers, &[], &rules, &Values::Exponential);
     // moments by hand: ((3 - 1)^2 + (1 - 1)^2 + (5 - 4)^2 - 6) / 18 < 0, and (16 + 1 + 4 - 6) / 18
     assert_eq!(Weights::of(&tally(&[3.0, 1.0, 5.0], &[1.0, 1.0, 4.0]), &said, None).shrinkage, 0.0);
     let scattered = tally(&[5.0, 2.0, 6.0], &[1.0, 1.0, 4.0]);
@@ -59,6 +59,9 @@ fn the_shrinkage_is_the_scatter_beyond_draws() {
     assert!((of_laws - 4.0 * 2.25 / 18.0).abs() < 1e-12, "{of_laws}");
     let wild = tally(&[9.0, 9.0, 0.0], &[1.0, 1.0, 4.0]);
     assert_eq!([&said, &laws].map(|said| Weights::of(&wild, said, None).shrinkage), [1.0, 4.0]);
+    // where the key raises probabilities, an eighth
+    let raised = judged_by(&answers, &[], &rules, &Values::Green);
+    assert_eq!(Weights::of(&wild, &raised, None).shrinkage, 0.125);
     // nothing was expected, nothing was chosen
     assert_eq!(Weights::of(&tally(&[], &[]), &said, None).shrinkage, 0.0);
     assert_eq!(Weights::of(&tally(&[2.0], &[0.0]), &said, None).shrinkage, 0.0);
