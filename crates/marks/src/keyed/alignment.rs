@@ -100,6 +100,11 @@ mod tests {
 
     use super::*;
 
+    /// One range of starts.
+    fn of(starts: Range<usize>) -> Vec<Range<usize>> {
+        std::iter::once(starts).collect()
+    }
+
     fn score(table: &Table, row: usize, token: Option<u32>) -> f64 {
         token.map_or(0.0, |token| f64::from(table.scores[token as usize * table.rows + row]))
     }
@@ -133,7 +138,7 @@ mod tests {
                 let exact =
                     (0..rows).map(|start| slow(&text, &table, start, 0, edits as isize, gap)).fold(f64::NEG_INFINITY, f64::max);
                 // side by side, or one after the other
-                for starts in [vec![0..rows], (0..rows).map(|row| row..row + 1).collect(), vec![0..1, 1..rows]] {
+                for starts in [of(0..rows), (0..rows).map(|row| row..row + 1).collect(), vec![0..1, 1..rows]] {
                     let best = Alignment { starts, edits, gap }.best(&text, &table);
                     assert!((best - exact).abs() < 1e-9, "{edits} edits, round {round}: {best} for {exact}");
                 }
@@ -148,9 +153,9 @@ mod tests {
         let scores = (0..rows * rows).map(|i| if i / rows == i % rows { 1.0 } else { 0.0 }).collect();
         let table = Table::new(scores, rows);
         let text: Vec<Option<u32>> = [3, 4, 6, 7, 8, 9].map(Some).to_vec();
-        let total = |edits| Alignment { starts: vec![0..rows], edits, gap: 0.5 }.best(&text, &table);
+        let total = |edits| Alignment { starts: of(0..rows), edits, gap: 0.5 }.best(&text, &table);
         assert_eq!((total(0), total(1)), (4.0, 5.5));
-        assert_eq!(Alignment { starts: vec![0..1], edits: 0, gap: 0.0 }.best(&text, &table), 0.0);
-        assert_eq!(Alignment { starts: vec![2..3], edits: 0, gap: 0.0 }.best(&[None, None], &table), 0.0);
+        assert_eq!(Alignment { starts: of(0..1), edits: 0, gap: 0.0 }.best(&text, &table), 0.0);
+        assert_eq!(Alignment { starts: of(2..3), edits: 0, gap: 0.0 }.best(&[None, None], &table), 0.0);
     }
 }

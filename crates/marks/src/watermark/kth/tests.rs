@@ -112,7 +112,7 @@ fn other_keys_keep_the_level() {
     let answers = model.answer(&lab.audit()[..8]).unwrap();
     let rows = Rows { draw: KthDraw::Exp, rows: 64, shifts: 4, vocab: codec.vocab_size() };
     let texts = Texts::of(&Rules::new(0, Dedup::Pairs, &**codec), &answers);
-    let alignment = Alignment { starts: vec![0..64], edits: 1, gap: 0.5 };
+    let alignment = Alignment { starts: std::iter::once(0..64).collect(), edits: 1, gap: 0.5 };
     let total = |key: &Key| -> f64 {
         let table = rows.table(&rows.under(key), &texts.tokens);
         texts.texts.iter().map(|text| alignment.best(text, &table)).sum()
