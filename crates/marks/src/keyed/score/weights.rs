@@ -54,7 +54,7 @@ impl Weights {
     /// Weights are rounded to 64 for each doubling.
     ///
     /// The N in the denominator is ours: without it a few inputs that were often chosen against all expectation have nearly all weight, and
-    /// a value that is drawn once carries no more than its own tail (measured: [`CHOSEN`], README of experiments, "The keyed score test").
+    /// a value that is drawn once carries no more than its own tail (what was measured: experiments/README.md, "How watermarks are judged").
     pub fn of(tally: &Tally, said: &Said<'_>, shrinkage: Option<f64>) -> Self {
         let Fit { expected: by_input, shares } = Fit::of(&tally.chosen, &tally.expected);
         let counts = || tally.chosen.iter().copied().zip(by_input.iter().copied());
