@@ -41,7 +41,7 @@ pub struct Needed {
 }
 
 /// By mark, from `records` of some suspects, at level `alpha`: the larger of what the effects of different suspects vary by under a random
-/// key. Weights of contexts are not foreseen: they make it larger where little was bought.
+/// key. It is that of all tokens alike: what the test's weights win, and where little was bought lose, is not foreseen.
 pub fn audit_sizes(records: &[Record], alpha: f64) -> Vec<AuditSize> {
     let tested = || records.iter().filter(|record| record.kind == Kind::Mark && record.log10_p.is_some());
     let tests = tested().map(|record| tested().filter(|other| other.arm == record.arm).count()).max().unwrap_or(1);

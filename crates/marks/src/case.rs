@@ -1,5 +1,5 @@
 use oracle::Exchange;
-use stats::Evidence;
+use stats::{Evidence, Interval};
 
 use crate::{ContextCounts, MarkError, Seen};
 
@@ -103,12 +103,20 @@ pub struct Metric {
     pub value: f64,
     /// Its unit ("bits", "1").
     pub unit: String,
+    /// Its 95 % interval, where it has one.
+    pub interval: Option<Interval>,
 }
 
 impl Metric {
     /// A number with name and unit.
     pub fn new(name: impl Into<String>, value: f64, unit: impl Into<String>) -> Self {
-        Self { name: name.into(), value, unit: unit.into() }
+        Self { name: name.into(), value, unit: unit.into(), interval: None }
+    }
+
+    /// The same with its 95 % interval.
+    #[must_use]
+    pub fn within(self, interval: Interval) -> Self {
+        Self { interval: Some(interval), ..self }
     }
 }
 

@@ -19,8 +19,9 @@ const HALF_WIDTH: f64 = 1.959_964;
 ///
 /// - Binomial null of rate g, n units, effect e: P\[X >= c\] for X ~ Binomial(n, g + e), where c is the smallest count with
 ///   P\[Binomial(n, g) >= c\] <= alpha / family_size.
+/// - Chernoff's bound of a weighted sum: P\[Z >= z_a - z\], z the statistic, which is the sum in standard deviations, and exp(-z_a^2 / 2) the level.
 /// - Any other null: P\[Z >= z_a - e / s\], where P\[Z >= z_a\] = alpha / family_size and s is the width of the effect's 95 % interval over
-///   2 x 1.96. Where p is Chernoff's bound, exp(-z_a^2 / 2) is that level.
+///   2 x 1.96. Where p is another bound, exp(-z_a^2 / 2) is that level.
 /// - With decoy keys the rank among them must be at most alpha too, as for a proof ([`stats::repeat`] has the sum).
 ///
 /// It supposes that no negative fires, and says nothing of another student: that is another seed. `None` for negatives, for what was not
@@ -44,10 +45,13 @@ pub fn proven_again(record: &Record, family_size: usize, alpha: f64) -> Option<f
     {
         return Some(again_binomial(n, rate, rate + effect, level, decoys));
     }
-    let standard_error = (record.effect_high? - record.effect_low?) / (2.0 * HALF_WIDTH);
-    let z = effect / standard_error;
     let level = if record.null_law.is_some_and(NullKind::bound) { tail_of_bound(level) } else { level };
-    (standard_error > 0.0 && z.is_finite()).then(|| again_normal(z, level, decoys))
+    let of_a_sum = record.null_law == Some(NullKind::Chernoff) && record.null_mean.is_none();
+    let z = match record.statistic.filter(|_| of_a_sum) {
+        Some(z) => z,
+        None => effect / ((record.effect_high? - record.effect_low?) / (2.0 * HALF_WIDTH)),
+    };
+    z.is_finite().then(|| again_normal(z, level, decoys))
 }
 
 /// [`proven_again`] of the records of one report, in the order in which their tests are made.

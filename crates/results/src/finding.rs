@@ -7,6 +7,7 @@ use crate::arms::Arms;
 use crate::counted::{judged_by_count, n_star_by_count};
 use crate::gate::goes_first;
 use crate::level::mark_in_words;
+use crate::retention::Retention;
 use crate::words::{median, number, p_value, queries};
 use crate::worth::Worth;
 use crate::{Family, NStar, Record, Setting, Verdict, n_star};
@@ -91,6 +92,7 @@ pub fn findings(records: &[Record], alpha: f64) -> Vec<Finding> {
         arms: Arms::of(records),
         worth: Worth::of(records),
         again: Again::of(records, alpha),
+        retention: Retention::of(records),
         by_count: n_star_by_count(&judged_by_count(records, alpha), records),
         alpha,
     };
@@ -104,6 +106,7 @@ struct Look<'a> {
     arms: Arms<'a>,
     worth: Worth<'a>,
     again: Again<'a>,
+    retention: Retention<'a>,
     by_count: Vec<NStar>,
     alpha: f64,
 }
@@ -132,6 +135,7 @@ impl Look<'_> {
             again: median(&last.iter().filter_map(|r| self.again.p(r)).collect::<Vec<_>>()),
             detail: last.first()?.detail.clone(),
             sentence: self.sentence(&star, &curve, &last)
+                + &self.of_retention(&star, &last)
                 + &self.of_worth(&star, &last)
                 + &of_innocents(innocents)
                 + &of_apart(&star.mark, &self.apart(&last)),
@@ -160,6 +164,16 @@ impl Look<'_> {
             verdict: verdict(&records),
         };
         by_lacked.into_iter().map(found).collect()
+    }
+
+    /// What share of the teacher's effect is left, of all seeds together, where the mark is proven.
+    fn of_retention(&self, star: &NStar, last: &[&Record]) -> String {
+        let Some(student) = last.first().filter(|_| star.is_seen()) else { return String::new() };
+        let kept = self.retention.over_seeds(student).or_else(|| self.retention.of_seed(student));
+        kept.map_or(String::new(), |kept| {
+            let ends = kept.interval.map_or(String::new(), |ends| format!(" ({:.2} to {:.2})", ends.low, ends.high));
+            format!("; keeps {:.2}{ends} of the teacher's effect", kept.share)
+        })
     }
 
     /// That the student is not worth its base, where that is so and the mark is proven all the same.

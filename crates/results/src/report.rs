@@ -6,7 +6,7 @@ use store::StoreError;
 use crate::figure::is_worth_a_heat_map;
 use crate::{
     Arm, Caption, Figure, Kind, LossSeries, Record, Width, effect_figure, heat_figure, loss_figure, survival_figure,
-    write_metrics, write_records, write_summary,
+    write_metrics, write_records, write_separation, write_summary,
 };
 
 /// What the file names of the narrow figures end with.
@@ -19,7 +19,7 @@ pub struct ReportFiles {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes into `dir`, each file atomically: `records.jsonl`, `summary.csv`, `metrics.csv`, and as SVG, PNG and PDF the figures `survival` (evidence and
+/// Writes into `dir`, each file atomically: `records.jsonl`, `summary.csv`, `metrics.csv`, `separation.csv`, and as SVG, PNG and PDF the figures `survival` (evidence and
 /// effect against queries, with the students' worth), `effect` (effect alone), `heat` (if there are enough marks) and `loss` (if there are `curves`), each two columns wide
 /// and, as `NAME-column`, one. `records` must have been judged at `alpha`. Files that are there are replaced, figures that these records do
 /// not give are removed; nothing else is touched.
@@ -40,6 +40,8 @@ pub fn write_report(
     write_summary(&files[1], records, alpha)?;
     files.push(dir.join("metrics.csv"));
     write_metrics(&files[2], records)?;
+    files.push(dir.join("separation.csv"));
+    write_separation(&files[3], records)?;
     let curves = with_losses(curves, records);
     // curves of losses have neither points of one test nor verdicts
     let of_training = Caption { statistics: String::new(), ..caption.clone() };

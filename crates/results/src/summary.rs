@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use crate::again::Again;
-use crate::arms::Arms;
 use crate::columns::{Column, Last, SUSPECT, cell, csv, star_cells, star_names, word};
 use crate::counted::{judged_by_count, n_star_by_count};
 use crate::family::over_students;
 use crate::query_budget::Reached;
-use crate::retention::retention_among;
+use crate::retention::{Retained, Retention};
 use crate::{Arm, Kind, NStar, Record, n_star, sort_records};
 
 /// What was tested and found.
@@ -69,7 +68,8 @@ const BY_COUNT: &str = "_by_count";
 /// `role` says what an arm is to a mark: `question`, `positive control` or `negative`. In the students' rows, `proven_from` is the budget
 /// from which the mark is proven with their seed; where it is never, it is the largest budget run, and `proven_from_censored` is `true`.
 /// `n_star` is the median over seeds, censored likewise, where an N* is claimed; `n_star_claim` says where there is none. Both again by the
-/// count of distinct units. `log10_p_holm_all_students` is corrected over all tests of students in the report. `proven_again` is
+/// count of distinct units. `retention` is the share of the teacher's effect that is left, with its interval over answers, and `retention_over_seeds`
+/// that of all seeds together, with its interval over both. `log10_p_holm_all_students` is corrected over all tests of students in the report. `proven_again` is
 /// [`proven_again`](crate::proven_again), behind a primary mark of both marks. Columns of reports that need them: `primary`, `lacks`, the
 /// mark that the teacher of an arm `apart` lacked, `model`, what a model from outside is called, and `source`, the results directory that a joined record is from.
 ///
@@ -78,7 +78,7 @@ const BY_COUNT: &str = "_by_count";
 pub fn summary_csv(records: &[Record], alpha: f64) -> anyhow::Result<String> {
     let mut records = records.to_vec();
     sort_records(&mut records);
-    let arms = Arms::of(&records);
+    let retention = Retention::of(&records);
     let stars = n_star(&records);
     let counted = n_star_by_count(&judged_by_count(&records, alpha), &records);
     let again = Again::of(&records, alpha);
@@ -86,7 +86,9 @@ pub fn summary_csv(records: &[Record], alpha: f64) -> anyhow::Result<String> {
     let last = Last::of(&records);
     let primary = records.iter().any(|r| r.primary.is_some());
     let header = SUSPECT.iter().chain(&MARK).map(|(name, _)| name.to_string());
-    let derived = ["log10_p_holm_all_students", "retention", "proven_again"].map(str::to_string).into_iter();
+    let derived = ["log10_p_holm_all_students", "proven_again"].map(str::to_string).into_iter();
+    let kept = ["", "_over_seeds"].map(|over| ["", "_low", "_high"].map(|end| format!("retention{over}{end}")));
+    let derived = derived.chain(kept.into_iter().flatten());
     let seeds = ["", BY_COUNT].map(|by| ["", "_censored"].map(|end| format!("proven_from{by}{end}"))).into_iter().flatten();
     let header = header.chain(derived).chain(seeds).chain(star_names("")).chain(star_names(BY_COUNT));
     let header = header.chain(primary.then(|| "primary".to_string())).chain(last.names());
@@ -97,7 +99,8 @@ pub fn summary_csv(records: &[Record], alpha: f64) -> anyhow::Result<String> {
             let reached: Option<Reached> = star.as_ref().and_then(|star| star.of_seed(record.seed));
             [cell(reached.map(|reached| reached.queries)), cell(reached.map(|reached| reached.censored))]
         };
-        let derived = [over_students.get(i).copied().flatten(), retention_among(record, &arms), again.p(record)].map(cell);
+        let derived = [over_students.get(i).copied().flatten(), again.p(record)].map(cell).into_iter();
+        let derived = derived.chain(shares(retention.of_seed(record))).chain(shares(retention.over_seeds(record)));
         let fixed = SUSPECT.iter().chain(&MARK).map(|(_, show)| show(record));
         let fixed = fixed.chain(derived).chain(from(&star)).chain(from(&count));
         let fixed = fixed.chain(star_cells(star.map(|star| star.numbers()))).chain(star_cells(count.map(|star| star.numbers())));
@@ -136,6 +139,12 @@ pub fn write_summary(path: &Path, records: &[Record], alpha: f64) -> anyhow::Res
 /// When the file cannot be written.
 pub fn write_metrics(path: &Path, records: &[Record]) -> anyhow::Result<()> {
     Ok(store::write_atomic(path, metrics_csv(records)?.as_bytes())?)
+}
+
+/// A share, and the ends of its interval.
+fn shares(kept: Option<Retained>) -> [String; 3] {
+    let (low, high) = kept.and_then(|kept| kept.interval).map(|interval| (interval.low, interval.high)).unzip();
+    [kept.map(|kept| kept.share), low, high].map(cell)
 }
 
 /// What an arm is to a mark.

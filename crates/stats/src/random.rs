@@ -15,7 +15,6 @@ pub(crate) fn below(rng: &mut impl Rng, bound: u32) -> u32 {
 }
 
 /// A number uniform on (0, 1), 53 bits.
-#[cfg(test)]
 pub(crate) fn unit(rng: &mut impl Rng) -> f64 {
     ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }

@@ -12,7 +12,7 @@ use crate::stages::audit::{Audit, Negative};
 use crate::stages::audited::keep;
 use crate::stages::context::{load_json, save_json};
 use crate::stages::marks::{Built, Marks};
-use crate::stages::metric::metric;
+use crate::stages::metric::further;
 use crate::stages::metrics::metrics;
 use crate::stages::outside::cannot_be_asked;
 use crate::stages::suspect::Suspect;
@@ -20,7 +20,7 @@ use crate::stages::worth::nobody_as_good;
 use crate::stages::{Asked, Context, Imported, MarkedTexts, Unmarked};
 
 /// Raised when the same inputs would give another measurement.
-pub(super) const REVISION: u32 = 10;
+pub(super) const REVISION: u32 = 11;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 
@@ -182,7 +182,7 @@ impl Measurement<'_> {
         };
         let mut records = Vec::new();
         for finding in findings {
-            records.extend(finding.metrics.iter().map(|m| metric(&m.name, m.value, &m.unit)));
+            records.extend(finding.metrics.iter().map(further));
             records.push(self.record(finding, &about));
         }
         Ok(records)

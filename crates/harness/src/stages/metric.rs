@@ -8,6 +8,12 @@ pub fn metric(name: &str, value: f64, unit: &str) -> Record {
     Record { kind: Kind::Metric, metric: Some(name.into()), value: Some(value), unit: Some(unit.into()), ..Record::default() }
 }
 
+/// A number that a mark found beside its evidence.
+pub fn further(found: &marks::Metric) -> Record {
+    let (low, high) = found.interval.map(|interval| (interval.low, interval.high)).unzip();
+    Record { low, high, ..metric(&found.name, found.value, &found.unit) }
+}
+
 /// A value pooled over tokens (or bytes) with its 95 % interval over units (documents, rows): each unit's sum and how many it is
 /// over. The value is the ratio of the sums, and the interval is centred on it.
 pub fn pooled_metric(name: &str, unit: &str, units: impl IntoIterator<Item = (f64, f64)>) -> Record {

@@ -9,8 +9,8 @@ use stats::{Evidence, EvidenceError, Interval, NullKind, NullLaw, Saddlepoint};
 use super::authors::AuthorsScore;
 use super::count::Count;
 use super::rules::NO_TOKEN;
-use super::scheme::{KeyedValues, Scheme};
-use super::score::{Candidates, Choices, Prefixes, Process, Said, ScoreTest, Tally, WeightedSum};
+use super::scheme::{KeyedValues, Scheme, Scorer};
+use super::score::{Candidates, Choices, Effect, Prefixes, Process, Said, ScoreTest, Tally, WeightedSum};
 use super::test_choice::KeyedTest;
 use super::texts::detection;
 use crate::case::exchanges;
@@ -29,6 +29,9 @@ pub struct Keyed<S> {
     key: Key,
     test: KeyedTest,
 }
+
+/// The number of a finding that is its effect again, with the interval that answers alone move it by.
+const OVER_ANSWERS: &str = "effect_over_answers";
 
 /// Half the width of a 95 % interval, standard deviations.
 const HALF_WIDTH: f64 = 1.959_964;
@@ -85,8 +88,8 @@ impl<S: Scheme> Keyed<S> {
     /// The weighted sum over all tokens, beside decoy keys and the count of distinct units.
     ///
     /// Statistic: S in standard deviations above its mean under a random key. Effect: how far the keyed value of the suspect's choices
-    /// is above what the reference would have chosen, per token that was expected, all tokens alike ([`WeightedSum::effect`]); its 95 %
-    /// interval is what keys alone move it by, by the normal approximation. p: Chernoff's bound, exact by construction, so that decoys are a self-test. The e-process is that of
+    /// is above what the reference would have chosen, per token that was expected, all tokens and contexts alike ([`Effect`]); its 95 %
+    /// interval is what keys alone move it by, by the normal approximation; of one key there is a second one, what answers alone move it by. p: Chernoff's bound, exact by construction, so that decoys are a self-test. The e-process is that of
     /// [`Prefixes`].
     fn scored(
         &self,
@@ -102,12 +105,13 @@ impl<S: Scheme> Keyed<S> {
         let places = self.places(case, answers, references.len() + usize::from(suspect.is_some()))?;
         let contexts =
             case.contexts.filter(|_| test.kappa() > 0.0 && rules.context_width > 0).map(|counts| (counts, test.kappa()));
-        let said = Said { answers, references: &references, suspect, places, rules, keyed, draws: None, contexts };
+        let said =
+            Said { answers, references: &references, suspect, places, rules, keyed, draws: None, drawn: test.drawn, contexts };
         let count = Count::of(scheme, answers, places);
         if keyed.inputs_by_key() {
             return self.scored_apart(&said, test, case, keys, &count);
         }
-        let prefixes = Prefixes::of(&said);
+        let (prefixes, alone) = (Prefixes::of(&said), keys.len() == 1);
         let sum = prefixes.whole();
         let law = sum.law(keyed);
         let tried = |values: &mut Vec<f64>, index| {
@@ -118,7 +122,7 @@ impl<S: Scheme> Keyed<S> {
         let one = |values: &mut Vec<f64>, key: &Key| {
             let scorer = scheme.scorer(key);
             let s = sum.under(&scorer, values);
-            let effect = sum.effect(keyed, values);
+            let effect = Moved::of(prefixes.effect(), (&scorer, keyed), alone.then_some(&said), values);
             let process = prefixes.process(&scorer, s, ALPHA, values);
             let mut found = finding((sum, contexts.is_some(), test), &law, (s, effect), keyed, (process, count.finding(key)?))?;
             let (windows, weights) = sum.inputs();
@@ -139,7 +143,7 @@ impl<S: Scheme> Keyed<S> {
         keys: &[Key],
         count: &Count<'_, S>,
     ) -> Result<Vec<Finding>, MarkError> {
-        let (scheme, keyed) = (&*self.scheme, said.keyed);
+        let (scheme, keyed, alone) = (&*self.scheme, said.keyed, keys.len() == 1);
         let tried = |values: &mut Vec<f64>, index| {
             let key = Key::decoy(case.chance.decoy_seed, index);
             let draws = scheme.draws(&key);
@@ -151,10 +155,11 @@ impl<S: Scheme> Keyed<S> {
         let decoys = (0..case.chance.decoys as u64).into_par_iter().map_init(Vec::new, tried).collect();
         let one = |values: &mut Vec<f64>, key: &Key| {
             let (draws, scorer) = (scheme.draws(key), scheme.scorer(key));
-            let prefixes = Prefixes::of(&Said { draws: draws.as_ref(), ..*said });
+            let said = Said { draws: draws.as_ref(), ..*said };
+            let prefixes = Prefixes::of(&said);
             let sum = prefixes.whole();
             let (law, s) = (sum.law(keyed), sum.under(&scorer, values));
-            let effect = sum.effect(keyed, values);
+            let effect = Moved::of(prefixes.effect(), (&scorer, keyed), alone.then_some(&said), values);
             let process = prefixes.process(&scorer, s, ALPHA, values);
             let weighed = said.contexts.is_some();
             let mut found = finding((sum, weighed, test), &law, (s, effect), keyed, (process, count.finding(key)?))?;
@@ -186,18 +191,39 @@ impl<S: Scheme> Keyed<S> {
     }
 }
 
-/// What one key with the sum `s`, and an effect with its standard deviation, finds; `weighed` says whether contexts have weights, `test` how the sum was made, `counted` is what it finds among distinct units.
+/// An effect under one key, with what moves it.
+struct Moved {
+    effect: f64,
+    /// What keys alone move it by.
+    interval: Interval,
+    /// What answers alone move it by, where that was asked for.
+    over_answers: Option<Interval>,
+}
+
+impl Moved {
+    /// `None` where nothing was expected. `said` is given where the interval over answers is wanted.
+    fn of(
+        effect: &Effect,
+        (scorer, keyed): (&Scorer, &dyn KeyedValues),
+        said: Option<&Said<'_>>,
+        values: &mut Vec<f64>,
+    ) -> Option<Self> {
+        let (found, sd) = effect.under(scorer, keyed, values)?;
+        let interval = Interval { low: found - HALF_WIDTH * sd, high: found + HALF_WIDTH * sd };
+        Some(Self { effect: found, interval, over_answers: said.and_then(|said| effect.over_answers(said, values)) })
+    }
+}
+
+/// What one key with the sum `s`, and an effect, finds; `weighed` says whether contexts have weights, `test` how the sum was made, `counted` is what it finds among distinct units.
 fn finding<K: Fn(f64) -> [f64; 3]>(
     (sum, weighed, test): (&WeightedSum, bool, &ScoreTest),
     law: &Saddlepoint<K>,
-    (s, effect): (f64, Option<(f64, f64)>),
+    (s, moved): (f64, Option<Moved>),
     keyed: &dyn KeyedValues,
     (process, counted): (Process, Finding),
 ) -> Result<Finding, EvidenceError> {
     let (z, distinct) = (law.z(s), &counted.evidence);
-    let (effect, interval) = effect.map_or((0.0, distinct.interval), |(effect, sd)| {
-        (effect, Interval { low: effect - HALF_WIDTH * sd, high: effect + HALF_WIDTH * sd })
-    });
+    let (effect, interval) = moved.as_ref().map_or((0.0, distinct.interval), |moved| (moved.effect, moved.interval));
     let words = format!("Chernoff's bound of a sum of {} weighted keyed values", sum.len());
     let null = NullLaw::new(NullKind::Chernoff, words);
     let log10_e = process.log10_e.last().copied().unwrap_or(0.0);
@@ -212,6 +238,9 @@ fn finding<K: Fn(f64) -> [f64; 3]>(
         Metric::new("count_effect", distinct.effect, "1"),
         Metric::new("count_log10_p", distinct.log10_p, "log10 p"),
     ];
+    if let Some(over_answers) = moved.and_then(|moved| moved.over_answers) {
+        metrics.push(Metric::new(OVER_ANSWERS, effect, "1").within(over_answers));
+    }
     metrics.extend(counted.metrics);
     if weighed && sum.tokens > 0 {
         metrics.push(Metric::new("score_contexts_met", sum.weighed as f64 / sum.tokens as f64, "1"));

@@ -123,12 +123,6 @@ pub trait KeyedValues: Send + Sync {
         None
     }
 
-    /// Whether the key decides which token is drawn, where others only raise some tokens' probability. What a suspect's choices scatter about
-    /// an unmarked model's is then the mark, for the greater part.
-    fn draws_tokens(&self) -> bool {
-        false
-    }
-
     /// What an effect of the keyed score test is, for the axis of a figure.
     fn effect_unit(&self) -> &'static str {
         "keyed value per token above the unmarked teacher's"

@@ -41,11 +41,10 @@ impl KeyedTest {
         }
     }
 
-    /// The same for a scheme that draws tokens by its key: contexts weigh alike where a file does not say it. The marked answers lie in
-    /// contexts of their own, so that how often the clean twin comes to one says nothing.
+    /// The same for a scheme that draws tokens by its key.
     pub(crate) fn of_a_draw(&self) -> Self {
         match self {
-            Self::Score(test) => Self::Score(ScoreTest { kappa: test.kappa.or(Some(0.0)), ..test.clone() }),
+            Self::Score(test) => Self::Score(ScoreTest { drawn: true, ..test.clone() }),
             Self::Count => Self::Count,
         }
     }

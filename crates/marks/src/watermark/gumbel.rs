@@ -171,10 +171,6 @@ impl Scheme for Gumbel {
 
 /// -ln(1 - u) of each candidate.
 impl KeyedValues for Gumbel {
-    fn draws_tokens(&self) -> bool {
-        true
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key)(&units_of(context, candidates), out);
     }

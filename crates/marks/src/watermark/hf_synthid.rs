@@ -344,10 +344,6 @@ impl Scheme for HfSynthid {
 
 /// The score of each candidate.
 impl KeyedValues for HfSynthid {
-    fn draws_tokens(&self) -> bool {
-        true
-    }
-
     fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
         let hash = table::fold(table::context(context), candidate.into());
         self.table.input(hash).into()

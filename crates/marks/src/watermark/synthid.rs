@@ -183,10 +183,6 @@ impl Scheme for Synthid {
 
 /// The score of each candidate.
 impl KeyedValues for Synthid {
-    fn draws_tokens(&self) -> bool {
-        true
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key)(&units_of(context, candidates), out);
     }

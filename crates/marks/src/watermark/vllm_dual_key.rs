@@ -183,10 +183,6 @@ impl Scheme for VllmDualKey {
 
 /// (1 - alpha) s^A + alpha s^B of each candidate.
 impl KeyedValues for VllmDualKey {
-    fn draws_tokens(&self) -> bool {
-        true
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let [a, b] = keys(key).map(|prf| {
             let mut words = vec![0; candidates.len()];

@@ -163,10 +163,6 @@ impl Scheme for VllmGumbel {
 
 /// -ln(1 - u) of each candidate.
 impl KeyedValues for VllmGumbel {
-    fn draws_tokens(&self) -> bool {
-        true
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let mut words = vec![0; candidates.len()];
         prf(key).words(context, candidates, PLAIN, &mut words);

@@ -268,10 +268,6 @@ impl Scheme for VllmSynthid {
 
 /// The number of ones of each candidate.
 impl KeyedValues for VllmSynthid {
-    fn draws_tokens(&self) -> bool {
-        true
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let words = |source: &Source, words: &mut [u32]| source.prf.words(context, candidates, source.stream, words);
         self.bits(key).count(words, out);

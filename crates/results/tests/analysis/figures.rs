@@ -352,7 +352,7 @@ fn a_report_writes_all_files_and_writes_them_equally_twice() {
         svg.split("</desc>").next().unwrap().contains("points: p of one test")
     };
     assert!(said("survival.svg") && !said("loss.svg"), "losses are no tests");
-    let mut expected = ["records.jsonl", "summary.csv", "metrics.csv"].map(String::from).to_vec();
+    let mut expected = ["records.jsonl", "summary.csv", "metrics.csv", "separation.csv"].map(String::from).to_vec();
     for ending in ["", "-column"] {
         let figures = ["survival", "effect", "heat", "loss"].into_iter();
         expected.extend(figures.flat_map(|name| ["svg", "png", "pdf"].map(|format| format!("{name}{ending}.{format}"))));

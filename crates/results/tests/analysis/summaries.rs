@@ -1,6 +1,6 @@
 //! The CSV files and the table in every form: typed columns, marks and metrics apart.
 
-use results::{Kind, Record, TableFormat, judge, metrics_csv, summary_csv, table_as};
+use results::{Kind, Record, TableFormat, judge, metrics_csv, separation_csv, summary_csv, table_as};
 
 use crate::fixture::{ALPHA, Csv, curve, quickstart, sixty};
 
@@ -49,6 +49,30 @@ fn marks_and_metrics_are_apart_and_are_joined_by_the_run() {
     assert_eq!(metrics.rows_of(&[("run_id", run.as_str()), ("metric", "count_log10_p")], "metric_of"), ["kgw"]);
     assert_eq!(metrics.rows_of(&[("arm", "clean_teacher"), ("seed", "0")], "value"), ["2.08"]);
     assert_eq!(metrics.rows_of(&[("arm", "base"), ("seed", "0")], "low"), ["3.15"]);
+}
+
+#[test]
+fn students_and_negatives_are_told_apart_by_p() {
+    // two seeds of three students, and two negatives more: a control of each student, and base and stranger
+    let records = judged((0..2).flat_map(|seed| curve("kgw", &[(300, -1.5), (1_000, -20.0), (3_000, -40.0)], seed)).collect());
+    let found = Csv::read(&separation_csv(&records).unwrap());
+    assert_eq!(found.rows.len(), 3);
+    let of = |budget: &str, column: &str| found.rows_of(&[("mark", "kgw"), ("budget_queries", budget)], column).remove(0);
+    let negatives = records.iter().filter(|r| r.kind == Kind::Mark && r.is_negative()).count();
+    assert_eq!(of("300", "students"), "2");
+    assert_eq!(of("300", "negatives"), negatives.to_string());
+    // the negatives of the fixture stay at chance, below the weakest student
+    assert_eq!((of("300", "auroc"), of("300", "tpr_at_fpr_0.01")), ("1".into(), "1".into()));
+    assert_eq!((of("300", "allowed_at_fpr_0.01"), of("300", "negatives_at_0.01")), ("0".into(), "0".into()));
+    assert_eq!((of("300", "students_at_0.01"), of("1000", "students_at_0.001")), ("0".into(), "2".into()));
+    // a negative as strong as a student: it is one of 16 or so, none of which may be above the threshold
+    let mut fired = records.clone();
+    fired.iter_mut().find(|r| r.kind == Kind::Mark && r.is_negative()).unwrap().log10_p = Some(-30.0);
+    let found = Csv::read(&separation_csv(&fired).unwrap());
+    let of = |budget: &str, column: &str| found.rows_of(&[("mark", "kgw"), ("budget_queries", budget)], column).remove(0);
+    assert_eq!((of("1000", "tpr_at_fpr_0.001"), of("3000", "tpr_at_fpr_0.001")), ("0".into(), "1".into()));
+    assert_eq!(of("1000", "auroc").parse::<f64>().unwrap(), (negatives as f64 - 1.0) / negatives as f64);
+    assert_eq!(of("1000", "negatives_at_0.001"), "1");
 }
 
 /// N* of one mark over seeds, by the budgets from which each proves it.

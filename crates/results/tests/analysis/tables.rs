@@ -17,17 +17,22 @@ fn the_table_says_in_words_what_survived() {
          kgw                no N* (1        teacher              0.2044 (0.1954 to 0.2134)    1e-290   > 0.99     survives:
          text               seed): proven   student              0.0301 (0.0211 to 0.0391)    5e-7                proven from
                             from 10 k       control              0.0076 (-0.0014 to 0.0166)   0.40                10 k queries
-                            by the count                         green rate − 0.25                                on
-                            of distinct
-                            units: never
+                            by the count                         green rate − 0.25                                on; keeps
+                            of distinct                                                                           0.11 (0.05 to
+                            units: never                                                                          0.18) of the
+                                                                                                                  teacher's
+                                                                                                                  effect
         ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
          kgw                no N* (1        teacher              0.2044 (0.1954 to 0.2134)    1e-290   > 0.99     survives:
          top_logprobs(k=2   seed): proven   student              0.1032 (0.0942 to 0.1122)    1e-74               proven at
          0,post)            from 300        control              0.0076 (-0.0014 to 0.0166)   0.40                every budget
                             by the count                         green rate − 0.25                                run, from 300
-                            of distinct                                                                           queries on
-                            units: from
-                            3 k
+                            of distinct                                                                           queries on;
+                            units: from                                                                           keeps 0.49
+                            3 k                                                                                   (0.43 to
+                                                                                                                  0.54) of the
+                                                                                                                  teacher's
+                                                                                                                  effect
         ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
          secret_sharer      no N* (1        teacher              0.0240 (0.0150 to 0.0330)    1e-4     0.16       not shown by
          text               seed): not      student              0.0114 (0.0024 to 0.0204)    0.13                this audit
@@ -111,11 +116,17 @@ fn each_way_to_end_has_its_sentence() {
     let plain: fn(&mut Record) = |_| {};
     let (yes, maybe, no) = (-20.0, -2.0, -0.2);
     let cases = [
-        (sentence(&[&[(300, no), (1000, yes)]], plain), "survives: proven from 1 k queries on"),
-        (sentence(&[&[(300, yes), (1000, yes)]], plain), "survives: proven at every budget run, from 300 queries on"),
+        (
+            sentence(&[&[(300, no), (1000, yes)]], plain),
+            "survives: proven from 1 k queries on; keeps 0.10 (0.09 to 0.11) of the teacher's effect",
+        ),
+        (
+            sentence(&[&[(300, yes), (1000, yes)]], plain),
+            "survives: proven at every budget run, from 300 queries on; keeps 0.10 (0.09 to 0.11) of the teacher's effect",
+        ),
         (
             sentence(&[&[(300, no), (1000, yes)], &[(300, no), (1000, no)]], plain),
-            "survives in 1 of 2 seeds: proven from 1 k queries on",
+            "survives in 1 of 2 seeds: proven from 1 k queries on; keeps 0.05 (-0.01 to 0.10) of the teacher's effect",
         ),
         (
             sentence(&[&[(300, yes), (1000, no)]], plain),

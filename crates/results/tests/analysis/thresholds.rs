@@ -1,6 +1,6 @@
-use results::{Arm, NStar, Record, StarClaim, findings, judge, n_star, retention, summary_csv};
+use results::{Arm, Kind, NStar, Record, StarClaim, findings, judge, n_star, retention, summary_csv};
 
-use crate::fixture::{ALPHA, curve, of, suspect};
+use crate::fixture::{ALPHA, Csv, curve, of, suspect};
 
 const YES: f64 = -20.0;
 const NO: f64 = -0.2;
@@ -116,6 +116,62 @@ fn retention_is_the_share_of_the_teachers_effect_above_the_control() {
     let mut flat = records.clone();
     flat[0].effect = Some(0.003);
     assert_eq!(retention(student, &flat), None, "a teacher without an effect above the control's has nothing to keep");
+}
+
+/// Answers move each of three effects by its own interval over answers, or by that of the record.
+#[test]
+fn retention_has_an_interval_over_answers_and_one_over_seeds() {
+    let rows = |records: &[Record]| {
+        let csv = Csv::read(&summary_csv(records, ALPHA).unwrap());
+        let of = |column: &str| {
+            let students = csv.rows_of(&[("arm", "student"), ("mark", "kgw")], column);
+            students.iter().map(|cell| cell.parse::<f64>().ok()).collect::<Vec<_>>()
+        };
+        ["", "_over_seeds"].map(|over| ["", "_low", "_high"].map(|end| of(&format!("retention{over}{end}"))))
+    };
+    let with = |mut records: Vec<Record>, half: f64| {
+        let marks: Vec<Record> = records.iter().filter(|r| r.kind == Kind::Mark).cloned().collect();
+        for mark in marks {
+            let effect = mark.effect.unwrap();
+            let number = Record {
+                kind: Kind::Metric,
+                mark: None,
+                metric: Some("effect_over_answers".into()),
+                metric_of: mark.mark.clone(),
+                value: Some(effect),
+                low: Some(effect - half),
+                high: Some(effect + half),
+                ..mark
+            };
+            records.push(number);
+        }
+        judge(&mut records, ALPHA).unwrap();
+        records
+    };
+    // student 0.5, teacher 2, control 0.003, each with the standard error 0.02
+    let one = rows(&with(curve("kgw", &[(1000, -50.0)], 0), 0.02 * 1.959_964));
+    let (share, [low, high]) = (0.497 / 1.997, [one[0][1][0].unwrap(), one[0][2][0].unwrap()]);
+    // the delta method: (s - c) / (t - c) with variances alike
+    let half = 1.959_964 * 0.02 / 1.997 * f64::sqrt(1.0 + share * share + (1.0 - share) * (1.0 - share));
+    assert!((one[0][0][0].unwrap() - share).abs() < 1e-12);
+    assert!((low - (share - half)).abs() < 0.1 * half && (high - (share + half)).abs() < 0.1 * half, "{low} {high} {half}");
+    assert_eq!(one[1][0], [None], "one seed says nothing of others");
+    // three seeds that differ by more than answers move them
+    let seeds: Vec<Record> =
+        [-40.0, -50.0, -60.0].into_iter().zip(0..).flat_map(|(p, seed)| curve("kgw", &[(1000, p)], seed)).collect();
+    let three = rows(&with(seeds, 0.01));
+    let all = (0.4 + 0.5 + 0.6 - 3.0 * 0.003) / (3.0 * 1.997);
+    for (seed, share) in three[1][0].iter().enumerate() {
+        let (share, [low, high]) = (share.unwrap(), [1, 2].map(|column| three[1][column][seed].unwrap()));
+        assert!((share - all).abs() < 1e-12, "{share} {all}");
+        // the standard deviation of the mean of three drawn seeds, about 0.0818 / sqrt 3, over the teacher's 2
+        assert!(low < share - 0.03 && low > share - 0.06 && high > share + 0.03 && high < share + 0.06, "{low} {high}");
+        let own = [0, 1, 2].map(|column| three[0][column][seed].unwrap());
+        assert!(own[2] - own[1] < 0.02, "{own:?}");
+    }
+    let records = with(curve("kgw", &[(1000, -50.0)], 0), 0.02 * 1.959_964);
+    let sentence = &findings(&records, ALPHA)[0].sentence;
+    assert!(sentence.contains("; keeps 0.25 (0.22 to 0.28) of the teacher's effect"), "{sentence}");
 }
 
 /// Three seeds of one mark that is proven everywhere, with the count's log10 p at each of three budgets; the count is strong in controls.

@@ -102,10 +102,15 @@ fn the_normal_approximation_serves_where_there_is_no_binomial_law() {
     let finding = &findings(&records, ALPHA)[0];
     assert_eq!(finding.again, Some(found));
     // a bound of exp(-z^2 / 2) asks for 3.7169 standard errors
-    let bound = Record { null_law: Some(NullKind::Chernoff), ..student.clone() };
+    let of_a_mean = Record { null_law: Some(NullKind::Chernoff), null_mean: Some(0.25), ..student.clone() };
     let expected = 1.0 - libm::pow(10f64, stats::tail::log10_normal_sf(z - 3.716_922));
-    let bounded = proven_again(&bound, 1, ALPHA).unwrap();
+    let bounded = proven_again(&of_a_mean, 1, ALPHA).unwrap();
     assert!((bounded - expected).abs() < 1e-5 && bounded < found, "{bounded} {expected}");
+    // that of a weighted sum is in standard errors itself: its effect is that of other weights
+    let of_a_sum = Record { statistic: Some(4.0), null_mean: None, ..of_a_mean };
+    let expected = 1.0 - libm::pow(10f64, stats::tail::log10_normal_sf(4.0 - 3.716_922));
+    let of_a_sum = proven_again(&of_a_sum, 1, ALPHA).unwrap();
+    assert!((of_a_sum - expected).abs() < 1e-5, "{of_a_sum} {expected}");
 
     assert_eq!(proven_again(of(&records, Arm::Control, 1000), 1, ALPHA), None, "a negative is not to be proven");
     for verdict in [Verdict::NotPlanted, Verdict::NotMeasurable] {

@@ -24,6 +24,11 @@ pub fn bootstrap<T>(items: &[T], statistic: impl Fn(&[&T]) -> f64, level: f64, d
         sample.extend((0..count).map(|_| &items[below(&mut rng, count) as usize]));
         values.push(statistic(&sample));
     }
+    percentiles(values, level)
+}
+
+/// The middle `level` of some values, between neighbours in proportion; None without any, or when one is not finite.
+pub(super) fn percentiles(mut values: Vec<f64>, level: f64) -> Option<Interval> {
     if values.is_empty() || values.iter().any(|x| !x.is_finite()) {
         return None;
     }

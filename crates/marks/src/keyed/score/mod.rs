@@ -6,6 +6,7 @@
 //! the law of S is known although no unit is thrown away.
 
 mod candidates;
+mod effect;
 mod fit;
 mod options;
 mod prefixes;
@@ -14,6 +15,7 @@ mod weighted;
 mod weights;
 
 pub(crate) use candidates::Candidates;
+pub(super) use effect::Effect;
 pub use options::{Choices, ScoreTest};
 pub(super) use prefixes::{Prefixes, Process};
 pub(super) use tally::{Said, Tally};

@@ -20,6 +20,9 @@ pub struct ScoreTest {
     /// Models whose laws say what an unmarked model would have chosen: `teacher` (raw), `clean`, `base`, `stranger`, or entries of
     /// `[models]`. Of several, the mixture of them that is nearest to the suspect's choices.
     pub references: Vec<String>,
+    /// Whether the scheme draws tokens by its key, where others only raise some tokens' probability; it is the scheme's to say.
+    #[serde(skip)]
+    pub(in crate::keyed) drawn: bool,
 }
 
 /// The name of the owner's own model among references.
@@ -59,14 +62,15 @@ impl Choices {
 
 impl Default for ScoreTest {
     fn default() -> Self {
-        Self { kappa: None, suspect: Choices::default(), references: vec![TEACHER.into()] }
+        Self { kappa: None, suspect: Choices::default(), references: vec![TEACHER.into()], drawn: false }
     }
 }
 
 impl ScoreTest {
-    /// Occurrences at which a context weighs half.
+    /// Occurrences at which a context weighs half. Answers that a key drew lie in contexts of their own, so that how often the clean twin
+    /// comes to one says nothing.
     pub(in crate::keyed) fn kappa(&self) -> f64 {
-        self.kappa.unwrap_or(KAPPA)
+        self.kappa.unwrap_or(if self.drawn { 0.0 } else { KAPPA })
     }
 
     /// Refuses values that cannot be; keys are relative to the mark's own table.

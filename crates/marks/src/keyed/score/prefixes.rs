@@ -1,5 +1,6 @@
 //! How many audit queries the score would have needed: a test of every beginning of the audit, paid for beforehand.
 
+use super::effect::Effect;
 use super::tally::{Said, Tally};
 use super::weighted::WeightedSum;
 use crate::keyed::scheme::Scorer;
@@ -23,6 +24,7 @@ pub(in crate::keyed) struct Prefixes {
     /// All but the whole.
     rungs: Vec<Rung>,
     whole: Rung,
+    effect: Effect,
 }
 
 /// What the process says under one key.
@@ -55,7 +57,13 @@ impl Prefixes {
         };
         let (whole, mut from) = (said.answers.len(), 0);
         let rungs = ladder(whole).into_iter().map(|answers| rung(answers, &mut from)).collect();
-        Self { rungs, whole: rung(whole, &mut from) }
+        let whole = rung(whole, &mut from);
+        Self { rungs, whole, effect: Effect::of(tally, said) }
+    }
+
+    /// The effect over the whole audit.
+    pub fn effect(&self) -> &Effect {
+        &self.effect
     }
 
     /// The sum over the whole audit.

@@ -30,6 +30,8 @@ pub(in crate::keyed) struct Said<'a> {
     pub keyed: &'a dyn KeyedValues,
     /// Their inputs under the key at hand, where the key decides which these are.
     pub draws: Option<&'a Draws>,
+    /// Whether a key drew the tokens: what choices scatter about an unmarked model's is then the mark, for the greater part.
+    pub drawn: bool,
     /// How often contexts occur where no key was, and the number of times that weighs half.
     pub contexts: Option<(&'a ContextCounts, f64)>,
 }
@@ -45,6 +47,56 @@ impl<'a> Said<'a> {
         name[0]
     }
 
+    /// Visits what answer number `item` holds, in the order of its places. A place is scored where the context lies in the answer and holds no
+    /// special token; candidates that stand after the same context in the item's own prompt are left out there, of what was chosen and of
+    /// what was expected.
+    pub(super) fn walk(&self, item: usize, mut visit: impl FnMut(Met)) {
+        let rules = self.rules;
+        let exchange = &self.answers[item];
+        let prompt = &exchange.query.prompt;
+        let laws: Vec<&Reduced> = self.references.iter().map(|laws| &laws[item]).collect();
+        let (own, item) = (self.suspect.map(|laws| &laws[item]), item as u32);
+        // a law may be missing where the answer is longer than the reference's context
+        let known = laws.iter().copied().chain(own).map(Reduced::len).fold(exchange.answer.len(), usize::min);
+        for place in (0..known).filter_map(|at| rules.place(exchange, at)) {
+            let at = place.at();
+            let counts = self.places.map_or(1.0, |weights| weight_of(weights, item as usize, at));
+            if counts == 0.0 {
+                continue;
+            }
+            let context = &*place.context();
+            // of a padded context what is there of it
+            let there = &context[context.iter().take_while(|token| **token == NO_TOKEN).count()..];
+            let width = there.len();
+            let after = prompt.windows(width + 1).filter(|window| window[..width] == *there).map(|window| window[width]);
+            let mut copied: Vec<TokenId> = after.collect();
+            copied.sort_unstable();
+            let fresh = |candidate: TokenId| copied.binary_search(&candidate).is_err();
+            for (reference, laws) in laws.iter().enumerate() {
+                for (candidate, p) in laws.at(at).iter().map(|kept| Candidates::unpacked(*kept)) {
+                    if fresh(candidate) {
+                        let (input, place) = (self.input(context, candidate), (item, at as u32, candidate));
+                        visit(Met::Expected { reference, place, input, times: counts * p });
+                    }
+                }
+            }
+            for (candidate, p) in own.into_iter().flat_map(|own| own.at(at)).map(|kept| Candidates::unpacked(*kept)) {
+                if fresh(candidate) {
+                    let (input, place) = (self.input(context, candidate), (item, at as u32, candidate));
+                    visit(Met::Chosen { place, input, times: counts * p });
+                }
+            }
+            let token = place.token();
+            if rules.is_text(token) && fresh(token) {
+                if own.is_none() {
+                    let (input, place) = (self.input(context, token), (item, at as u32, token));
+                    visit(Met::Chosen { place, input, times: counts });
+                }
+                visit(Met::Token { weighed: self.weight_of(context) > 0.0 });
+            }
+        }
+    }
+
     /// Context of the place `at`, a scored one, of answer number `item`.
     pub fn context(&self, item: u32, at: u32) -> Cow<'a, [TokenId]> {
         self.rules.context(&self.answers[item as usize].answer, at as usize).unwrap_or_default()
@@ -56,6 +108,16 @@ impl<'a> Said<'a> {
         let met = counts.met(context) as f64;
         if met > 0.0 { met / (met + kappa) } else { 0.0 }
     }
+}
+
+/// What an answer holds. A `place` is answer, place in it, and candidate.
+pub(super) enum Met {
+    /// A reference would have chosen an input there so many times, on average.
+    Expected { reference: usize, place: (u32, u32, TokenId), input: u128, times: f64 },
+    /// The suspect chose it, or would have so many times on average.
+    Chosen { place: (u32, u32, TokenId), input: u128, times: f64 },
+    /// A token is scored, whose context has a weight or none.
+    Token { weighed: bool },
 }
 
 /// N and E of every input that was chosen or expected, in the order of their first places.
@@ -107,59 +169,28 @@ impl Tally {
         tally
     }
 
-    /// Adds answer number `item`. A place is scored where the context lies in the answer and holds no special token; candidates that
-    /// stand after the same context in the item's own prompt are left out there, in both sums.
+    /// Adds answer number `item`.
     pub fn add(&mut self, said: &Said<'_>, item: usize) {
-        let rules = said.rules;
         let exchange = &said.answers[item];
-        let prompt = &exchange.query.prompt;
-        let laws: Vec<&Reduced> = said.references.iter().map(|laws| &laws[item]).collect();
         let mut hasher = DefaultHasher::new();
-        (prompt, &exchange.answer).hash(&mut hasher);
+        (&exchange.query.prompt, &exchange.answer).hash(&mut hasher);
         self.distinct.insert(hasher.finish());
         self.answers += 1;
-        let (own, item) = (said.suspect.map(|laws| &laws[item]), item as u32);
-        self.expected.resize_with(laws.len(), || vec![0.0; self.met.len()]);
-        // a law may be missing where the answer is longer than the reference's context
-        let known = laws.iter().copied().chain(own).map(Reduced::len).fold(exchange.answer.len(), usize::min);
-        for place in (0..known).filter_map(|at| rules.place(exchange, at)) {
-            let at = place.at();
-            let counts = said.places.map_or(1.0, |weights| weight_of(weights, item as usize, at));
-            if counts == 0.0 {
-                continue;
+        self.expected.resize_with(said.references.len(), || vec![0.0; self.met.len()]);
+        said.walk(item, |met| match met {
+            Met::Expected { reference, place, input, times } => {
+                let input = self.number(input, place);
+                self.expected[reference][input] += times;
             }
-            let context = &*place.context();
-            // of a padded context what is there of it
-            let there = &context[context.iter().take_while(|token| **token == NO_TOKEN).count()..];
-            let width = there.len();
-            let after = prompt.windows(width + 1).filter(|window| window[..width] == *there).map(|window| window[width]);
-            let mut copied: Vec<TokenId> = after.collect();
-            copied.sort_unstable();
-            let fresh = |candidate: TokenId| copied.binary_search(&candidate).is_err();
-            for (reference, laws) in laws.iter().enumerate() {
-                for (candidate, p) in laws.at(at).iter().map(|kept| Candidates::unpacked(*kept)) {
-                    if fresh(candidate) {
-                        let input = self.input(said.input(context, candidate), (item, at as u32, candidate));
-                        self.expected[reference][input] += counts * p;
-                    }
-                }
+            Met::Chosen { place, input, times } => {
+                let input = self.number(input, place);
+                self.chosen[input] += times;
             }
-            for (candidate, p) in own.into_iter().flat_map(|own| own.at(at)).map(|kept| Candidates::unpacked(*kept)) {
-                if fresh(candidate) {
-                    let input = self.input(said.input(context, candidate), (item, at as u32, candidate));
-                    self.chosen[input] += counts * p;
-                }
-            }
-            let token = place.token();
-            if rules.is_text(token) && fresh(token) {
-                if own.is_none() {
-                    let input = self.input(said.input(context, token), (item, at as u32, token));
-                    self.chosen[input] += counts;
-                }
+            Met::Token { weighed } => {
                 self.tokens += 1;
-                self.weighed += u64::from(said.weight_of(context) > 0.0);
+                self.weighed += u64::from(weighed);
             }
-        }
+        });
     }
 
     /// How often the same was answered to the same prompt, on average: copies are no further draws.
@@ -173,7 +204,7 @@ impl Tally {
     }
 
     /// The number of an input, which is met at `place`.
-    fn input(&mut self, input: u128, place: (u32, u32, TokenId)) -> usize {
+    fn number(&mut self, input: u128, place: (u32, u32, TokenId)) -> usize {
         let next = self.met.len();
         let number = *self.known.entry(input).or_insert(next);
         if number == next {

@@ -17,16 +17,12 @@ pub(in crate::keyed) struct WeightedSum {
     windows: Vec<TokenId>,
     /// Their weights.
     weights: Vec<f64>,
-    /// The same where no input is shrunk.
-    plain: Vec<f64>,
     /// Weights and numbers of the inputs that have them, for the law.
     values: Vec<(f64, f64)>,
     /// What every key adds to the sum.
     constant: f64,
     /// What a bound on the sum of independent values leaves out, nats.
     ln_slack: f64,
-    /// Expected tokens that the effect is a share of.
-    mass: f64,
     /// Scored tokens.
     pub tokens: u64,
     /// Those of them whose context has a weight.
@@ -59,14 +55,13 @@ impl WeightedSum {
         let nothing = Tally::default();
         let tally = if tally.tokens == 0 { &nothing } else { tally };
         let of_inputs = Weights::of(tally, said, shrinkage);
-        let (mut windows, mut weights, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut windows, mut weights) = (Vec::new(), Vec::new());
         for (input, &(item, at, candidate)) in tally.met.iter().enumerate() {
             let weight = of_inputs.at(input);
             if weight != 0.0 {
                 windows.extend_from_slice(&said.context(item, at));
                 windows.push(candidate);
                 weights.push(weight);
-                plain.push(of_inputs.plain[input]);
             }
         }
         let (mut constant, mut ln_slack) = (0.0, 0.0);
@@ -74,7 +69,7 @@ impl WeightedSum {
             ln_slack =
                 ln_excess(lists, tally.inputs().filter(|(_, number)| of_inputs.at(*number) != 0.0).map(|(input, _)| input));
         }
-        let Weights { mut values, mass, shrinkage, shares, .. } = of_inputs;
+        let Weights { mut values, shrinkage, shares, .. } = of_inputs;
         if let Some((ones, inputs)) = said.keyed.fixed_list().filter(|_| !weights.is_empty()) {
             let all = inputs as f64;
             let mean = values.iter().map(|(weight, count)| weight * count).sum::<f64>() / all;
@@ -84,7 +79,7 @@ impl WeightedSum {
             ln_slack = -ln_binomial_pmf(ones, inputs, ones as f64 / all);
         }
         let (tokens, weighed) = (tally.tokens, tally.weighed);
-        Self { windows, weights, plain, values, constant, ln_slack, mass, tokens, weighed, shrinkage, shares }
+        Self { windows, weights, values, constant, ln_slack, tokens, weighed, shrinkage, shares }
     }
 
     /// Inputs that have a weight.
@@ -102,16 +97,6 @@ impl WeightedSum {
         values.resize(self.weights.len(), 0.0);
         scorer(&self.windows, values);
         self.weights.iter().zip(values).fold(self.constant, |sum, (weight, value)| sum + weight * *value)
-    }
-
-    /// How far the keyed value of the suspect's choices lies above what the reference would have chosen, per token that was expected: the sum
-    /// in which no input is shrunk, `values` being those of the inputs under a key; with its standard deviation under a random key, values
-    /// taken as independent. `None` where nothing was expected.
-    pub fn effect(&self, keyed: &dyn KeyedValues, values: &[f64]) -> Option<(f64, f64)> {
-        let [_, mean, variance] = keyed.cumulant(0.0, 1.0);
-        let above: f64 = self.plain.iter().zip(values).map(|(weight, value)| weight * (value - mean)).sum();
-        let squares: f64 = self.plain.iter().map(|weight| weight * weight).sum();
-        (self.mass > 0.0).then(|| (above / self.mass, (variance * squares).sqrt() / self.mass))
     }
 
     /// The law of S under a random key.

@@ -33,12 +33,8 @@ const MOST: f64 = 1.0;
 pub(super) struct Weights {
     /// By input; 0 where it was left out.
     weights: Vec<f64>,
-    /// By input: the same with s2 = 0, nothing left out and nothing rounded.
-    pub plain: Vec<f64>,
     /// Every weight but 0, and the number of inputs that have it.
     pub values: Vec<(f64, f64)>,
-    /// Sum of E times the weight of the context: what an effect per expected token is a share of. Of N where nothing was expected.
-    pub mass: f64,
     /// s2.
     pub shrinkage: f64,
     /// Of each reference in E.
@@ -60,13 +56,9 @@ impl Weights {
         let counts = || tally.chosen.iter().copied().zip(by_input.iter().copied());
         let shrinkage = shrinkage.unwrap_or_else(|| spread(counts(), tally.copies(), said));
         let inputs = tally.met.len();
-        let (mut weights, mut plain) = (Vec::with_capacity(inputs), Vec::with_capacity(inputs));
-        let (mut expected, mut chosen) = (0.0, 0.0);
+        let mut weights = Vec::with_capacity(inputs);
         for ((n, e), &(item, at, _)) in counts().zip(&tally.met) {
             let of_context = said.weight_of(&said.context(item, at));
-            expected += of_context * e;
-            chosen += of_context * n;
-            plain.push(of_context * (n - e));
             weights.push(rounded(of_context * (n - e) / (1.0 + shrinkage * (e + CHOSEN * n))));
         }
         let mut inputs: HashMap<u64, f64> = HashMap::new();
@@ -78,7 +70,7 @@ impl Weights {
         let least = least_kept(&values);
         values.retain(|(weight, _)| weight.abs() >= least);
         weights.iter_mut().filter(|weight| weight.abs() < least).for_each(|weight| *weight = 0.0);
-        Self { weights, plain, values, mass: if expected > 0.0 { expected } else { chosen }, shrinkage, shares }
+        Self { weights, values, shrinkage, shares }
     }
 
     /// The weight of input number `at`.
@@ -102,14 +94,14 @@ fn spread(counts: impl Iterator<Item = (f64, f64)>, copies: f64, said: &Said<'_>
     }
     // of one copy: both sums of squares by its square, E by itself; and s2 goes with E, which is that of all
     let (by_draws, of_choices) = if said.suspect.is_some() { (0.0, OF_LAWS) } else { (copies * by_draws, 1.0) };
-    let factor = of_choices * if said.keyed.draws_tokens() { 1.0 } else { OF_RAISED };
+    let factor = of_choices * if said.drawn { 1.0 } else { OF_RAISED };
     let spread = (scatter - by_draws) / squares;
     factor * if spread > 0.0 && spread.is_finite() { spread.min(MOST) } else { 0.0 } / copies
 }
 
 /// The size of the smallest weight that is kept: smaller ones, which come last in `values`, may be left out while their squares add up to no
 /// more than their share. Weights of one size stay together, whatever their sign.
-fn least_kept(values: &[(f64, f64)]) -> f64 {
+pub(super) fn least_kept(values: &[(f64, f64)]) -> f64 {
     let square = |(weight, inputs): &(f64, f64)| inputs * weight * weight;
     let mut left: f64 = LEFT_OUT * values.iter().map(square).sum::<f64>();
     let kept = values.iter().rev().find(|value| {

@@ -14,6 +14,7 @@ use crate::keyed::siphash::{self, SipState};
 use crate::testing::{ToyCodec, ToyModel};
 use crate::{Asked, Key, Question, Reduce, Reduced, Seen, no_texts};
 
+mod effect;
 mod level;
 mod weights;
 
@@ -45,10 +46,6 @@ impl Values {
 }
 
 impl KeyedValues for Values {
-    fn draws_tokens(&self) -> bool {
-        !matches!(self, Self::Green)
-    }
-
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         self.scorer(key)(&units_of(context, candidates), out);
     }
@@ -104,7 +101,7 @@ fn judged_by<'a>(
     rules: &'a Rules,
     keyed: &'a dyn KeyedValues,
 ) -> Said<'a> {
-    Said { answers, references, suspect: None, places: None, rules, keyed, draws: None, contexts: None }
+    Said { answers, references, suspect: None, places: None, rules, keyed, draws: None, drawn: false, contexts: None }
 }
 
 fn said(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
