@@ -10,7 +10,7 @@ use super::authors::AuthorsScore;
 use super::count::Count;
 use super::rules::NO_TOKEN;
 use super::scheme::{KeyedValues, Scheme, Scorer};
-use super::score::{Candidates, Choices, Effect, Prefixes, Process, Said, ScoreTest, Tally, WeightedSum};
+use super::score::{Candidates, Choices, Effect, Inputs, Prefixes, Process, Said, ScoreTest, Tally, Walked, WeightedSum};
 use super::test_choice::KeyedTest;
 use super::texts::detection;
 use crate::case::exchanges;
@@ -105,13 +105,14 @@ impl<S: Scheme> Keyed<S> {
         let places = self.places(case, answers, references.len() + usize::from(suspect.is_some()))?;
         let contexts =
             case.contexts.filter(|_| test.kappa() > 0.0 && rules.context_width > 0).map(|counts| (counts, test.kappa()));
-        let said =
-            Said { answers, references: &references, suspect, places, rules, keyed, draws: None, drawn: test.drawn, contexts };
+        let said = Said { answers, references: &references, suspect, places, rules, keyed, drawn: test.drawn, contexts };
         let count = Count::of(scheme, answers, places);
         if keyed.inputs_by_key() {
-            return self.scored_apart(&said, test, case, keys, &count);
+            return self.scored_apart(said, test, case, keys, &count);
         }
-        let (prefixes, alone) = (Prefixes::of(&said), keys.len() == 1);
+        let walked = Walked::of(said);
+        let (inputs, alone) = (walked.inputs(None), keys.len() == 1);
+        let prefixes = Prefixes::of(&walked, &inputs);
         let sum = prefixes.whole();
         let law = sum.law(keyed);
         let tried = |values: &mut Vec<f64>, index| {
@@ -122,7 +123,7 @@ impl<S: Scheme> Keyed<S> {
         let one = |values: &mut Vec<f64>, key: &Key| {
             let scorer = scheme.scorer(key);
             let s = sum.under(&scorer, values);
-            let effect = Moved::of(prefixes.effect(), (&scorer, keyed), alone.then_some(&said), values);
+            let effect = Moved::of(prefixes.effect(), (&scorer, keyed), alone.then_some((&walked, &inputs)), values);
             let process = prefixes.process(&scorer, s, ALPHA, values);
             let mut found = finding((sum, contexts.is_some(), test), &law, (s, effect), keyed, (process, count.finding(key)?))?;
             let (windows, weights) = sum.inputs();
@@ -137,29 +138,28 @@ impl<S: Scheme> Keyed<S> {
     /// inputs, the values of a random key are independent, and so its p is exact as before.
     fn scored_apart(
         &self,
-        said: &Said<'_>,
+        said: Said<'_>,
         test: &ScoreTest,
         case: &Case<'_>,
         keys: &[Key],
         count: &Count<'_, S>,
     ) -> Result<Vec<Finding>, MarkError> {
         let (scheme, keyed, alone) = (&*self.scheme, said.keyed, keys.len() == 1);
+        let walked = Walked::of(said);
         let tried = |values: &mut Vec<f64>, index| {
             let key = Key::decoy(case.chance.decoy_seed, index);
-            let draws = scheme.draws(&key);
-            let said = Said { draws: draws.as_ref(), ..*said };
-            let sum = WeightedSum::of(&Tally::of(&said), &said, None);
+            let tally = Tally::of(&walked, &walked.inputs(scheme.draws(&key).as_ref()));
+            let sum = WeightedSum::of(&tally, &said, None);
             let (law, s) = (sum.law(keyed), sum.under(&scheme.scorer(&key), values));
             (law.z(s), sum.log10_bound(&law, s))
         };
         let decoys = (0..case.chance.decoys as u64).into_par_iter().map_init(Vec::new, tried).collect();
         let one = |values: &mut Vec<f64>, key: &Key| {
-            let (draws, scorer) = (scheme.draws(key), scheme.scorer(key));
-            let said = Said { draws: draws.as_ref(), ..*said };
-            let prefixes = Prefixes::of(&said);
+            let (inputs, scorer) = (walked.inputs(scheme.draws(key).as_ref()), scheme.scorer(key));
+            let prefixes = Prefixes::of(&walked, &inputs);
             let sum = prefixes.whole();
             let (law, s) = (sum.law(keyed), sum.under(&scorer, values));
-            let effect = Moved::of(prefixes.effect(), (&scorer, keyed), alone.then_some(&said), values);
+            let effect = Moved::of(prefixes.effect(), (&scorer, keyed), alone.then_some((&walked, &inputs)), values);
             let process = prefixes.process(&scorer, s, ALPHA, values);
             let weighed = said.contexts.is_some();
             let mut found = finding((sum, weighed, test), &law, (s, effect), keyed, (process, count.finding(key)?))?;
@@ -201,16 +201,20 @@ struct Moved {
 }
 
 impl Moved {
-    /// `None` where nothing was expected. `said` is given where the interval over answers is wanted.
+    /// `None` where nothing was expected. What was walked is given where the interval over answers is wanted.
     fn of(
         effect: &Effect,
         (scorer, keyed): (&Scorer, &dyn KeyedValues),
-        said: Option<&Said<'_>>,
+        walked: Option<(&Walked<'_>, &Inputs)>,
         values: &mut Vec<f64>,
     ) -> Option<Self> {
         let (found, sd) = effect.under(scorer, keyed, values)?;
         let interval = Interval { low: found - HALF_WIDTH * sd, high: found + HALF_WIDTH * sd };
-        Some(Self { effect: found, interval, over_answers: said.and_then(|said| effect.over_answers(said, values)) })
+        Some(Self {
+            effect: found,
+            interval,
+            over_answers: walked.and_then(|(walked, inputs)| effect.over_answers(walked, inputs, values)),
+        })
     }
 }
 

@@ -2,15 +2,13 @@
 
 use oracle::TokenId;
 use stats::Interval;
-use stats::interval::bootstrap;
+use stats::interval::ratio_interval;
 
 use super::fit::Fit;
-use super::tally::{Known, Met, Said, Tally};
+use super::said::{Inputs, Said, Walked};
+use super::tally::Tally;
 use super::weights::least_kept;
 use crate::keyed::scheme::{KeyedValues, Scorer};
-
-/// Draws of the bootstrap over answers.
-const DRAWS: u64 = 2_000;
 
 /// Marks an input whose N is all but its E.
 const LEFT_OUT: u32 = u32::MAX;
@@ -27,7 +25,6 @@ pub(in crate::keyed) struct Effect {
     deviations: Vec<f64>,
     /// Where an input stands among them, by its number, or [`LEFT_OUT`].
     kept: Vec<u32>,
-    known: Known,
     /// Of each reference in E.
     shares: Vec<f64>,
     /// Sum of E.
@@ -36,8 +33,9 @@ pub(in crate::keyed) struct Effect {
 
 impl Effect {
     /// Of `tally`, that of all that was `said`.
-    pub fn of(tally: Tally, said: &Said<'_>) -> Self {
-        let tally = if tally.tokens == 0 { Tally::default() } else { tally };
+    pub fn of(tally: &Tally, said: &Said<'_>) -> Self {
+        let nothing = Tally::default();
+        let tally = if tally.tokens == 0 { &nothing } else { tally };
         let Fit { expected, shares } = Fit::of(&tally.chosen, &tally.expected);
         let by_input: Vec<f64> = tally.chosen.iter().zip(&expected).map(|(n, e)| n - e).collect();
         let mut sizes: Vec<(f64, f64)> = by_input.iter().map(|deviation| (deviation.abs(), 1.0)).collect();
@@ -54,7 +52,7 @@ impl Effect {
             deviations.len() as u32 - 1
         };
         let kept = by_input.iter().zip(&tally.met).map(&mut keep).collect();
-        Self { windows, deviations, kept, known: tally.known, shares, expected: expected.iter().sum() }
+        Self { windows, deviations, kept, shares, expected: expected.iter().sum() }
     }
 
     /// The effect under the key behind `scorer`, and its standard deviation under a random key, values taken as independent. `None` where
@@ -69,30 +67,23 @@ impl Effect {
         (self.expected > 0.0).then(|| (sum / self.expected, (variance * squares).sqrt() / self.expected))
     }
 
-    /// The effect's 95 % interval over answers, by bootstrap: how far answers to other prompts would move it under the same key. `values` are
-    /// those of [`Self::under`], and `said` what this was made of. `None` for less than two answers, and where a draw of them expects nothing.
-    pub fn over_answers(&self, said: &Said<'_>, values: &[f64]) -> Option<Interval> {
-        let value = |input: u128| match self.known.get(&input).map_or(LEFT_OUT, |number| self.kept[*number]) {
-            LEFT_OUT => 0.0,
-            kept => values[kept as usize],
+    /// The effect's 95 % interval over answers, a ratio of sums over them: how far answers to other prompts would move it under the same key. `values` are
+    /// those of [`Self::under`], and the others what this was made of. `None` where less than two of them expect anything.
+    pub fn over_answers(&self, walked: &Walked<'_>, inputs: &Inputs, values: &[f64]) -> Option<Interval> {
+        let value = |pair: u32| match self.kept.get(inputs.of_pair[pair as usize] as usize) {
+            None | Some(&LEFT_OUT) => 0.0,
+            Some(&kept) => values[kept as usize],
         };
         let of_answer = |item| {
-            let (mut above, mut expected) = (0.0, 0.0);
-            said.walk(item, |met| match met {
-                Met::Expected { reference, input, times, .. } => {
-                    above -= self.shares[reference] * times * value(input);
-                    expected += self.shares[reference] * times;
+            walked.answer(item).1.iter().fold((0.0, 0.0), |(above, expected), event| match event.reference {
+                Some(reference) => {
+                    let times = self.shares[usize::from(reference)] * event.times;
+                    (above - times * value(event.pair), expected + times)
                 }
-                Met::Chosen { input, times, .. } => above += times * value(input),
-                Met::Token { .. } => {}
-            });
-            (above, expected)
+                None => (above + event.times * value(event.pair), expected),
+            })
         };
-        let answers: Vec<(f64, f64)> = (0..said.answers.len()).map(of_answer).collect();
-        let ratio = |drawn: &[&(f64, f64)]| {
-            let (above, expected) = drawn.iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-            above / expected
-        };
-        if answers.len() < 2 { None } else { bootstrap(&answers, ratio, 0.95, DRAWS, 0) }
+        let (above, expected): (Vec<f64>, Vec<f64>) = (0..walked.answers()).map(of_answer).unzip();
+        ratio_interval(&above, &expected)
     }
 }

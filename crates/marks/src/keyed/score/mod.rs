@@ -8,8 +8,10 @@
 mod candidates;
 mod effect;
 mod fit;
+mod names;
 mod options;
 mod prefixes;
+mod said;
 mod tally;
 mod weighted;
 mod weights;
@@ -18,7 +20,8 @@ pub(crate) use candidates::Candidates;
 pub(super) use effect::Effect;
 pub use options::{Choices, ScoreTest};
 pub(super) use prefixes::{Prefixes, Process};
-pub(super) use tally::{Said, Tally};
+pub(super) use said::{Inputs, Said, Walked};
+pub(super) use tally::Tally;
 pub(super) use weighted::WeightedSum;
 
 #[cfg(test)]

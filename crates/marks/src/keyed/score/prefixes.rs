@@ -1,7 +1,8 @@
 //! How many audit queries the score would have needed: a test of every beginning of the audit, paid for beforehand.
 
 use super::effect::Effect;
-use super::tally::{Said, Tally};
+use super::said::{Inputs, Said, Walked};
+use super::tally::Tally;
 use super::weighted::WeightedSum;
 use crate::keyed::scheme::Scorer;
 
@@ -45,20 +46,21 @@ struct Rung {
 }
 
 impl Prefixes {
-    /// Of all that was `said`.
-    pub fn of(said: &Said<'_>) -> Self {
+    /// Of all that was walked.
+    pub fn of(walked: &Walked<'_>, inputs: &Inputs) -> Self {
+        let said = &walked.said;
         let mut tally = Tally::default();
         let mut rung = |answers: usize, from: &mut usize| {
-            (*from..answers).for_each(|item| tally.add(said, item));
+            (*from..answers).for_each(|item| tally.add(walked, inputs, item));
             *from = answers;
             let sum = WeightedSum::of(&tally, said, None);
             let bets = bets(&sum, said);
             Rung { answers, sum, bets }
         };
-        let (whole, mut from) = (said.answers.len(), 0);
+        let (whole, mut from) = (walked.answers(), 0);
         let rungs = ladder(whole).into_iter().map(|answers| rung(answers, &mut from)).collect();
         let whole = rung(whole, &mut from);
-        Self { rungs, whole, effect: Effect::of(tally, said) }
+        Self { rungs, whole, effect: Effect::of(&tally, said) }
     }
 
     /// The effect over the whole audit.

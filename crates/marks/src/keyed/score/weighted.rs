@@ -6,7 +6,8 @@ use oracle::TokenId;
 use stats::Saddlepoint;
 use stats::tail::ln_binomial_pmf;
 
-use super::tally::{Said, Tally};
+use super::said::Said;
+use super::tally::Tally;
 use super::weights::Weights;
 use crate::keyed::scheme::{FixedLists, KeyedValues, Scorer};
 
@@ -66,8 +67,10 @@ impl WeightedSum {
         }
         let (mut constant, mut ln_slack) = (0.0, 0.0);
         if let Some(lists) = said.keyed.lists() {
-            ln_slack =
-                ln_excess(lists, tally.inputs().filter(|(_, number)| of_inputs.at(*number) != 0.0).map(|(input, _)| input));
+            ln_slack = ln_excess(
+                lists,
+                tally.names.iter().enumerate().filter(|(number, _)| of_inputs.at(*number) != 0.0).map(|(_, name)| *name),
+            );
         }
         let Weights { mut values, shrinkage, shares, .. } = of_inputs;
         if let Some((ones, inputs)) = said.keyed.fixed_list().filter(|_| !weights.is_empty()) {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::fit::Fit;
-use super::tally::{Said, Tally};
+use super::said::Said;
+use super::tally::Tally;
 
 /// Share of the sum of squared weights that may be left out, those of the smallest: inputs that were never chosen and hardly
 /// expected. What such an input shows of a mark grows with the square of its expected count, as its noise does, so that no more of

@@ -5,9 +5,11 @@ use stats::Interval;
 
 /// The effect of `said` under `key`, its standard deviation, and its interval over answers.
 fn effect(said: &Said<'_>, values: Values, key: &Key) -> (f64, f64, Option<Interval>) {
-    let (effect, mut xi) = (Effect::of(tallied(said), said), Vec::new());
+    let walked = Walked::of(*said);
+    let inputs = walked.inputs(None);
+    let (effect, mut xi) = (Effect::of(&Tally::of(&walked, &inputs), said), Vec::new());
     let (found, sd) = effect.under(&values.scorer(key), said.keyed, &mut xi).unwrap();
-    (found, sd, effect.over_answers(said, &xi))
+    (found, sd, effect.over_answers(&walked, &inputs, &xi))
 }
 
 /// Laws along `answers` that expect each token of `tokens` with its probability wherever they are asked.
@@ -44,16 +46,17 @@ fn an_effect_is_the_mean_value_above_what_was_expected() {
     // a hundredth of the squares may be left out, of which there are none so small
     assert!((found - by_hand.iter().sum::<f64>() / 4.0).abs() < 1e-6, "{found}");
     assert!((sd - f64::sqrt(squares) / 4.0).abs() < 1e-6, "{sd}");
-    // draws are the first answer twice, the second twice, or both: the ends are those of one answer alone
+    // Student's t of one degree of freedom times the linearised error of the ratio of two answers
     let second = 0.5 * (xi(10, 11) - xi(10, 12));
-    let first = (by_hand.iter().sum::<f64>() - second) / 3.0;
+    let rest = [by_hand[0] + by_hand[1] - second - 3.0 * found, second - found];
+    let half = 12.706_205 * (2.0 * rest.iter().map(|rest| rest * rest).sum::<f64>()).sqrt() / 4.0;
     let ends = over_answers.unwrap();
-    assert!((ends.low - first.min(second)).abs() < 1e-6 && (ends.high - first.max(second)).abs() < 1e-6, "{ends:?}");
+    assert!((ends.low - (found - half)).abs() < 1e-6 && (ends.high - (found + half)).abs() < 1e-6, "{ends:?} {half}");
     // one answer has no interval, and nothing expected no effect
     let one = Said { answers: &answers[..1], ..judged };
     assert_eq!(effect(&one, values, &key).2, None);
     let nothing = judged_by(&[], &[], &rules, &values);
-    assert!(Effect::of(tallied(&nothing), &nothing).under(&values.scorer(&key), &values, &mut Vec::new()).is_none());
+    assert!(Effect::of(&tallied(&nothing), &nothing).under(&values.scorer(&key), &values, &mut Vec::new()).is_none());
 }
 
 /// A teacher is judged without weights of contexts, its student with them: their effects are the same thing.
@@ -73,7 +76,7 @@ fn contexts_do_not_weigh_in_an_effect() {
 }
 
 /// Effects of 120 sets of answers under one key lie about their mean as the interval of each says: 95 % of them within it, here 87 % to 99 %
-/// (a count of 120 is below 104 or above 119 with probability 1e-3 and 2e-3).
+/// (a count of 120 is below 104 with probability 1e-4, and above 119 with 2e-3).
 #[test]
 fn the_interval_over_answers_holds_the_effect_of_other_answers() {
     let (rules, values, key) = (rules(1), Values::Exponential, Key::decoy(6, 2));

@@ -195,7 +195,9 @@ fn the_process_keeps_the_level_under_2000_keys() {
     let mut counts = ContextCounts::of(&given, 1, rules.end);
     once.iter().for_each(|exchange| counts.add(&exchange.answer));
     for (values, contexts) in [(Values::Green, None), (Values::Exponential, Some((&counts, 30.0)))] {
-        let prefixes = Prefixes::of(&Said { contexts, ..judged_by(&given, &[&laws], &rules, &values) });
+        let references = [&laws[..]];
+        let walked = Walked::of(Said { contexts, ..judged_by(&given, &references, &rules, &values) });
+        let prefixes = Prefixes::of(&walked, &walked.inputs(None));
         let mut scores = Vec::new();
         let highest = |index| {
             let scorer = values.scorer(&Key::decoy(9, index));

@@ -5,7 +5,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::candidates::Candidates;
-use super::tally::{Said, Tally};
+use super::said::{Said, Walked};
+use super::tally::Tally;
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::rules::{Dedup, Rules};
@@ -89,9 +90,8 @@ fn laws(reference: &ToyModel, answers: &[Exchange], rules: &Rules) -> Vec<Reduce
 
 /// The tally of all that was `said`.
 fn tallied(said: &Said<'_>) -> Tally {
-    let mut tally = Tally::default();
-    (0..said.answers.len()).for_each(|item| tally.add(said, item));
-    tally
+    let walked = Walked::of(*said);
+    Tally::of(&walked, &walked.inputs(None))
 }
 
 /// Answers judged by `references`.
@@ -101,7 +101,7 @@ fn judged_by<'a>(
     rules: &'a Rules,
     keyed: &'a dyn KeyedValues,
 ) -> Said<'a> {
-    Said { answers, references, suspect: None, places: None, rules, keyed, draws: None, drawn: false, contexts: None }
+    Said { answers, references, suspect: None, places: None, rules, keyed, drawn: false, contexts: None }
 }
 
 fn said(prompt: &[TokenId], answer: &[TokenId]) -> Exchange {
