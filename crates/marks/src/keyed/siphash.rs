@@ -44,12 +44,18 @@ impl SipState {
         self
     }
 
-    /// The hash's low half.
+    /// The hash.
     #[inline(always)]
-    fn finish(mut self) -> u32 {
+    fn hash(mut self) -> u64 {
         self.0[2] ^= 0xff;
         let [v0, v1, v2, v3] = self.round().round().round().round().0;
-        (v0 ^ v1 ^ v2 ^ v3) as u32
+        v0 ^ v1 ^ v2 ^ v3
+    }
+
+    /// The hash's low half.
+    #[inline(always)]
+    fn finish(self) -> u32 {
+        self.hash() as u32
     }
 }
 
@@ -112,6 +118,27 @@ impl WithSimd for Windows<'_> {
             5 => hash_windows::<5>(state, windows, draws),
             6 => hash_windows::<6>(state, windows, draws),
             _ => panic!("windows of {width} ids"),
+        }
+    }
+}
+
+/// Hashes of the numbers from 0 on, each as eight bytes, little-endian.
+pub(crate) fn numbers(state: SipState, hashes: &mut [u64]) {
+    Arch::new().dispatch(Numbers { state, hashes });
+}
+
+struct Numbers<'a> {
+    state: SipState,
+    hashes: &'a mut [u64],
+}
+
+impl WithSimd for Numbers<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (number, hash) in self.hashes.iter_mut().enumerate() {
+            *hash = self.state.absorb(number as u64).absorb(8 << 56).hash();
         }
     }
 }
