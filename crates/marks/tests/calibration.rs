@@ -7,12 +7,15 @@
 use std::time::Instant;
 
 use marks::MarkEntry;
-use marks::testing::{Lab, NullText};
+use marks::testing::{Lab, NullText, Strength};
 use rayon::prelude::*;
 use stats::tail::log10_binomial_sf;
 
 const DRAWS: u64 = 2_000;
 const LEVELS: [f64; 3] = [0.1, 0.01, 0.001];
+
+/// Marked toy models of each mark.
+const MARKED: u64 = 6;
 
 #[test]
 fn no_mark_fires_more_often_than_it_claims() {
@@ -37,5 +40,21 @@ fn no_mark_fires_more_often_than_it_claims() {
             }
         }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Each of six models that carry a mark, under six keys, shows it; of a mark that takes more text to show, each of six with four times as much.
+/// `birthmark calibrate --marks` counts more of them, at half strength too.
+#[test]
+fn every_mark_is_found_where_it_is() {
+    let labs: Vec<Lab> = MarkEntry::examples().iter().map(Lab::new).collect();
+    let one = |lab: &Lab| {
+        let found = |times| lab.power(Strength::Full, times, MARKED).unwrap();
+        let first = found(1)?;
+        let last = if first.found < MARKED { found(4)? } else { first };
+        println!("{:>28} {} of {MARKED}, {last:?}", lab.name(), first.found);
+        (last.found < MARKED).then(|| format!("{}: {last:?}", lab.name()))
+    };
+    let wrong: Vec<String> = labs.par_iter().filter_map(one).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

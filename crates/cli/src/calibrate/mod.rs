@@ -2,6 +2,7 @@
 
 mod columns;
 mod labels;
+mod power;
 mod registry;
 
 use std::path::PathBuf;
@@ -54,7 +55,10 @@ pub struct CalibrateArgs {
     /// Tests of each mark on each kind of text.
     #[arg(long, value_name = "N", default_value_t = 2_000, requires = "marks", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     draws: u64,
-    /// Write calibration.json there (of marks, marks.csv) and, of p-values, the plot of observed against nominal rates (SVG, PNG, PDF).
+    /// Toy models that carry each mark, and as many that carry half of it: in how many it is found. 0 tries none.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "marks", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    marked: u64,
+    /// Write calibration.json there (of marks, marks.csv and power.csv) and, of p-values, the plot of observed against nominal rates (SVG, PNG, PDF).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON object instead of words.
@@ -70,8 +74,8 @@ fn share(text: &str) -> Result<f64, String> {
 /// Judges a detector and says what was found; exit code 100 when a claim is refuted.
 pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
     if args.marks {
-        let &CalibrateArgs { draws, error, json, .. } = args;
-        return registry::calibrate(&Wanted { draws, error, directory: args.out.as_deref(), json }, out);
+        let &CalibrateArgs { draws, marked, error, json, .. } = args;
+        return registry::calibrate(&Wanted { draws, marked, error, directory: args.out.as_deref(), json }, out);
     }
     let (Some(csv), Some(score), Some(label)) = (&args.csv, &args.score, &args.label) else {
         return Err(UsageError("give --csv, --score and --label, or --marks".into()).into());

@@ -10,6 +10,7 @@ use results::{PValueSeries, calibration_figure};
 use serde_json::json;
 use stats::tail::log10_binomial_sf;
 
+use super::power;
 use crate::exit::{DEVIATES, Found};
 use crate::output::{Output, complain};
 
@@ -42,6 +43,8 @@ impl Row {
 pub struct Wanted<'a> {
     /// Tests of each mark on each kind of text.
     pub draws: u64,
+    /// Models that carry each mark; none are tried with 0.
+    pub marked: u64,
     /// The chance of refuting anything where all claims are true, at most.
     pub error: f64,
     /// Where the table and the figure go.
@@ -63,10 +66,14 @@ pub fn calibrate(wanted: &Wanted<'_>, out: &mut Output) -> anyhow::Result<()> {
                 rows.push(Row { mark: lab.name(), parameters, text, log10_p });
             }
         }
+        let parameters = serde_json::to_value(entry)?[lab.name()].to_string();
+        let found = if wanted.marked > 0 { power::Found::of(&lab, &parameters, wanted.marked)? } else { None };
         complain(&format!("{}: {} tests", lab.name(), rows.iter().map(|row| row.log10_p.len()).sum::<usize>()));
-        Ok(rows)
+        Ok((rows, found))
     };
-    let rows: Vec<Row> = entries.par_iter().map(one).collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
+    let (rows, found): (Vec<Vec<Row>>, Vec<_>) =
+        entries.par_iter().map(one).collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
+    let (rows, found): (Vec<Row>, Vec<_>) = (rows.into_iter().flatten().collect(), found.into_iter().flatten().collect());
     // one chance of refuting anything where all is as claimed, shared evenly
     let least = wanted.error / (rows.len() * LEVELS.len()) as f64;
     let is_refuted = |row: &Row| LEVELS.iter().any(|level| row.chance(*level) < least);
@@ -81,6 +88,14 @@ pub fn calibrate(wanted: &Wanted<'_>, out: &mut Output) -> anyhow::Result<()> {
         }
         store::write_atomic(&directory.join("marks.csv"), &csv.into_inner().map_err(|error| error.into_error())?)?;
         figure(&rows)?.write(directory, "calibration")?;
+        if !found.is_empty() {
+            let mut csv = csv::Writer::from_writer(Vec::new());
+            csv.write_record(power::Found::COLUMNS)?;
+            for one in &found {
+                csv.write_record(one.row())?;
+            }
+            store::write_atomic(&directory.join("power.csv"), &csv.into_inner().map_err(|error| error.into_error())?)?;
+        }
     }
     for row in &rows {
         if wanted.json {
@@ -101,6 +116,16 @@ pub fn calibrate(wanted: &Wanted<'_>, out: &mut Output) -> anyhow::Result<()> {
             row.text.name(),
             row.log10_p.len()
         ))?;
+    }
+    if !wanted.json && !found.is_empty() {
+        out.line("")?;
+    }
+    for one in &found {
+        if wanted.json {
+            out.json(&one.json(&serde_json::from_str(one.parameters())?))?;
+        } else {
+            out.line(&one.words())?;
+        }
     }
     let all = rows.len() * LEVELS.len();
     let said = match refuted.len() {

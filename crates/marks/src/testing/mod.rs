@@ -6,10 +6,12 @@ mod codec;
 mod lab;
 mod model;
 mod null_draws;
+mod power;
 mod program;
 
 pub use codec::ToyCodec;
 pub use lab::Lab;
 pub use model::ToyModel;
 pub use null_draws::NullText;
+pub use power::{Power, Strength};
 pub use program::ToyPrograms;
