@@ -167,9 +167,17 @@ fn the_files_beside_the_records_follow_from_them() {
             std::fs::copy(committed.join(file), scratch.path().join(file)).unwrap();
         }
         birthmark(&["report".as_ref(), scratch.path().as_os_str()]).expect_code(0);
-        for file in
-            ["records.jsonl", "summary.csv", "metrics.csv", "table.txt", "survival.svg", "effect.svg", "heat.svg", "loss.svg"]
-        {
+        for file in [
+            "records.jsonl",
+            "summary.csv",
+            "metrics.csv",
+            "separation.csv",
+            "table.txt",
+            "survival.svg",
+            "effect.svg",
+            "heat.svg",
+            "loss.svg",
+        ] {
             let (made, kept) = (std::fs::read(scratch.path().join(file)), std::fs::read(committed.join(file)));
             assert!(
                 made.unwrap() == kept.unwrap(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use stats::calibration::Separation;
+use stats::combine::{cauchy, fisher};
 
 use crate::columns::{cell, csv};
 use crate::level::at_most;
@@ -23,18 +24,22 @@ type Point<'a> = (&'a str, Option<u32>, Setting, Option<u64>);
 /// negatives that is: with 0 a student must exceed them all, and the rate itself is not tested by so few. `students_at_0.01` and
 /// `negatives_at_0.01` are those whose p is at most 0.01; all again for 0.001. Suspects without p are left out.
 ///
+/// `students_log10_p` is that of no student carrying the mark: by Fisher, as each seed has an owner and a key of its own; empty where a seed has
+/// several students there, or there is one seed only. `negatives_log10_p` says the same of the negatives, which share keys and prompts: by Cauchy
+/// (methods 0.8).
+///
 /// # Errors
 /// When the CSV writer fails.
 pub fn separation_csv(records: &[Record]) -> anyhow::Result<String> {
     let axes: BTreeSet<&str> = records.iter().flat_map(|r| r.axes.keys()).map(String::as_str).collect();
     let mut students: BTreeMap<Point<'_>, Vec<&Record>> = BTreeMap::new();
-    let tested = || records.iter().filter(|r| r.kind == Kind::Mark && r.log10_p.is_some_and(|p| !p.is_nan()));
+    let tested = || records.iter().filter(|r| r.kind == Kind::Mark && r.log10_p.is_some_and(|p| p.is_finite() && p <= 0.0));
     for student in tested().filter(|r| r.arm == Arm::Student && !r.is_negative()) {
         let mark = student.mark.as_deref().unwrap_or_default();
         students.entry((mark, student.account, student.setting(), student.budget_queries)).or_default().push(student);
     }
     let own = ["mark", "account", "surface", "loss", "compute", "defence", "attack", "budget_queries"];
-    let counts = ["students", "negatives", "auroc"];
+    let counts = ["students", "negatives", "students_log10_p", "negatives_log10_p", "auroc"];
     let of_level = |level: f64| {
         let tpr = ["", "_low", "_high"].map(|end| format!("tpr_at_fpr_{level}{end}"));
         let counts = ["allowed_at_fpr_", "students_at_", "negatives_at_"].map(|name| format!("{name}{level}"));
@@ -50,7 +55,12 @@ pub fn separation_csv(records: &[Record]) -> anyhow::Result<String> {
         let Some(found) = Separation::of(&scores(students), &scores(&negatives)) else { continue };
         let mut line = vec![mark.to_string(), cell(*account), setting.surface.clone(), setting.loss.clone()];
         line.extend([setting.compute.clone(), cell(setting.defence.clone()), cell(setting.attack.clone()), cell(*budget)]);
-        line.extend([students.len().to_string(), negatives.len().to_string(), found.auroc.to_string()]);
+        line.extend([students.len().to_string(), negatives.len().to_string()]);
+        let log10_ps = |of: &[&Record]| of.iter().filter_map(|r| r.log10_p).collect::<Vec<f64>>();
+        let seeds: BTreeSet<u64> = students.iter().map(|r| r.seed).collect();
+        let apart = seeds.len() > 1 && seeds.len() == students.len();
+        line.push(cell(apart.then(|| fisher(&log10_ps(students)))));
+        line.extend([cauchy(&log10_ps(&negatives)), found.auroc].map(|x| x.to_string()));
         for (at, level) in found.found.iter().zip(LEVELS) {
             let rate = &at.true_positives;
             line.extend([rate.rate, rate.interval.low, rate.interval.high].map(|x| x.to_string()));

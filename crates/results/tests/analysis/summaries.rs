@@ -63,6 +63,10 @@ fn students_and_negatives_are_told_apart_by_p() {
     assert_eq!(of("300", "negatives"), negatives.to_string());
     // the negatives of the fixture stay at chance, below the weakest student
     assert_eq!((of("300", "auroc"), of("300", "tpr_at_fpr_0.01")), ("1".into(), "1".into()));
+    // two students of p 10^-20 each: the tail of chi-squared with 4 degrees of freedom, p (1 - ln p) of the product
+    let fisher = of("1000", "students_log10_p").parse::<f64>().unwrap();
+    assert!((fisher - (-40.0 + libm::log10(1.0 + 40.0 * std::f64::consts::LN_10))).abs() < 1e-9, "{fisher}");
+    assert!(of("1000", "negatives_log10_p").parse::<f64>().unwrap() > -1.0);
     assert_eq!((of("300", "allowed_at_fpr_0.01"), of("300", "negatives_at_0.01")), ("0".into(), "0".into()));
     assert_eq!((of("300", "students_at_0.01"), of("1000", "students_at_0.001")), ("0".into(), "2".into()));
     // a negative as strong as a student: it is one of 16 or so, none of which may be above the threshold
@@ -73,6 +77,9 @@ fn students_and_negatives_are_told_apart_by_p() {
     assert_eq!((of("1000", "tpr_at_fpr_0.001"), of("3000", "tpr_at_fpr_0.001")), ("0".into(), "1".into()));
     assert_eq!(of("1000", "auroc").parse::<f64>().unwrap(), (negatives as f64 - 1.0) / negatives as f64);
     assert_eq!(of("1000", "negatives_at_0.001"), "1");
+    // one of them by p 10^-30: times their number
+    let cauchy = of("1000", "negatives_log10_p").parse::<f64>().unwrap();
+    assert!((cauchy - (-30.0 + libm::log10(negatives as f64))).abs() < 0.5, "{cauchy}");
 }
 
 /// N* of one mark over seeds, by the budgets from which each proves it.
