@@ -59,8 +59,10 @@ pub fn separation_csv(records: &[Record]) -> anyhow::Result<String> {
         let log10_ps = |of: &[&Record]| of.iter().filter_map(|r| r.log10_p).collect::<Vec<f64>>();
         let seeds: BTreeSet<u64> = students.iter().map(|r| r.seed).collect();
         let apart = seeds.len() > 1 && seeds.len() == students.len();
-        line.push(cell(apart.then(|| fisher(&log10_ps(students)))));
-        line.extend([cauchy(&log10_ps(&negatives)), found.auroc].map(|x| x.to_string()));
+        // 1 to all digits that matter: a cell of ninety would say no more
+        let short = |log10_p: f64| if log10_p > -1e-12 { 0.0 } else { log10_p };
+        line.push(cell(apart.then(|| short(fisher(&log10_ps(students))))));
+        line.extend([short(cauchy(&log10_ps(&negatives))), found.auroc].map(|x| x.to_string()));
         for (at, level) in found.found.iter().zip(LEVELS) {
             let rate = &at.true_positives;
             line.extend([rate.rate, rate.interval.low, rate.interval.high].map(|x| x.to_string()));
