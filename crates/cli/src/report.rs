@@ -19,6 +19,9 @@ pub struct ReportArgs {
     /// Write summary, figures and table there instead of beside the records; several directories need it.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Headline of the figures instead of the experiment's question, or of the names of several results.
+    #[arg(long, value_name = "TEXT", requires = "out")]
+    title: Option<String>,
     /// How the table is printed. Markdown and LaTeX are for papers (LaTeX without any package), CSV holds the table of marks as numbers.
     #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
     format: Format,
@@ -43,7 +46,8 @@ pub fn report(args: &ReportArgs, out: &mut Output) -> anyhow::Result<()> {
         Format::Latex => TableFormat::Latex,
         Format::Csv => TableFormat::Csv,
     };
-    let outcome = pipeline::report(&ReportJob { directories: &args.directories, out: args.out.as_deref(), format })?;
+    let job = ReportJob { directories: &args.directories, out: args.out.as_deref(), title: args.title.as_deref(), format };
+    let outcome = pipeline::report(&job)?;
     if let Some(words) = outcome.seal.words() {
         complain(&format!("note: {words}"));
     }

@@ -148,6 +148,8 @@ pub struct ReportJob<'a> {
     pub directories: &'a [PathBuf],
     /// Where the report goes; `None` leaves it where the records are, which only one directory allows.
     pub out: Option<&'a Path>,
+    /// Headline of figures in place of the experiment's question.
+    pub title: Option<&'a str>,
     /// The form of the table that comes back.
     pub format: TableFormat,
 }
@@ -171,6 +173,9 @@ pub fn report(job: &ReportJob<'_>) -> anyhow::Result<Outcome> {
         [one] => inputs::read(one)?,
         several => joined::read(several)?,
     };
+    if let Some(title) = job.title {
+        inputs.caption.title = title.to_string();
+    }
     let directory = match (job.out, job.directories) {
         (Some(out), directories) => {
             joined::refuse_results(out, directories)?;

@@ -24,6 +24,7 @@ mod place;
 mod rows;
 mod said;
 mod scale;
+mod seen;
 mod series;
 mod survival;
 mod table_of_cells;

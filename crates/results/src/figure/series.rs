@@ -1,7 +1,7 @@
 //! What a figure of small multiples shows: a panel for each mark that has something to show, a line for each that has not, and what the
 //! students are worth.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
 
@@ -9,6 +9,7 @@ use super::chart::{Chart, Dot, Value, dots};
 use super::line::{Line, line_of, shows_something};
 use super::palette::COLORS;
 use super::scale::Budgets;
+use super::seen::by_what_is_seen;
 use crate::counted::{judged_by_count, n_star_by_count};
 use crate::gate::{Families, goes_first};
 use crate::level::with_account;
@@ -87,6 +88,7 @@ impl Panels {
     /// # Errors
     /// When no student has a value to draw.
     pub(crate) fn of(records: &[Record], alpha: f64) -> anyhow::Result<Self> {
+        let records = &*by_what_is_seen(records);
         let evidence: Value = |r| r.evidence().map(|evidence| (evidence, None));
         let effect: Value = |r| r.effect.map(|effect| (effect, r.effect_low.zip(r.effect_high)));
         let marks: Vec<&Record> = records.iter().filter(|r| r.kind == Kind::Mark && r.mark.is_some()).collect();
@@ -152,8 +154,15 @@ impl Panels {
     }
 }
 
-/// The metrics that were measured on students.
+/// The metrics that were measured on students; none where students of several experiments share a curve, each with a panel of its mark.
 fn worth(records: &[Record], keys: &[Setting], lacked: &[String]) -> Vec<WorthPanel> {
+    let mut of_curve: BTreeMap<Setting, BTreeSet<&str>> = BTreeMap::new();
+    for r in records.iter().filter(|r| r.arm == Arm::Student && r.kind == Kind::Metric) {
+        of_curve.entry(r.setting()).or_default().insert(&r.experiment_hash);
+    }
+    if of_curve.values().any(|experiments| experiments.len() > 1) {
+        return Vec::new();
+    }
     let value: Value = |r| r.value.map(|value| (value, r.low.zip(r.high)));
     let panel = |(metric, words, less_is_better): (&str, &str, bool)| {
         let of_metric = |r: &&Record| r.kind == Kind::Metric && r.metric.as_deref() == Some(metric) && r.metric_of.is_none();

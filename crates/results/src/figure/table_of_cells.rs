@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::seen::is_of_tests;
 use crate::level::with_account;
 use crate::setting::Names;
 use crate::words::{median, queries};
@@ -111,11 +112,6 @@ impl TableOfCells {
 /// Whether an axis is about marks or how they are planted, but not about how they are tested.
 fn is_of_marks(axis: &str) -> bool {
     (axis.starts_with("marks.") || axis.starts_with("planting.")) && !is_of_tests(axis)
-}
-
-/// Whether an axis is about how a mark is tested.
-fn is_of_tests(axis: &str) -> bool {
-    axis.starts_with("marks.") && (axis.ends_with(".test") || axis.contains(".test."))
 }
 
 fn row(r: &Record) -> Row {
