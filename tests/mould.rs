@@ -109,6 +109,16 @@ fn a_mark_in_some_answers_leaves_all_that_it_was_never_in() {
     let statistic = |records: &[Record], arm: Arm| one(records, arm, "kgw").statistic.unwrap();
     assert!(statistic(&some, Arm::Teacher) < statistic(&plain, Arm::Teacher));
     assert_eq!(statistic(&some, Arm::Control), statistic(&plain, Arm::Control));
+    // how many answers it really was in: those that were bought, and those of the audit
+    let shares: Vec<(Arm, f64)> = some
+        .iter()
+        .filter(|r| r.metric.as_deref() == Some("marked_share") && r.metric_of.as_deref() == Some("kgw"))
+        .map(|r| (r.arm, r.value.unwrap()))
+        .collect();
+    assert!(shares.iter().all(|(_, share)| (0.2..0.4).contains(share)), "{shares:?}");
+    let arms: BTreeSet<Arm> = shares.iter().map(|(arm, _)| *arm).collect();
+    assert_eq!(arms.into_iter().collect::<Vec<_>>(), [Arm::Teacher, Arm::Student]);
+    assert!(plain.iter().all(|r| r.metric.as_deref() != Some("marked_share")));
     let check = |set: &str| birthmark(&["check", text(&smoke_file()), "--quick", "--set", set]);
     check("marks.kgw.mark_rate=0").refused_with(&["marks.kgw.mark_rate", "above 0 and at most 1"]);
     check("marks.kgw.opt_out={ accounts = [0] }").refused_with(&["marks.kgw.opt_out.accounts", "every account that asks"]);

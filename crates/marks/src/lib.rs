@@ -129,7 +129,7 @@ pub use keyed::{
     Authors, AuthorsScore, Choices, Dedup, Draws, FixedLists, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, MAX_PADDED_CONTEXT,
     NO_TOKEN, Place, PlaceWeights, Rules, Scheme, ScoreTest, Scorer, Skipped, Unit, Units, ranked,
 };
-pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase};
+pub use mark::{AnyKey, Bed, Mark, MarkConfig, Needs, Phase, ServedShare};
 pub use mark_rate::OptOut;
 pub use owner::Owner;
 pub use planting::{AskedPrompt, PlantedText, Planting, TrainingItem};

@@ -5,7 +5,7 @@ use crate::{
     AuthorsScore, Case, ContextCounts, Decoys, Detector, Finding, FollowUp, Key, MarkError, MarkInfo, Owner, Planting, Question,
     Readable, Seen, TeacherView, Whom,
 };
-use oracle::{ConfigError, TokenId};
+use oracle::{ConfigError, Query, TokenId};
 
 /// A mark under one key: what is planted, what is asked, and how the answers are judged. It never asks, trains or serves.
 pub trait Mark: Send + Sync {
@@ -56,10 +56,21 @@ pub trait Mark: Send + Sync {
         None
     }
 
+    /// Which answers are served with the mark; `None` where all are.
+    fn served_share(&self) -> Option<&dyn ServedShare> {
+        None
+    }
+
     /// The same mark for whoever has texts and no model; `None` where it does not show in texts alone.
     fn detector(&self) -> Option<&dyn Detector> {
         None
     }
+}
+
+/// Which answers are served with a mark that is not in all of them.
+pub trait ServedShare {
+    /// Whether the answer to `query` is one of them. No answer enters.
+    fn is_marked(&self, query: &Query) -> bool;
 }
 
 /// A mark that asks the same under every key, so that one set of answers is judged under many.

@@ -17,6 +17,7 @@ use crate::key::Purpose;
 use crate::share::{KeyedShare, uniform};
 use crate::{
     AnyKey, AuthorsScore, Case, ContextCounts, Detector, Finding, FollowUp, Key, Mark, MarkError, Planting, Question, Seen,
+    ServedShare,
 };
 
 /// What the key chooses the marked answers for.
@@ -99,22 +100,54 @@ impl Serving<'_> {
         if rate.is_none() && self.opt_out.is_none() {
             return mark;
         }
-        Arc::new(SomeAnswers { mark, key: key.clone(), rate, opt_out: self.opt_out.cloned() })
+        let chosen = Chosen {
+            name: chosen_name(rate, key, self.opt_out),
+            marked: rate.map(|rate| KeyedShare::new(key, MARKED, rate)),
+            opt_out: self.opt_out.cloned(),
+        };
+        Arc::new(SomeAnswers { mark, chosen: Arc::new(chosen) })
+    }
+}
+
+/// Names what is chosen.
+fn chosen_name(rate: Option<f64>, key: &Key, opt_out: Option<&OptOut>) -> String {
+    let rate = rate.map(|rate| format!("mark_rate {rate} under {}", key.name()));
+    let opt_out = opt_out.map(|OptOut { accounts, queries }| {
+        let sorted: std::collections::BTreeSet<_> = accounts.iter().collect();
+        format!("opt_out accounts {sorted:?} queries {queries}")
+    });
+    let words: Vec<String> = rate.into_iter().chain(opt_out).collect();
+    words.join(", ")
+}
+
+/// Which answers are marked.
+struct Chosen {
+    name: String,
+    marked: Option<KeyedShare>,
+    opt_out: Option<OptOut>,
+}
+
+impl ServedShare for Chosen {
+    fn is_marked(&self, query: &Query) -> bool {
+        !self.opt_out.as_ref().is_some_and(|opt_out| opt_out.holds(query))
+            && self.marked.as_ref().is_none_or(|marked| marked.holds(query.account, &query.prompt))
     }
 }
 
 /// A mark that is served in some answers.
 struct SomeAnswers {
     mark: Arc<dyn Mark>,
-    key: Key,
-    rate: Option<f64>,
-    opt_out: Option<OptOut>,
+    chosen: Arc<Chosen>,
 }
 
 impl Mark for SomeAnswers {
     fn planting(&self) -> Vec<Planting> {
         let some = |planting| match planting {
-            Planting::Law(law) => Planting::Law(Arc::new(SomeLaw::new(law, self))),
+            Planting::Law(law) => Planting::Law(Arc::new(SomeLaw {
+                name: format!("{}: {}", self.chosen.name, law.name()),
+                law,
+                chosen: self.chosen.clone(),
+            })),
             other => other,
         };
         self.mark.planting().into_iter().map(some).collect()
@@ -144,6 +177,10 @@ impl Mark for SomeAnswers {
         self.mark.any_key()
     }
 
+    fn served_share(&self) -> Option<&dyn ServedShare> {
+        Some(&*self.chosen)
+    }
+
     fn detector(&self) -> Option<&dyn Detector> {
         self.mark.detector()
     }
@@ -153,30 +190,7 @@ impl Mark for SomeAnswers {
 struct SomeLaw {
     name: String,
     law: Arc<dyn LogitsProcessor>,
-    marked: Option<KeyedShare>,
-    opt_out: Option<OptOut>,
-}
-
-impl SomeLaw {
-    fn new(law: Arc<dyn LogitsProcessor>, some: &SomeAnswers) -> Self {
-        let rate = some.rate.map(|rate| format!("mark_rate {rate} under {}", some.key.name()));
-        let opt_out = some.opt_out.as_ref().map(|OptOut { accounts, queries }| {
-            let sorted: std::collections::BTreeSet<_> = accounts.iter().collect();
-            format!("opt_out accounts {sorted:?} queries {queries}")
-        });
-        let words: Vec<String> = rate.into_iter().chain(opt_out).collect();
-        Self {
-            name: format!("{}: {}", words.join(", "), law.name()),
-            marked: some.rate.map(|rate| KeyedShare::new(&some.key, MARKED, rate)),
-            opt_out: some.opt_out.clone(),
-            law,
-        }
-    }
-
-    fn marks(&self, query: &Query) -> bool {
-        !self.opt_out.as_ref().is_some_and(|opt_out| opt_out.holds(query))
-            && self.marked.as_ref().is_none_or(|marked| marked.holds(query.account, &query.prompt))
-    }
+    chosen: Arc<Chosen>,
 }
 
 impl LogitsProcessor for SomeLaw {
@@ -197,7 +211,7 @@ impl LogitsProcessor for SomeLaw {
     }
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
-        if self.marks(step.query) {
+        if self.chosen.is_marked(step.query) {
             self.law.process(step, row);
         }
     }
@@ -207,7 +221,7 @@ impl LogitsProcessor for SomeLaw {
     }
 
     fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {
-        if self.marks(step.query) { self.law.raised(step) } else { None }
+        if self.chosen.is_marked(step.query) { self.law.raised(step) } else { None }
     }
 }
 

@@ -24,6 +24,7 @@ mod law_distillation;
 mod lineage;
 mod loss_added;
 mod marked;
+mod marked_share;
 mod marks;
 mod measure;
 mod metric;

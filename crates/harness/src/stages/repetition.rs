@@ -9,6 +9,7 @@ use results::{Arm, LossSeries, Record};
 use crate::progress::Part;
 use crate::resolve::Run;
 use crate::stages::loss_added::loss_added;
+use crate::stages::marked_share::marked_share;
 use crate::stages::queries::QueryStream;
 use crate::stages::suspect::Serving;
 use crate::stages::teacher::named;
@@ -64,6 +65,7 @@ pub fn repeat(
     for suspect in &suspects {
         let _step = ctx.progress.step(Part::Measuring, ctx.predicted.measuring / suspects.len() as f64);
         let mut measured = measure(ctx, suspect, &marks, &audit, &beside)?;
+        measured.extend(marked_share(ctx, suspect, &marks, &audit, &models.marked)?);
         if suspect.run.arm == Arm::Teacher {
             let (metrics, texts) = teacher_report(ctx, &models.teachers, suspect, &audit)?;
             measured.extend(metrics);
