@@ -22,7 +22,7 @@ fn no_mark_fires_more_often_than_it_claims() {
     let labs: Vec<Lab> = MarkEntry::examples().iter().map(Lab::new).collect();
     let one = |(at, lab): (usize, &Lab)| {
         let begun = Instant::now();
-        let of = |text| (at, lab.name(), text, lab.null_draws(text, DRAWS).unwrap());
+        let of = |text| (at, lab.name(), text, lab.null_draws(text, 0..DRAWS).unwrap());
         let found: Vec<_> = NullText::ALL.into_iter().map(of).collect();
         println!("{:>28} {:8.1} s", lab.name(), begun.elapsed().as_secs_f64());
         found

@@ -2,6 +2,7 @@
 
 mod columns;
 mod labels;
+mod parts;
 mod power;
 mod registry;
 
@@ -15,6 +16,7 @@ use stats::calibration::{Calibration, Claimed};
 use self::columns::{Columns, read};
 use self::labels::Labels;
 use self::registry::Wanted;
+use crate::args::ThreadArgs;
 use crate::exit::{DEVIATES, Found, UsageError};
 use crate::output::{Output, complain};
 
@@ -52,7 +54,10 @@ pub struct CalibrateArgs {
     /// Instead of a file: every mark that this build knows, under keys that nobody planted, on toy texts that nobody marked.
     #[arg(long, conflicts_with_all = ["csv", "score", "p", "label", "unmarked", "lower_is_marked", "threshold", "nominal"])]
     marks: bool,
-    /// Tests of each mark on each kind of text.
+    /// Only marks of this kind, as `birthmark list marks` names it; may be given several times.
+    #[arg(long, value_name = "NAME", requires = "marks")]
+    kind: Vec<String>,
+    /// Tests of each mark on each kind of text. With --out, a run that was stopped goes on where it was.
     #[arg(long, value_name = "N", default_value_t = 2_000, requires = "marks", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     draws: u64,
     /// Toy models that carry each mark, and as many that carry half of it: in how many it is found. 0 tries none.
@@ -61,6 +66,8 @@ pub struct CalibrateArgs {
     /// Write calibration.json there (of marks, marks.csv and power.csv) and, of p-values, the plot of observed against nominal rates (SVG, PNG, PDF).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    threads: ThreadArgs,
     /// Print one JSON object instead of words.
     #[arg(long)]
     json: bool,
@@ -75,7 +82,8 @@ fn share(text: &str) -> Result<f64, String> {
 pub fn calibrate(args: &CalibrateArgs, out: &mut Output) -> anyhow::Result<()> {
     if args.marks {
         let &CalibrateArgs { draws, marked, error, json, .. } = args;
-        return registry::calibrate(&Wanted { draws, marked, error, directory: args.out.as_deref(), json }, out);
+        let (kinds, threads, directory) = (&args.kind[..], args.threads.count(), args.out.as_deref());
+        return registry::calibrate(&Wanted { draws, kinds, threads, marked, error, directory, json }, out);
     }
     let (Some(csv), Some(score), Some(label)) = (&args.csv, &args.score, &args.label) else {
         return Err(UsageError("give --csv, --score and --label, or --marks".into()).into());

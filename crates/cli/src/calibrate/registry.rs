@@ -1,6 +1,7 @@
 //! `birthmark calibrate --marks`: whether our own marks keep the levels that they claim (methods 0.1 to 0.6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 
 use marks::MarkEntry;
@@ -10,8 +11,9 @@ use results::{PValueSeries, calibration_figure};
 use serde_json::json;
 use stats::tail::log10_binomial_sf;
 
+use super::parts::{AT_A_TIME, Parts};
 use super::power;
-use crate::exit::{DEVIATES, Found};
+use crate::exit::{DEVIATES, Found, UsageError};
 use crate::output::{Output, complain};
 
 /// Levels at which false positives are counted.
@@ -43,6 +45,10 @@ impl Row {
 pub struct Wanted<'a> {
     /// Tests of each mark on each kind of text.
     pub draws: u64,
+    /// Kinds of marks; all where none is named.
+    pub kinds: &'a [String],
+    /// Worker threads.
+    pub threads: usize,
     /// Models that carry each mark; none are tried with 0.
     pub marked: u64,
     /// The chance of refuting anything where all claims are true, at most.
@@ -55,25 +61,10 @@ pub struct Wanted<'a> {
 
 /// Draws, counts, and says which claims are refuted; exit code 100 where one is.
 pub fn calibrate(wanted: &Wanted<'_>, out: &mut Output) -> anyhow::Result<()> {
-    let entries = MarkEntry::examples();
-    let one = |entry: &MarkEntry| {
-        let lab = Lab::new(entry);
-        let mut rows = Vec::new();
-        for text in NullText::ALL {
-            let log10_p = lab.null_draws(text, wanted.draws)?;
-            if !log10_p.is_empty() {
-                let parameters = serde_json::to_value(entry)?[lab.name()].to_string();
-                rows.push(Row { mark: lab.name(), parameters, text, log10_p });
-            }
-        }
-        let parameters = serde_json::to_value(entry)?[lab.name()].to_string();
-        let found = if wanted.marked > 0 { power::Found::of(&lab, &parameters, wanted.marked)? } else { None };
-        complain(&format!("{}: {} tests", lab.name(), rows.iter().map(|row| row.log10_p.len()).sum::<usize>()));
-        Ok((rows, found))
-    };
-    let (rows, found): (Vec<Vec<Row>>, Vec<_>) =
-        entries.par_iter().map(one).collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
-    let (rows, found): (Vec<Row>, Vec<_>) = (rows.into_iter().flatten().collect(), found.into_iter().flatten().collect());
+    let entries = chosen(wanted.kinds)?;
+    let parts = Parts::of(wanted.directory)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(wanted.threads).build()?;
+    let (rows, found) = pool.install(|| drawn(&entries, wanted, &parts))?;
     // one chance of refuting anything where all is as claimed, shared evenly
     let least = wanted.error / (rows.len() * LEVELS.len()) as f64;
     let is_refuted = |row: &Row| LEVELS.iter().any(|level| row.chance(*level) < least);
@@ -97,6 +88,7 @@ pub fn calibrate(wanted: &Wanted<'_>, out: &mut Output) -> anyhow::Result<()> {
             store::write_atomic(&directory.join("power.csv"), &csv.into_inner().map_err(|error| error.into_error())?)?;
         }
     }
+    parts.remove()?;
     for row in &rows {
         if wanted.json {
             let rates = LEVELS.map(|level| json!({ "level": level, "hits": row.hits(level), "chance": row.chance(level) }));
@@ -139,6 +131,44 @@ pub fn calibrate(wanted: &Wanted<'_>, out: &mut Output) -> anyhow::Result<()> {
     }
     out.flush()?;
     if refuted.is_empty() { Ok(()) } else { Err(Found { code: DEVIATES, text: String::new() }.into()) }
+}
+
+/// Examples of the marks of these kinds; of all where none is named.
+fn chosen(kinds: &[String]) -> anyhow::Result<Vec<MarkEntry>> {
+    let all: Vec<(&str, MarkEntry)> = MarkEntry::examples().into_iter().map(|entry| (Lab::new(&entry).name(), entry)).collect();
+    if let Some(kind) = kinds.iter().find(|kind| all.iter().all(|(name, _)| *name != kind.as_str())) {
+        let known: BTreeSet<&str> = all.iter().map(|(name, _)| *name).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(UsageError(format!("--kind {kind}: no such mark; use one of {known}")).into());
+    }
+    let chosen = all.into_iter().filter(|(name, _)| kinds.is_empty() || kinds.iter().any(|kind| kind == name));
+    Ok(chosen.map(|(_, entry)| entry).collect())
+}
+
+/// What is drawn of each of `entries`, in their order.
+fn drawn(entries: &[MarkEntry], wanted: &Wanted<'_>, parts: &Parts) -> anyhow::Result<(Vec<Row>, Vec<power::Found>)> {
+    let ranges: Vec<Range<u64>> =
+        (0..wanted.draws).step_by(AT_A_TIME as usize).map(|from| from..wanted.draws.min(from + AT_A_TIME)).collect();
+    let of_text = |entry: &MarkEntry, text| -> anyhow::Result<Vec<f64>> {
+        let drawn = ranges.par_iter().map(|range| parts.draws(entry, text, range.clone())).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(drawn.concat())
+    };
+    let one = |entry: &MarkEntry| -> anyhow::Result<(Vec<Row>, Option<power::Found>)> {
+        let lab = Lab::new(entry);
+        let parameters = serde_json::to_value(entry)?[lab.name()].to_string();
+        let mut rows = Vec::new();
+        for text in NullText::ALL {
+            let log10_p = of_text(entry, text)?;
+            if !log10_p.is_empty() {
+                rows.push(Row { mark: lab.name(), parameters: parameters.clone(), text, log10_p });
+            }
+        }
+        let found = if wanted.marked > 0 { power::Found::of(&lab, &parameters, wanted.marked)? } else { None };
+        complain(&format!("{}: {} tests", lab.name(), rows.iter().map(|row| row.log10_p.len()).sum::<usize>()));
+        Ok((rows, found))
+    };
+    let (rows, found): (Vec<_>, Vec<_>) = entries.par_iter().map(one).collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
+    Ok((rows.into_iter().flatten().collect(), found.into_iter().flatten().collect()))
 }
 
 /// All marks in grey, and all of them together on each kind of text.

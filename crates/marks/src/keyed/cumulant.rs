@@ -1,15 +1,32 @@
 //! log E exp(lambda w xi) of one keyed value xi, with its first two derivatives by lambda (methods m2).
 
+use std::cell::Cell;
+
 /// xi is 1 with probability `rate`, else 0.
 pub(crate) fn bernoulli(rate: f64, lambda: f64, weight: f64) -> [f64; 3] {
     let x = lambda * weight;
     // ln(1 - r + r e^x), from the larger of the two terms
-    let (stay, hit) = (libm::log(1.0 - rate), libm::log(rate) + x);
-    let larger = stay.max(hit);
-    let k = larger + libm::log(libm::exp(stay - larger) + libm::exp(hit - larger));
+    let (stay, hit) = logs(rate);
+    let hit = hit + x;
+    let (larger, smaller) = if stay < hit { (hit, stay) } else { (stay, hit) };
+    let k = larger + libm::log(1.0 + libm::exp(smaller - larger));
     // the rate of the tilted law
     let tilted = libm::exp(hit - k);
     [k, weight * tilted, weight * weight * tilted * (1.0 - tilted)]
+}
+
+/// ln(1 - r) and ln r. One law is asked for thousands of times in turn, so that the last answer is kept: half of the work.
+fn logs(rate: f64) -> (f64, f64) {
+    thread_local! {
+        static LAST: Cell<[f64; 3]> = const { Cell::new([f64::NAN; 3]) };
+    }
+    let [of, stay, hit] = LAST.get();
+    if of == rate {
+        return (stay, hit);
+    }
+    let (stay, hit) = (libm::log(1.0 - rate), libm::log(rate));
+    LAST.set([rate, stay, hit]);
+    (stay, hit)
 }
 
 /// xi is Exp(1): -ln(1 - lambda w), infinite from lambda w = 1 on.

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use oracle::TokenId;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Words of the generator's state.
 const WORDS: usize = 624;
@@ -28,7 +29,7 @@ pub(crate) struct TorchRng<const LANES: usize = 1> {
 }
 
 /// Seeds that are drawn from side by side where many are asked for.
-const SIDE_BY_SIDE: usize = 8;
+const SIDE_BY_SIDE: usize = 16;
 
 impl<const LANES: usize> TorchRng<LANES> {
     /// Seeded with `seeds`, which are the low 32 bits of PyTorch's.
@@ -45,7 +46,7 @@ impl<const LANES: usize> TorchRng<LANES> {
     }
 
     /// The next 32 random bits of each.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> [u32; LANES] {
         if self.seeded < WORDS {
             self.seed_beyond();
@@ -68,29 +69,58 @@ impl<const LANES: usize> TorchRng<LANES> {
     }
 
     /// Seeds the words that the next draw needs.
+    #[inline(always)]
     fn seed_beyond(&mut self) {
         // words before `at` are drawn already; the seeding of a word needs the seed of the one before, which lies ahead of them
         let end = (self.at + AHEAD + 1).min(WORDS);
-        for at in self.seeded..end {
-            let before = self.words[at - 1];
-            self.words[at] = before.map(|word| 1_812_433_253_u32.wrapping_mul(word ^ word >> 30).wrapping_add(at as u32));
+        let mut last = self.words[self.seeded - 1];
+        for (at, words) in self.words[..end].iter_mut().enumerate().skip(self.seeded) {
+            for word in &mut last {
+                *word = 1_812_433_253_u32.wrapping_mul(*word ^ *word >> 30).wrapping_add(at as u32);
+            }
+            *words = last;
         }
         self.seeded = self.seeded.max(end);
     }
 
     /// Whether each of `items` is among the first `count` of its seed's `randperm(n)`: follows those items alone.
+    #[inline(always)]
     fn heads_have(&mut self, n: u32, count: usize, items: [u32; LANES]) -> [bool; LANES] {
-        let (mut places, mut found) = (items, [false; LANES]);
+        let (mut places, mut found) = (items, [0_u32; LANES]);
         for at in 0..(count as u32).min(n.saturating_sub(1)) {
-            let drawn = self.next();
+            let (drawn, left) = (self.next(), Modulus::new(n - at));
             for ((place, found), drawn) in places.iter_mut().zip(&mut found).zip(drawn) {
-                let other = at + drawn % (n - at);
-                *found |= other == *place;
+                let other = at + left.rest_of(drawn);
+                *found |= u32::from(other == *place);
                 *place = if at == *place { other } else { *place };
             }
         }
         // all but one were picked
-        std::array::from_fn(|lane| found[lane] || places[lane] < n && count >= n as usize)
+        std::array::from_fn(|lane| found[lane] == 1 || places[lane] < n && count >= n as usize)
+    }
+}
+
+/// Rests of divisions by one number below 2^31, in a form that becomes vector instructions.
+#[derive(Clone, Copy)]
+struct Modulus {
+    by: u32,
+    inverse: f64,
+}
+
+impl Modulus {
+    #[inline(always)]
+    fn new(by: u32) -> Self {
+        Self { by, inverse: 1.0 / f64::from(by) }
+    }
+
+    /// `number % by`: the quotient is rounded to the nearest whole number, which is the right one or the one above.
+    #[inline(always)]
+    fn rest_of(self, number: u32) -> u32 {
+        // of numbers from 2^52 on the lowest bits are whole numbers
+        const WHOLE: f64 = (1_u64 << 52) as f64;
+        let quotient = (f64::from(number) * self.inverse + WHOLE).to_bits() as u32;
+        let rest = number.wrapping_sub(quotient.wrapping_mul(self.by));
+        rest.wrapping_add(if (rest as i32) < 0 { self.by } else { 0 })
     }
 }
 
@@ -149,16 +179,33 @@ impl TorchRng {
 
 /// For each seed and item, whether the item is among the first `count` of the seed's `randperm(n)`.
 pub(crate) fn randperm_heads_have(n: u32, count: usize, asked: &[(u32, u32)]) -> Vec<bool> {
-    let mut lanes = TorchRng::of([0; SIDE_BY_SIDE]);
     let mut have = Vec::with_capacity(asked.len());
-    for few in asked.chunks(SIDE_BY_SIDE) {
-        // lanes that are left over repeat the last
-        let of = |lane: usize| few[lane.min(few.len() - 1)];
-        lanes.again(std::array::from_fn(|lane| of(lane).0));
-        let found = lanes.heads_have(n, count, std::array::from_fn(|lane| of(lane).1));
-        have.extend_from_slice(&found[..few.len()]);
-    }
+    Arch::new().dispatch(HeadsHave { n, count, asked, have: &mut have });
     have
+}
+
+/// [`randperm_heads_have`] by the vector instructions that there are.
+struct HeadsHave<'a> {
+    n: u32,
+    count: usize,
+    asked: &'a [(u32, u32)],
+    have: &'a mut Vec<bool>,
+}
+
+impl WithSimd for HeadsHave<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let mut lanes = TorchRng::of([0; SIDE_BY_SIDE]);
+        for few in self.asked.chunks(SIDE_BY_SIDE) {
+            // lanes that are left over repeat the last
+            let of = |lane: usize| few[lane.min(few.len() - 1)];
+            lanes.again(std::array::from_fn(|lane| of(lane).0));
+            let found = lanes.heads_have(self.n, self.count, std::array::from_fn(|lane| of(lane).1));
+            self.have.extend_from_slice(&found[..few.len()]);
+        }
+    }
 }
 
 /// A seed as `manual_seed` takes it, mod 2^64 - 1 as both codes hand it over; its low 32 bits are what counts.

@@ -194,12 +194,12 @@ impl Lab {
         keys.iter().map(one).collect()
     }
 
-    fn audited(&self, model: &ToyModel) -> Result<Arc<Vec<Exchange>>, OracleError> {
+    pub(super) fn audited(&self, model: &ToyModel) -> Result<Arc<Vec<Exchange>>, OracleError> {
         Ok(Arc::new(model.answer(&self.audit())?))
     }
 
     /// `audit` is called only by marks that ask for it: it is most of the work.
-    fn judge_by(
+    pub(super) fn judge_by(
         &self,
         mark: &dyn Mark,
         suspect: &ToyModel,

@@ -5,6 +5,7 @@ use oracle::{
     Exchange, Law, LawSink, LogitsProcessor, Matrix, OpenModel, Oracle, OracleError, Query, Role, Row, Sampling, ScoreItem,
     ServedLaw, Stage, Step, Stop, Surface, TokenId,
 };
+use pulp::{Arch, Simd, WithSimd};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use siphasher::sip::SipHasher24;
@@ -154,8 +155,27 @@ fn largest(logits: &[f32]) -> f32 {
 
 /// Probabilities of `logits`, not yet divided by their sum.
 fn weights(logits: &[f32]) -> Vec<f64> {
-    let largest = largest(logits);
-    logits.iter().map(|&logit| exp(f64::from(logit - largest))).collect()
+    let mut weights = vec![0.0; logits.len()];
+    Arch::new().dispatch(Weights { logits, largest: largest(logits), weights: &mut weights });
+    weights
+}
+
+/// [`weights`] by the vector instructions that there are; each number is computed by itself, so that bits do not depend on these.
+struct Weights<'a> {
+    logits: &'a [f32],
+    largest: f32,
+    weights: &'a mut [f64],
+}
+
+impl WithSimd for Weights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (weight, &logit) in self.weights.iter_mut().zip(self.logits) {
+            *weight = exp(f64::from(logit - self.largest));
+        }
+    }
 }
 
 /// Probabilities of `logits`.
@@ -168,7 +188,7 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
 
 /// exp of a number that is at most 0, within 1e-15 of its size; 0 below -700. It is most of what a toy model does, and this one the compiler can
 /// turn into vector instructions: 2^n times the Taylor sum of what is left.
-#[inline]
+#[inline(always)]
 fn exp(x: f64) -> f64 {
     // 1 / n! for n = 13, 12, ..., 0
     const TAYLOR: [f64; 14] = {

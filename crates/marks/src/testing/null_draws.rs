@@ -1,6 +1,9 @@
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
 
-use oracle::{Exchange, Oracle, Query, Sampling, Stop, TokenId};
+use oracle::{Exchange, Oracle, OracleError, Query, Sampling, Stop, TokenId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stats::NullKind;
@@ -36,7 +39,7 @@ impl NullText {
 /// Texts that one set of keys is tried on: a key is an independent draw given the text, and so are keys on other texts.
 const TEXTS: u64 = 4;
 
-/// Answers of a text and their longest, tokens: few, so that many keys are tried, and enough for units to come back.
+/// Answers of a text, or of an audit, and their longest, tokens: few, so that many keys are tried, and enough for units to come back.
 const AUDIT: (usize, usize) = (12, 24);
 
 /// Words of a template, and after how many of them one changes.
@@ -48,14 +51,14 @@ fn chance(decoys: usize, draw: u64) -> Chance {
 }
 
 impl Lab {
-    /// log10 p of `draws` tests under the null of the lab's mark: a key that nobody planted, on text of the given kind; for marks without
-    /// a key, models that learned nothing from each other. Draw number i is the same in whatever order draws are made.
+    /// log10 p of the tests number `draws` under the null of the lab's mark: a key that nobody planted, on text of the given kind; for marks
+    /// without a key, models that learned nothing from each other. Draw number i is the same in whatever order and parts draws are made.
     ///
     /// Marks that ask more than the audit (canaries, implanted keys, comparisons) see plain models only: no draws of other kinds.
     ///
     /// # Errors
     /// As [`Mark::judge`].
-    pub fn null_draws(&self, text: NullText, draws: u64) -> Result<Vec<f64>, MarkError> {
+    pub fn null_draws(&self, text: NullText, draws: Range<u64>) -> Result<Vec<f64>, MarkError> {
         let key = |index| Key::decoy(7_001, index);
         let first = self.build(&key(0))?;
         let of_audit = first.questions(1).iter().all(|question| matches!(question, Question::Audit));
@@ -68,7 +71,7 @@ impl Lab {
         let mut p = BTreeMap::new();
         for part in 0..TEXTS {
             let (suspect, answers) = self.unmarked(text, part);
-            let indices: Vec<u64> = (0..draws).filter(|index| index % TEXTS == part).collect();
+            let indices: Vec<u64> = draws.clone().filter(|index| index % TEXTS == part).collect();
             if first.any_key().is_some() {
                 let keys: Vec<Key> = indices.iter().map(|index| key(*index)).collect();
                 let found = self.judge_under(&keys, &suspect, answers, chance(0, 0))?;
@@ -93,14 +96,30 @@ impl Lab {
     }
 
     /// Every draw has a teacher and a suspect of its own, or of a planted mark another key.
-    fn unlike_models(&self, draws: u64) -> Result<Vec<f64>, MarkError> {
+    fn unlike_models(&self, draws: Range<u64>) -> Result<Vec<f64>, MarkError> {
         let planted = self.entry.config()?.info().planted;
         let mut p = Vec::new();
-        for draw in 0..draws {
-            let lab = Lab::new(&self.entry).with_teacher(if planted { 1_000 } else { 20_000 + 10 * draw });
+        // suspects that come again answer the same
+        let answered: RefCell<HashMap<u64, Arc<Vec<Exchange>>>> = RefCell::default();
+        for draw in draws {
+            let mut lab = Lab::new(&self.entry).with_teacher(if planted { 1_000 } else { 20_000 + 10 * draw });
+            let (answers, longest) = AUDIT;
+            lab.bed.prompts = lab.bed.prompts.min(answers as u64);
+            lab.bed.max_new_tokens = lab.bed.max_new_tokens.min(longest);
             let mark = lab.build(&Key::decoy(7_001, draw))?;
             let suspect = lab.model(if planted { draw % TEXTS } else { 20_005 + 10 * draw });
-            let found = lab.measure(&*mark, &suspect, chance(0, draw))?;
+            let audit = || -> Result<Arc<Vec<Exchange>>, OracleError> {
+                if !planted {
+                    return lab.audited(&suspect);
+                }
+                if let Some(known) = answered.borrow().get(&suspect.seed) {
+                    return Ok(known.clone());
+                }
+                let audit = lab.audited(&suspect)?;
+                answered.borrow_mut().insert(suspect.seed, audit.clone());
+                Ok(audit)
+            };
+            let found = lab.judge_by(&*mark, &suspect, &audit, chance(0, draw))?;
             p.extend(found.first().map(|found| found.evidence.log10_p));
         }
         Ok(p)

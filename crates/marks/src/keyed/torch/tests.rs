@@ -51,6 +51,19 @@ fn beginnings_and_single_items_are_those_of_the_permutation() {
     }
 }
 
+#[test]
+fn rests_are_those_of_whole_numbers() {
+    let numbers = (0..40_u32).chain((0..4_000).map(|i| i * 1_073_741)).chain(u32::MAX - 40..=u32::MAX);
+    let numbers: Vec<u32> = numbers.collect();
+    for by in (1..70_u32).chain([127_u32, 128, 50_257, 151_936, 262_144, (1 << 30) + 1, (1 << 31) - 1]) {
+        let near = (0..6)
+            .flat_map(|times: u32| (0..3).map(move |off| by.wrapping_mul(times * 7_919 + 1).wrapping_add(off).wrapping_sub(1)));
+        for number in numbers.iter().copied().chain(near) {
+            assert_eq!(Modulus::new(by).rest_of(number), number % by, "{number} mod {by}");
+        }
+    }
+}
+
 /// Methods, appendix A; and the first entries of transformers' tables of two keys (units-hf-kgw, transformers 5.24).
 #[test]
 fn tables_are_those_of_the_authors_and_of_transformers() {
