@@ -6,8 +6,8 @@
 //! repeats are marked. The plug-in's contexts run over prompt and answer; those of the native form are of the answer only.
 //!
 //! With self hash a key decides which units share a draw: they are counted once for each draw (authors' detectors count windows, and give
-//! 25 % false alarms at nominal 1 %), and the keyed score test, whose weights no key may enter, does not apply. What is scored lies in the
-//! answer with a whole context: a native context that is not full has the same list under half of all keys.
+//! 25 % false alarms at nominal 1 %), and the keyed score test sums them anew under each key. What is scored lies in the answer with a whole
+//! context: a native context that is not full has the same list under half of all keys.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::keyed::rules::{MAX_CONTEXT, NO_TOKEN};
 use crate::keyed::sbw::{Seeds, green_below, rate};
 use crate::keyed::scheme::Draws;
 use crate::keyed::{Authors, Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
-use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, ServedKey, identity};
+use crate::{Bed, Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, ServedKey, identity};
 
 pub use crate::keyed::sbw::Seeding;
 
@@ -62,7 +62,7 @@ pub struct SbwConfig {
     /// Which scored units count once: every pair of context and token, or every context. With self hash every draw once, beside.
     #[serde(default)]
     pub dedup: Dedup,
-    /// Which test decides; with self hash it is the count.
+    /// Which test decides.
     #[serde(default, skip_serializing_if = "KeyedTest::is_default")]
     pub test: KeyedTest,
 }
@@ -75,14 +75,6 @@ impl SbwConfig {
             Seeding::LeftHash => self.width,
         }
     }
-
-    /// The test that decides.
-    fn decides(&self) -> KeyedTest {
-        match self.seeding {
-            Seeding::SelfHash => KeyedTest::Count,
-            Seeding::LeftHash => self.test.clone(),
-        }
-    }
 }
 
 impl MarkConfig for SbwConfig {
@@ -90,7 +82,7 @@ impl MarkConfig for SbwConfig {
         MarkInfo {
             name: KIND,
             family: Family::Watermark,
-            needs: self.decides().access(),
+            needs: self.test.access(),
             claim: Claim::Distillation,
             planted: true,
             compares: false,
@@ -123,15 +115,11 @@ impl MarkConfig for SbwConfig {
             let most = if self.seeding == Seeding::SelfHash { MAX_CONTEXT + 1 } else { MAX_CONTEXT };
             return Err(ConfigError::new("width", self.width, format!("use 1 to {most} tokens")));
         }
-        if self.seeding == Seeding::SelfHash && !self.test.is_default() && self.test != KeyedTest::Count {
-            let instead = "leave it out or use \"count\": with self hash a key decides which units share a draw";
-            return Err(ConfigError::new("test", "score", instead));
-        }
         self.test.validate()
     }
 
     fn needs(&self) -> Needs {
-        Needs { served_key: self.key.is_some(), ..self.decides().needs(self.before()) }
+        Needs { served_key: self.key.is_some(), ..self.test.needs(self.before()) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -144,7 +132,7 @@ impl MarkConfig for SbwConfig {
         let bias = Arc::new(Bias { name: identity(&named, &key), list, delta: self.delta as f32 });
         let rules = Rules::new(before, self.dedup, &**owner.codec);
         let scheme = Sbw { rules, gamma: self.gamma, width: self.width, list, bias };
-        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.decides())))
+        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test)))
     }
 
     fn examples() -> Vec<Self> {
@@ -173,8 +161,12 @@ impl MarkConfig for SbwConfig {
             ("delta", "1e300"),
             ("width", "0"),
             ("width", "7"),
-            ("test", r#"{"score": {"kappa": 5}}"#),
         ]
+    }
+
+    /// Pairs are named and drawn anew under each key.
+    fn bed(&self) -> Bed {
+        Bed { vocab: 128, prompts: 40, ..Bed::default() }
     }
 
     fn small(&self) -> Self {
@@ -288,7 +280,7 @@ impl Scheme for Sbw {
     }
 
     fn keyed(&self) -> Option<&dyn KeyedValues> {
-        (self.list.seeds.seeding == Seeding::LeftHash).then_some(self as &dyn KeyedValues)
+        Some(self)
     }
 
     fn authors(&self) -> Option<&dyn Authors> {
@@ -296,11 +288,16 @@ impl Scheme for Sbw {
     }
 }
 
-/// 1 for a green candidate, else 0; of left hash only.
+/// 1 for a green candidate, else 0.
 impl KeyedValues for Sbw {
+    /// Of left hash.
     fn input(&self, context: &[TokenId], candidate: TokenId) -> u128 {
         let sum: u128 = context.iter().map(|id| u128::from(*id)).sum();
         sum << 32 | u128::from(candidate)
+    }
+
+    fn inputs_by_key(&self) -> bool {
+        self.list.seeds.seeding == Seeding::SelfHash
     }
 
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
