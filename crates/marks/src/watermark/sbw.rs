@@ -166,7 +166,10 @@ impl MarkConfig for SbwConfig {
 
     /// Pairs are named and drawn anew under each key.
     fn bed(&self) -> Bed {
-        Bed { vocab: 128, prompts: 40, ..Bed::default() }
+        match self.seeding {
+            Seeding::SelfHash => Bed { vocab: 96, prompts: 24, max_new_tokens: 16, ..Bed::default() },
+            Seeding::LeftHash => Bed::default(),
+        }
     }
 
     fn small(&self) -> Self {
