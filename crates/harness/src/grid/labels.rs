@@ -11,7 +11,7 @@ pub const ABSENT: &str = "-";
 const MOST_DIFFERENCES: usize = 3;
 
 /// A label for each of `values`, no two alike: numbers and strings as they are typed in `text`, a table by the first key that
-/// tells it from the others, or by the values in which it differs from those of the same key; `#2` where nothing else helps.
+/// tells it from the others, or by the values that it has and in which it differs from those of the same key; `#2` where nothing else helps.
 pub fn labels(values: &[&Node], text: &str) -> Vec<String> {
     let names = first_keys(values);
     let plain = values.iter().enumerate().map(|(index, node)| match &names {
@@ -23,7 +23,7 @@ pub fn labels(values: &[&Node], text: &str) -> Vec<String> {
         let alike: Vec<&Node> = group.iter().map(|&index| values[index]).collect();
         if let Some(differences) = differences(&alike, text) {
             for (&index, difference) in group.iter().zip(differences) {
-                labels[index] = format!("{} {difference}", labels[index]);
+                labels[index] = format!("{} {difference}", labels[index]).trim_end().to_string();
             }
         }
     }
@@ -47,8 +47,8 @@ fn groups(labels: &[String]) -> Vec<Vec<usize>> {
     groups.into_values().filter(|group| group.len() > 1).collect()
 }
 
-/// The first key of every table, or of the tables below it where those at the top all have one key; `None` unless all are tables
-/// with a key.
+/// The first key of every table, or of the tables below it where those at the top all have one key and those below each name a choice;
+/// `None` unless all are tables with a key.
 fn first_keys(values: &[&Node]) -> Option<Vec<String>> {
     let firsts: Vec<_> = values.iter().map(|node| first(node)).collect::<Option<_>>()?;
     let keys: Vec<String> = firsts.iter().map(|(key, _)| (*key).to_string()).collect();
@@ -56,7 +56,9 @@ fn first_keys(values: &[&Node]) -> Option<Vec<String>> {
         return Some(keys);
     }
     let inner: Vec<&Node> = firsts.iter().map(|(_, node)| *node).collect();
-    Some(first_keys(&inner).filter(|inner| inner.iter().any(|key| *key != inner[0])).unwrap_or(keys))
+    let names_a_choice = |node: &&Node| first(node).is_some_and(|(_, behind)| matches!(behind.tree, Tree::Table(_)));
+    let below = if inner.iter().all(names_a_choice) { first_keys(&inner) } else { None };
+    Some(below.filter(|inner| inner.iter().any(|key| *key != inner[0])).unwrap_or(keys))
 }
 
 /// The first key of a table with a table behind it, which names a choice; else the first key.
@@ -100,11 +102,12 @@ fn differences(nodes: &[&Node], text: &str) -> Option<Vec<String>> {
         return None;
     }
     let one = |leaf: &BTreeMap<String, String>| {
+        // what is not there needs no word
         let of = |key: &&String| {
             let name = key.rsplit('.').next().unwrap_or(key);
-            format!("{name}={}", leaf.get(*key).map_or(ABSENT, String::as_str))
+            leaf.get(*key).map(|value| format!("{name}={value}"))
         };
-        differing.iter().map(of).collect::<Vec<_>>().join(" ")
+        differing.iter().filter_map(of).collect::<Vec<_>>().join(" ")
     };
     Some(leaves.iter().map(one).collect())
 }
@@ -112,7 +115,7 @@ fn differences(nodes: &[&Node], text: &str) -> Option<Vec<String>> {
 /// Every value without parts, by its dotted key.
 fn collect(node: &Node, key: String, text: &str, found: &mut BTreeMap<String, String>) {
     match &node.tree {
-        Tree::Table(entries) => {
+        Tree::Table(entries) if !entries.is_empty() => {
             for entry in entries {
                 collect(&entry.node, format!("{key}.{}", entry.key), text, found);
             }
@@ -153,6 +156,8 @@ mod tests {
             ),
             ("[{ one = { a = 1, b = 1, c = 1, d = 1 } }, { one = { a = 2, b = 2, c = 2, d = 2 } }]", &["one", "one#2"]),
             ("[{ one = { gamma = 1 } }]", &["one"]),
+            ("[{ one = { a = 1 } }, { one = { a = 1, b = 2 } }, { one = { a = 1, c = {} } }]", &["one", "one b=2", "one c={}"]),
+            ("[{ one = { a = 1, b = 2 } }, { one = { a = 2 } }]", &["one a=1 b=2", "one a=2"]),
             ("[\"text\", { top_logprobs = { k = 5 } }]", &["text", "top_logprobs"]),
         ];
         for (list, want) in cases {
