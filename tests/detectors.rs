@@ -281,3 +281,21 @@ fn unmarked_text_of_a_real_model_proves_nothing() {
         }
     }
 }
+
+/// Our own marks, held to the same. Draws that a stopped run left are found, and the kinds that are asked for are the only ones.
+#[test]
+fn our_own_marks_are_held_to_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("calibration");
+    let marks = |more: &[&str]| birthmark(&[&["calibrate", "--marks", "--draws", "40", "--json"], more].concat());
+    let run = |more: &[&str]| marks(&[&["--kind", "unigram", "--kind", "drw", "--out", text(&out)], more].concat());
+    let lines = run(&[]).expect_code(0).json_lines();
+    let kinds: Vec<&str> = lines.iter().filter_map(|line| line["mark"].as_str()).collect();
+    assert!(kinds.contains(&"unigram") && kinds.contains(&"drw") && kinds.iter().all(|kind| ["unigram", "drw"].contains(kind)));
+    assert!(lines.iter().filter(|line| line["mark"].is_string()).all(|line| line["draws"] == 40));
+    let written = ["marks.csv", "calibration.svg", "calibration.png", "calibration.pdf"];
+    assert!(written.iter().all(|name| out.join(name).is_file()) && !out.join("parts").exists());
+    assert_eq!(run(&["--threads", "1"]).expect_code(0).json_lines(), lines);
+    marks(&["--kind", "kwg"]).refused_with(&["--kind kwg", "no such mark", "kgw", "unigram"]);
+    birthmark(&["calibrate", "--kind", "kgw"]).refused_with(&["--marks"]);
+}

@@ -49,6 +49,14 @@ impl KeyedTest {
         }
     }
 
+    /// The same for a scheme whose key looks at some tokens of a context and not at the others.
+    pub(crate) fn of_some_tokens(&self) -> Self {
+        match self {
+            Self::Score(test) => Self::Score(ScoreTest { some_tokens: true, ..test.clone() }),
+            Self::Count => Self::Count,
+        }
+    }
+
     /// The least that it must see of a suspect.
     pub(crate) fn access(&self) -> Access {
         match self {

@@ -108,7 +108,7 @@ impl MarkConfig for HfKgwConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { served_key: self.hashing_key.is_some(), ..self.test.needs(self.scored_context()) }
+        Needs { served_key: self.hashing_key.is_some(), ..self.decides().needs(self.scored_context()) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -138,7 +138,7 @@ impl MarkConfig for HfKgwConfig {
             processor,
             authors: Some(Box::new(detector)),
         };
-        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test)))
+        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.decides())))
     }
 
     fn examples() -> Vec<Self> {
@@ -199,6 +199,14 @@ impl MarkConfig for HfKgwConfig {
 }
 
 impl HfKgwConfig {
+    /// The test as it decides.
+    fn decides(&self) -> KeyedTest {
+        match self.seeding_scheme {
+            SeedingScheme::LeftHash => self.test.clone(),
+            SeedingScheme::SelfHash => self.test.of_some_tokens(),
+        }
+    }
+
     /// Tokens before a scored one that choose its list.
     fn scored_context(&self) -> usize {
         match self.seeding_scheme {

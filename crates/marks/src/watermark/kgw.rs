@@ -98,7 +98,7 @@ impl MarkConfig for KgwConfig {
 
     fn needs(&self) -> Needs {
         let served_key = self.torch.as_ref().is_some_and(|torch| torch.hash_key.is_some());
-        Needs { served_key, ..self.test.needs(self.seeding.context_width(self.context_width)) }
+        Needs { served_key, ..self.decides().needs(self.seeding.context_width(self.context_width)) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -129,7 +129,7 @@ impl MarkConfig for KgwConfig {
         let processor = Arc::new(GreenBias { name, rows: Arc::new(rows), delta: self.delta as f32, context_width, seeding });
         let alike = seeding.alike(self.torch.is_some());
         let scheme = SoftList { kind: KIND, rules, rate, fixed, alike, lists, processor, authors };
-        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test)))
+        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.decides())))
     }
 
     fn examples() -> Vec<Self> {
@@ -198,6 +198,11 @@ impl KgwConfig {
             dedup: Dedup::Pairs,
             test: KeyedTest::default(),
         }
+    }
+
+    /// The test as it decides.
+    fn decides(&self) -> KeyedTest {
+        if self.seeding.is_left_hash() { self.test.clone() } else { self.test.of_some_tokens() }
     }
 
     /// What decides the served law: without a key, and without how it is judged.

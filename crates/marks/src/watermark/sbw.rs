@@ -75,6 +75,14 @@ impl SbwConfig {
             Seeding::LeftHash => self.width,
         }
     }
+
+    /// The test as it decides: the least product is that of one token.
+    fn decides(&self) -> KeyedTest {
+        match self.seeding {
+            Seeding::SelfHash => self.test.of_some_tokens(),
+            Seeding::LeftHash => self.test.clone(),
+        }
+    }
 }
 
 impl MarkConfig for SbwConfig {
@@ -119,7 +127,7 @@ impl MarkConfig for SbwConfig {
     }
 
     fn needs(&self) -> Needs {
-        Needs { served_key: self.key.is_some(), ..self.test.needs(self.before()) }
+        Needs { served_key: self.key.is_some(), ..self.decides().needs(self.before()) }
     }
 
     fn build(&self, owner: &Owner<'_>) -> Result<Arc<dyn Mark>, MarkError> {
@@ -132,7 +140,7 @@ impl MarkConfig for SbwConfig {
         let bias = Arc::new(Bias { name: identity(&named, &key), list, delta: self.delta as f32 });
         let rules = Rules::new(before, self.dedup, &**owner.codec);
         let scheme = Sbw { rules, gamma: self.gamma, width: self.width, list, bias };
-        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.test)))
+        Ok(Arc::new(Keyed::new(scheme, &key).judged_by(&self.decides())))
     }
 
     fn examples() -> Vec<Self> {

@@ -11,8 +11,9 @@ const KAPPA: f64 = 1000.0;
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreTest {
     /// A token weighs n / (n + kappa), where n is how often its context occurs in the clean twin's answers to the queries that were
-    /// paid for: a student learns what it meets often. 0 weighs every context alike. Where it is not given it is 1000, and 0 for schemes
-    /// that draw tokens by a key: what they answer stands in contexts that the clean twin, whose draws are its own, seldom comes to.
+    /// paid for: a student learns what it meets often. 0 weighs every context alike. Where it is not given it is 1000; 0 for schemes
+    /// that draw tokens by a key, whose answers stand in contexts that the clean twin, whose draws are its own, seldom comes to; and 0 for those
+    /// whose key looks at some tokens of a context only, and meets these oftener than the whole context.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kappa: Option<f64>,
     /// What is taken of the suspect.
@@ -23,6 +24,9 @@ pub struct ScoreTest {
     /// Whether the scheme draws tokens by its key, where others only raise some tokens' probability; it is the scheme's to say.
     #[serde(skip)]
     pub(in crate::keyed) drawn: bool,
+    /// Whether its key looks at some tokens of a context and not at the others; likewise.
+    #[serde(skip)]
+    pub(in crate::keyed) some_tokens: bool,
 }
 
 /// The name of the owner's own model among references.
@@ -62,15 +66,16 @@ impl Choices {
 
 impl Default for ScoreTest {
     fn default() -> Self {
-        Self { kappa: None, suspect: Choices::default(), references: vec![TEACHER.into()], drawn: false }
+        Self { kappa: None, suspect: Choices::default(), references: vec![TEACHER.into()], drawn: false, some_tokens: false }
     }
 }
 
 impl ScoreTest {
     /// Occurrences at which a context weighs half. Answers that a key drew lie in contexts of their own, so that how often the clean twin
-    /// comes to one says nothing.
+    /// comes to one says nothing; and how often a whole context occurs says little where the key looks at one token of it, which a student
+    /// meets in many contexts.
     pub(in crate::keyed) fn kappa(&self) -> f64 {
-        self.kappa.unwrap_or(if self.drawn { 0.0 } else { KAPPA })
+        self.kappa.unwrap_or(if self.drawn || self.some_tokens { 0.0 } else { KAPPA })
     }
 
     /// Refuses values that cannot be; keys are relative to the mark's own table.
