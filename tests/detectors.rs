@@ -297,5 +297,4 @@ fn our_own_marks_are_held_to_the_same() {
     assert!(written.iter().all(|name| out.join(name).is_file()) && !out.join("parts").exists());
     assert_eq!(run(&["--threads", "1"]).expect_code(0).json_lines(), lines);
     marks(&["--kind", "kwg"]).refused_with(&["--kind kwg", "no such mark", "kgw", "unigram"]);
-    birthmark(&["calibrate", "--kind", "kgw"]).refused_with(&["--marks"]);
 }

@@ -19,7 +19,7 @@ fn sets() -> Vec<(&'static str, &'static str, Value)> {
         table.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({ kind: table })
     };
-    let sbw = |form: &str, gamma: f64| json!({"sbw": {"form": form, "seeding": "self_hash", "key": SBW, "gamma": gamma, "delta": 2.0, "width": 4}});
+    let sbw = |form: &str, gamma: f64| json!({"sbw": {"form": form, "seeding": "self_hash", "key": SBW, "gamma": gamma, "delta": 2.0, "width": 4, "test": "count"}});
     let synthid = json!({"variant": "stream", "depth": 32});
     let mut narrow = synthid.clone();
     narrow["context_width"] = json!(1);

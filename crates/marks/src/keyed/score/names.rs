@@ -1,15 +1,15 @@
 //! Numbers for names, in the order in which they come.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// Gives each name a number: 0, 1, 2, ...
 #[derive(Default)]
-pub(super) struct Numbers(HashMap<u128, u32, BuildHasherDefault<Folded>>);
+pub(super) struct Numbers<N = u128>(HashMap<N, u32, BuildHasherDefault<Folded>>);
 
-impl Numbers {
+impl<N: Eq + Hash> Numbers<N> {
     /// The number of a name.
-    pub fn of(&mut self, name: u128) -> u32 {
+    pub fn of(&mut self, name: N) -> u32 {
         let next = self.0.len() as u32;
         *self.0.entry(name).or_insert(next)
     }
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn names_are_numbered_as_they_come() {
-        let mut numbers = Numbers::default();
+        let mut numbers = Numbers::<u128>::default();
         assert_eq!([7, u128::MAX, 7, 0, u128::MAX].map(|name| numbers.of(name)), [0, 1, 0, 2, 1]);
     }
 }

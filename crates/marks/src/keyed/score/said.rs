@@ -90,7 +90,8 @@ impl<'a> Walked<'a> {
     /// Of all that was `said`. A place is scored where the context lies in the answer and holds no special token; candidates that
     /// stand after the same context in the item's own prompt are left out there, of what was chosen and of what was expected.
     pub fn of(said: Said<'a>) -> Self {
-        let mut pairs = Numbers::default();
+        // a pair is the number of its context, and a candidate: half as long as its name, in a table of millions
+        let (mut contexts, mut pairs) = (Numbers::default(), Numbers::<u64>::default());
         let (mut distinct, mut answers) = (HashSet::new(), Vec::with_capacity(said.answers.len()));
         let (mut windows, mut met, mut events) = (Vec::new(), Vec::new(), Vec::new());
         let rules = said.rules;
@@ -110,6 +111,7 @@ impl<'a> Walked<'a> {
                     continue;
                 }
                 let context = &*place.context();
+                let of_context = u64::from(contexts.of(pair_input(context, 0))) << 32;
                 // of a padded context what is there of it
                 let there = &context[context.iter().take_while(|token| **token == NO_TOKEN).count()..];
                 let width = there.len();
@@ -118,7 +120,7 @@ impl<'a> Walked<'a> {
                 copied.sort_unstable();
                 let fresh = |candidate: TokenId| copied.binary_search(&candidate).is_err();
                 let mut add = |candidate: TokenId, reference: Option<u16>, times: f64| {
-                    let pair = pairs.of(pair_input(context, candidate));
+                    let pair = pairs.of(of_context | u64::from(candidate));
                     if pair as usize == met.len() {
                         met.push((item as u32, at as u32, candidate));
                         windows.extend_from_slice(context);
@@ -177,7 +179,15 @@ impl<'a> Walked<'a> {
                 }
             }
         }
-        let mut numbers = Numbers::default();
+        // where the PRF tells all pairs apart they are numbered already, and a table of millions of names is most of the work
+        let mut pairs = names.iter().zip(self.windows.chunks(width.max(1)));
+        let is_pair = |(name, window): (&u128, &[TokenId])| {
+            window.split_last().is_some_and(|(candidate, context)| *name == pair_input(context, *candidate))
+        };
+        if draws.is_none() && pairs.all(is_pair) {
+            return Inputs { of_pair: (0..self.met.len() as u32).collect(), met: self.met.clone(), names };
+        }
+        let mut numbers = Numbers::<u128>::default();
         let of_pair: Vec<u32> = names.iter().map(|name| numbers.of(*name)).collect();
         let (mut met, mut by_number) = (Vec::new(), Vec::new());
         for ((number, name), place) in of_pair.iter().zip(names).zip(&self.met) {
