@@ -212,7 +212,7 @@ const PINNED: [(&str, &str); 5] = [
     ("quickstart/reference/runs.jsonl", "453e578eccd1e1b5109b9506a0e203956802e23c6bbc8bf0cce8509cd5c80217"),
     ("quickstart/reference/summary.csv", "c1d1a2b92ca6c11b9361250257209bd749e3a2caff3c09cf14ce123bc452707a"),
     ("survival/reference/records.jsonl", "15d1602bea692825de0fc4242f2c3b99c034017c1719a089e577b62a7cff287b"),
-    ("watermarks/reference/records.jsonl", "d00e3fba5e05bb6ee748243bf36674c560bf817a882ff5a16e555aab60df95b9"),
+    ("watermarks/reference/records.jsonl", "dd580407c146e30e6e3f68ea17d10be71d26065696873bed6e144d64030cf213"),
 ];
 
 #[test]
