@@ -184,6 +184,12 @@ impl MarkConfig for SbwConfig {
         self.clone()
     }
 
+    /// The count: the score would need laws too.
+    fn timed() -> Vec<(String, Self)> {
+        let counted = |example| (String::new(), Self { test: KeyedTest::Count, ..example });
+        Self::examples().into_iter().take(1).map(counted).collect()
+    }
+
     fn planted(&self) -> Self {
         Self { dedup: Dedup::default(), test: KeyedTest::default(), ..self.clone() }
     }
