@@ -51,7 +51,7 @@ pub(crate) fn by_what_is_seen(records: &[Record]) -> Cow<'_, [Record]> {
         let mut record = record.clone();
         let of_axis = record.axes.iter().find_map(|(axis, value)| seen.get(&(axis.as_str(), value.as_str())));
         let own = record.access.as_deref().filter(|_| record.kind == Kind::Mark);
-        let word = own.or(of_axis.and_then(|words| words.first().copied())).map(in_words);
+        let word = own.or(of_axis.and_then(|words| words.first().copied())).map(|access| in_words(access).to_string());
         record.axes.retain(|axis, _| !is_of_tests(axis));
         if let Some(word) = word {
             record.axes.insert(SEEN.to_string(), word);
@@ -61,13 +61,13 @@ pub(crate) fn by_what_is_seen(records: &[Record]) -> Cow<'_, [Record]> {
     Cow::Owned(records.iter().map(one).collect())
 }
 
-fn in_words(access: &str) -> String {
+/// What a test sees of a suspect, as figures call it.
+pub(crate) fn in_words(access: &str) -> &str {
     match access {
         "text" => "answers",
         "logprobs" => "laws",
         other => other,
     }
-    .to_string()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::seen::is_of_tests;
+use super::seen::{in_words, is_of_tests};
 use crate::level::with_account;
 use crate::setting::Names;
 use crate::words::{median, queries};
@@ -80,13 +80,13 @@ impl TableOfCells {
             };
             let beside: Vec<&Record> = beside.into_iter().filter(shown).collect();
             let name = names.curve(&of.0);
-            let name = if seen.len() > 1 { format!("{name}{}", in_words(of.1.as_deref())) } else { name };
+            let name = if seen.len() > 1 { format!("{name}{}", by_its(of.1.as_deref())) } else { name };
             groups.push(Group { name, columns: columns(&beside, &rows) });
         }
         let lone: Vec<&Record> = all.iter().copied().filter(|r| matches!(r.arm, Arm::Base | Arm::Stranger)).collect();
         for one in &seen {
             let of: Vec<&Record> = lone.iter().copied().filter(|r| seen_of(r, tests) == **one).collect();
-            let name = if seen.len() > 1 { in_words(one.as_deref()).trim_start_matches(", ").to_string() } else { String::new() };
+            let name = if seen.len() > 1 { by_its(one.as_deref()).trim_start_matches(", ").to_string() } else { String::new() };
             groups.push(Group { name, columns: columns(&of, &rows) });
         }
         Self { rows: row_names, groups, seeds: all.iter().map(|r| r.seed).collect::<BTreeSet<_>>().len() }
@@ -139,13 +139,8 @@ fn is_teacher_of(r: &Record, of: &Of, (setting, seen): &Of) -> bool {
         && of.1 == *seen
 }
 
-fn in_words(seen: Option<&str>) -> String {
-    match seen {
-        Some("text") => ", by its answers".to_string(),
-        Some("logprobs") => ", by its laws".to_string(),
-        Some(other) => format!(", by its {other}"),
-        None => String::new(),
-    }
+fn by_its(seen: Option<&str>) -> String {
+    seen.map_or(String::new(), |access| format!(", by its {}", in_words(access)))
 }
 
 fn columns(of: &[&Record], rows: &[Row]) -> Vec<Column> {
