@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use marks::{Case, Chance, Mark, Question, Seen};
 use oracle::{Exchange, Query, Sampling, Stop};
+use stats::NullKind;
 
 use super::line::{Line, What};
 use super::marked::timed;
@@ -18,6 +19,17 @@ const VOCAB: usize = 1_024;
 const DECOYS: [usize; 3] = [999, 99, 9];
 /// Seconds that the search for all decoy keys may take, as the fewest let expect.
 const LONGEST: f64 = 2.0;
+
+/// Decoy keys of marks that have no other null: the fewest that they take.
+const RANKED: usize = 99;
+
+/// Whether the mark says nothing without decoy keys, seen by its first answers.
+fn is_rank(mark: &dyn Mark, seen: &[Seen]) -> anyhow::Result<bool> {
+    let [Seen::Exchanges(answers)] = seen else { return Ok(false) };
+    let few = [Seen::Exchanges(Arc::new(answers.iter().take(4).cloned().collect()))];
+    let case = Case { suspect: &few, teacher: None, references: &[], second: &[], contexts: None, chance: Chance::default() };
+    Ok(mark.judge(&case)?.iter().any(|found| found.evidence.null.kind == NullKind::Decoys))
+}
 
 /// Detection in random text: of one key on one core, and beside decoy keys on all. Of marks that need no model's laws.
 pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
@@ -56,6 +68,11 @@ pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
             lines.push(line.of_mark(timed));
             Ok(())
         };
+        if is_rank(&*timed.mark, &seen)? {
+            // no search of one key says anything
+            search(RANKED, sitting.rt.threads())?;
+            continue;
+        }
         search(0, 1)?;
         let [.., fewest] = DECOYS;
         let (one, few) = (once(0)?, once(fewest)?);

@@ -11,6 +11,7 @@
 //! keys, which all answers and all true keys share, is exact: (1 + reached) / (1 + drawn). Rows are drawn by counter, not as a table, so
 //! that decoys cost what the answers hold. There is no value for a context, so no keyed score test.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -22,8 +23,8 @@ use crate::case::exchanges;
 use crate::keyed::alignment::Alignment;
 use crate::keyed::{Dedup, Rules, ranked};
 use crate::{
-    AnyKey, Bed, Case, Claim, Decoys, Family, Finding, Key, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, Phase,
-    Planting, Question, identity,
+    AnyKey, Bed, Case, Chance, Claim, Decoys, Detected, Detection, Detector, Family, Finding, Judged, Key, Mark, MarkConfig,
+    MarkError, MarkInfo, Metric, Needs, Owner, Phase, Planting, Question, identity,
 };
 
 mod rows;
@@ -160,43 +161,62 @@ impl MarkConfig for KthConfig {
 }
 
 /// Distinct answers, their scored tokens by number.
+#[derive(Default)]
 struct Texts {
     texts: Vec<Vec<Option<u32>>>,
     /// Distinct scored tokens.
     tokens: Vec<TokenId>,
-    scored: u64,
+    judged: Judged,
 }
 
 impl Texts {
     /// Of `answers`, each up to its end. The same answer again says nothing new. A token is not scored where it is special, or where it
     /// and the one before it stand so in the item's own prompt, from which they may be copied; the first, where it stands there alone.
     fn of(rules: &Rules, answers: &[Exchange]) -> Self {
+        let (mut numbers, mut all) = (HashMap::new(), Self::default());
         let mut distinct: BTreeMap<&[TokenId], &[TokenId]> = BTreeMap::new();
         for item in answers {
             let end = item.answer.iter().position(|token| Some(*token) == rules.end).unwrap_or(item.answer.len());
-            distinct.entry(&item.answer[..end]).or_insert(&item.query.prompt);
-        }
-        let (mut numbers, mut texts) = (HashMap::new(), Self { texts: Vec::new(), tokens: Vec::new(), scored: 0 });
-        for (answer, prompt) in distinct {
-            let pairs: HashSet<&[TokenId]> = prompt.windows(2).collect();
-            let scored = |at: usize| {
-                let copied = if at == 0 { prompt.contains(&answer[0]) } else { pairs.contains(&answer[at - 1..=at]) };
-                rules.is_text(answer[at]) && !copied
-            };
-            let mut number = |at: usize| {
-                *numbers.entry(answer[at]).or_insert_with(|| {
-                    texts.tokens.push(answer[at]);
-                    texts.tokens.len() as u32 - 1
-                })
-            };
-            let text: Vec<Option<u32>> = (0..answer.len()).map(|at| scored(at).then(|| number(at))).collect();
-            let count = text.iter().flatten().count() as u64;
-            if count > 0 {
-                texts.scored += count;
-                texts.texts.push(text);
+            all.judged.texts += 1;
+            all.judged.prompt_tokens += item.query.prompt.len() as u64;
+            all.judged.tokens += item.answer.len() as u64;
+            all.judged.ended += (item.answer.len() - end) as u64;
+            match distinct.entry(&item.answer[..end]) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(&item.query.prompt);
+                }
+                Entry::Occupied(_) => all.judged.repeated += end as u64,
             }
         }
-        texts
+        for (answer, prompt) in distinct {
+            let pairs: HashSet<&[TokenId]> = prompt.windows(2).collect();
+            let copied = |at: usize| match at {
+                0 => prompt.contains(&answer[0]),
+                _ => pairs.contains(&answer[at - 1..=at]),
+            };
+            let mut text = Vec::with_capacity(answer.len());
+            for (at, token) in answer.iter().enumerate() {
+                let why_not = match (rules.is_text(*token), copied(at)) {
+                    (true, false) => None,
+                    (true, true) => Some(&mut all.judged.in_prompt),
+                    (false, _) => Some(&mut all.judged.special),
+                };
+                if let Some(left_out) = why_not {
+                    *left_out += 1;
+                    text.push(None);
+                    continue;
+                }
+                all.judged.units += 1;
+                text.push(Some(*numbers.entry(*token).or_insert_with(|| {
+                    all.tokens.push(*token);
+                    all.tokens.len() as u32 - 1
+                })));
+            }
+            if text.iter().any(Option::is_some) {
+                all.texts.push(text);
+            }
+        }
+        all
     }
 }
 
@@ -217,6 +237,24 @@ impl Kth {
         let table = self.rows.table(&self.rows.under(key), &texts.tokens);
         texts.texts.iter().map(|text| self.alignment.best(text, &table)).collect()
     }
+
+    /// The rank of the total over `texts` under each of `keys`.
+    fn ranks(&self, texts: &Texts, keys: &[Key], chance: Chance) -> Result<Vec<Finding>, MarkError> {
+        let total = |key: &Key| self.totals(key, texts).iter().fold(0.0, |sum, total| sum + total);
+        let mut found = ranked(KIND, keys, texts.judged.units, chance, &total)?;
+        for found in &mut found {
+            found.effect_unit = "alignment score per token above decoy keys".into();
+            found.detail = format!("{} over {} answers", found.detail, texts.texts.len());
+        }
+        Ok(found)
+    }
+
+    /// What is found in `answers` alone.
+    fn detected(&self, answers: &[Exchange], chance: Chance) -> Result<Detected, MarkError> {
+        let texts = Texts::of(&self.rules, answers);
+        let finding = self.ranks(&texts, std::slice::from_ref(&self.key), chance)?.remove(0);
+        Ok(Detected { finding, judged: texts.judged })
+    }
 }
 
 impl Mark for Kth {
@@ -235,20 +273,30 @@ impl Mark for Kth {
     fn any_key(&self) -> Option<&dyn AnyKey> {
         Some(self)
     }
+
+    fn detector(&self) -> Option<&dyn Detector> {
+        Some(self)
+    }
+}
+
+impl Detector for Kth {
+    fn detect(&self, texts: &[Exchange], chance: Chance) -> Result<Vec<Detection>, MarkError> {
+        let each =
+            texts.par_iter().map(|text| self.detected(std::slice::from_ref(text), chance)).collect::<Result<Vec<_>, _>>()?;
+        let pooled = self.detected(texts, chance)?;
+        Ok(vec![Detection { account: None, texts: (0..texts.len()).collect(), each, pooled }])
+    }
 }
 
 impl AnyKey for Kth {
     /// Rank of the total over all answers. Beside it the authors' p of a single answer, its rank among 99 of the decoys, at the median.
     fn judge_under(&self, case: &Case<'_>, keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
         let texts = Texts::of(&self.rules, exchanges(KIND, case.suspect, 0)?);
-        let total = |key: &Key| self.totals(key, &texts).iter().fold(0.0, |sum, total| sum + total);
-        let mut found = ranked(KIND, keys, texts.scored, case.chance, &total)?;
+        let mut found = self.ranks(&texts, keys, case.chance)?;
         let seed = case.chance.decoy_seed;
         let bank: Vec<Vec<f64>> =
             (0..SINGLE).into_par_iter().map(|index| self.totals(&Key::decoy(seed, index), &texts)).collect();
         for (found, key) in found.iter_mut().zip(keys) {
-            found.effect_unit = "alignment score per token above decoy keys".into();
-            found.detail = format!("{} over {} answers", found.detail, texts.texts.len());
             let single = |(at, own): (usize, f64)| {
                 let reached = bank.iter().filter(|decoy| decoy[at] >= own).count() as u64;
                 stats::monte_carlo::log10_p(reached, SINGLE)

@@ -147,8 +147,48 @@ fn what_is_copied_from_the_prompt_and_what_is_said_twice_is_left_out() {
             said(&[1], &[]),
         ],
     );
-    assert_eq!((texts.texts.len(), texts.scored), (2, 4));
+    let why = Judged {
+        texts: 4,
+        prompt_tokens: 7,
+        tokens: 13,
+        units: 4,
+        ended: 2,
+        special: 1,
+        in_prompt: 2,
+        repeated: 4,
+        ..Judged::default()
+    };
+    assert_eq!((texts.texts.len(), texts.judged), (2, why));
     let numbers: Vec<Vec<Option<TokenId>>> =
         texts.texts.iter().map(|text| text.iter().map(|n| n.map(|n| texts.tokens[n as usize])).collect()).collect();
     assert_eq!(numbers, [vec![Some(10), None, Some(12)], vec![None, None, Some(12), Some(11)]]);
+}
+
+/// Whoever has texts and no model finds what an audit finds; a text on its own has its own rank. A rank of 99 decoys goes no lower than
+/// 0.01, which unmarked texts together reach with probability 0.01 under this key.
+#[test]
+fn texts_alone_show_the_mark() {
+    for draw in [KthDraw::Exp, KthDraw::Its] {
+        let (lab, key) = (lab(kth(draw, 2)), Key::decoy(3, 1));
+        let mark = lab.build(&key).unwrap();
+        let chance = Chance { decoys: 99, decoy_seed: 7, ..Chance::default() };
+        let query = |query: Query| Query { max_new_tokens: 32, ..query };
+        let prompts: Vec<Query> = lab.audit().into_iter().take(20).map(query).collect();
+        let found = |model: &ToyModel| {
+            let texts = model.answer(&prompts).unwrap();
+            let found = mark.detector().unwrap().detect(&texts, chance).unwrap().remove(0);
+            let seen = [crate::Seen::Exchanges(Arc::new(texts))];
+            let case = Case { suspect: &seen, teacher: None, references: &[], second: &[], contexts: None, chance };
+            let judged = mark.judge(&case).unwrap().remove(0);
+            let pooled = &found.pooled;
+            assert_eq!((&judged.evidence, &judged.detail), (&pooled.finding.evidence, &pooled.finding.detail));
+            assert_eq!(pooled.judged.units, pooled.finding.evidence.n);
+            found
+        };
+        let marked = found(&lab.marked(&*mark));
+        assert_eq!((marked.pooled.finding.evidence.log10_p, marked.each.len()), (-2.0, 20));
+        let low = marked.each.iter().filter(|each| each.finding.evidence.log10_p <= -1.0).count();
+        assert!(low > 10, "{draw:?}: {low} of 20 single texts");
+        assert!(found(&lab.model(1_000)).pooled.finding.evidence.log10_p > -2.0);
+    }
 }
