@@ -86,6 +86,10 @@ fn a_teacher_that_is_trained_here_has_no_chat_template() {
 const TEXT_ALONE: &str = "distill=[{ surface = \"text\", loss = { sequence_kd = {} } }]";
 const OWN_TOKENIZER: &str = "student.tokenizer={ bpe = { vocab_size = 400, documents = 300 } }";
 
+/// An open student's laws along marked texts.
+const PREDICTED: &str =
+    "marks.predicted.radioactivity={ of = \"kgw\", student = { open = \"mass\" }, supervised = true, texts = 60 }";
+
 /// Smoke with a teacher's tokenizer of 300 entries, changed by `sets`.
 fn smoke_with(place: &Path, threads: u32, sets: &[&str]) -> Ran {
     let mut command = run_command(&smoke_file(), place, threads);
@@ -108,8 +112,17 @@ fn metric(records: &[Record], arm: Arm, name: &str) -> Vec<f64> {
 #[test]
 fn a_student_of_another_tokenizer_learns_the_answers_as_text() {
     let place = tempfile::tempdir().unwrap();
-    smoke_with(place.path(), 2, &[TEXT_ALONE, OWN_TOKENIZER]).expect_code(0);
+    let sets = [TEXT_ALONE, OWN_TOKENIZER, PREDICTED];
+    smoke_with(place.path(), 2, &sets).expect_code(0);
     let (bytes, records) = records_of(place.path());
+
+    // its laws are read at tokens that both have
+    let student = |record: &&Record| record.arm == Arm::Student && record.mark.as_deref() == Some("predicted");
+    let predicted: Vec<&Record> = records.iter().filter(student).filter(|record| record.kind == Kind::Mark).collect();
+    assert!(!predicted.is_empty());
+    for record in predicted {
+        assert!(record.log10_p.is_some_and(|p| p <= 0.0) && record.n.is_some_and(|n| n > 20), "{record:?}");
+    }
 
     // every mark is asked of every arm, and nobody who learned from the clean teacher shows one
     for arm in [Arm::Teacher, Arm::Student, Arm::Control, Arm::Rival, Arm::Base, Arm::Stranger] {
@@ -153,7 +166,7 @@ fn a_student_of_another_tokenizer_learns_the_answers_as_text() {
             fs::remove_dir_all(again.path().join("artifacts").join(name)).unwrap();
         }
     }
-    smoke_with(again.path(), 1, &[TEXT_ALONE, OWN_TOKENIZER]).expect_code(0);
+    smoke_with(again.path(), 1, &sets).expect_code(0);
     assert!(records_of(again.path()).0 == bytes, "the same records");
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oracle::{Exchange, Oracle, OracleError};
+use oracle::{Exchange, Law, Oracle, OracleError};
 
 use crate::{Marked, Question, Reduce, Reduced, Seen};
 
@@ -70,10 +70,16 @@ impl Asked<'_> {
 fn reduced(oracle: &dyn Oracle, given: &[Exchange], reduce: &dyn Reduce) -> Result<Vec<Reduced>, OracleError> {
     let blank = |exchange: &Exchange| Mutex::new(vec![Vec::new(); exchange.answer.len()]);
     let places: Vec<Mutex<Vec<Vec<f64>>>> = given.iter().map(blank).collect();
-    oracle.laws(&given.iter().collect::<Vec<_>>(), &|exchange, position, law| {
+    let sink = |exchange: usize, position: usize, law: Law<'_>| {
         let mut kept = Vec::new();
         reduce.reduce(&given[exchange], position, law, &mut kept);
         places[exchange].lock().unwrap_or_else(PoisonError::into_inner)[position] = kept;
-    })?;
+    };
+    let all: Vec<&Exchange> = given.iter().collect();
+    if reduce.of_shared_tokens() {
+        oracle.laws_of_shared_tokens(&all, &sink)?;
+    } else {
+        oracle.laws(&all, &sink)?;
+    }
     Ok(places.into_iter().map(|place| Reduced::new(place.into_inner().unwrap_or_else(PoisonError::into_inner))).collect())
 }

@@ -73,6 +73,12 @@ impl Question {
 pub trait Reduce: Send + Sync {
     /// Appends to `kept` what matters of the law at `position` of the answer of `given`.
     fn reduce(&self, given: &Exchange, position: usize, law: Law<'_>, kept: &mut Vec<f64>);
+
+    /// Whether laws over the tokens that a model of another tokenizer shares with the owner's will do
+    /// ([`laws_of_shared_tokens`](oracle::Oracle::laws_of_shared_tokens)); places may be missing then.
+    fn of_shared_tokens(&self) -> bool {
+        false
+    }
 }
 
 /// The entropy of each law, nats: one value a position. A law that shows its top only counts its tail as one token more, which gives

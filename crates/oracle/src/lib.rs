@@ -56,6 +56,16 @@ pub trait Oracle: Send + Sync {
     /// [`OracleError::NotShown`] when the surface shows answers only, or the tokens are not the model's own.
     fn laws(&self, given: &[&Exchange], sink: &LawSink<'_>) -> Result<(), OracleError>;
 
+    /// As [`laws`](Self::laws), over those tokens alone that the model has as its own, their probabilities made to add up to 1: of a
+    /// model of another tokenizer, the tokens that stand for the same text in both. Places at which such a model cannot be asked are
+    /// left out.
+    ///
+    /// # Errors
+    /// [`OracleError::NotShown`] when the surface shows answers only, or no token is the model's own.
+    fn laws_of_shared_tokens(&self, given: &[&Exchange], sink: &LawSink<'_>) -> Result<(), OracleError> {
+        self.laws(given, sink)
+    }
+
     /// The inside of the model, where whoever asks may see it.
     fn open(&self) -> Option<&dyn OpenModel> {
         None

@@ -1,6 +1,9 @@
+use std::sync::OnceLock;
+
 use oracle::{Codec, Exchange, LawSink, OpenModel, Oracle, OracleError, Query, ScoreItem, Stop, Surface};
 
 use super::Retokeniser;
+use super::shared::{self, SharedTokens};
 
 /// A model of another tokenizer, asked and heard in the owner's tokens.
 ///
@@ -9,12 +12,15 @@ use super::Retokeniser;
 pub struct RetokenisedOracle<O> {
     inner: O,
     to_own: Retokeniser,
+    /// Own tokens that the model holds.
+    context: usize,
+    shared: OnceLock<SharedTokens>,
 }
 
 impl<O: Oracle> RetokenisedOracle<O> {
-    /// `inner`, whose tokens `to_own` leads to from the owner's.
-    pub fn new(inner: O, to_own: Retokeniser) -> Self {
-        Self { inner, to_own }
+    /// `inner`, whose tokens `to_own` leads to from the owner's, and which holds `context` of its own.
+    pub fn new(inner: O, to_own: Retokeniser, context: usize) -> Self {
+        Self { inner, to_own, context, shared: OnceLock::new() }
     }
 }
 
@@ -75,6 +81,19 @@ impl<O: Oracle> Oracle for RetokenisedOracle<O> {
             asked: "law over these tokens (its model has another tokenizer)",
             instead: "logits, of a model with this tokenizer",
         })
+    }
+
+    /// After the text before each place, encoded by itself.
+    fn laws_of_shared_tokens(&self, given: &[&Exchange], sink: &LawSink<'_>) -> Result<(), OracleError> {
+        let shared = self.shared.get_or_init(|| SharedTokens::of(&self.to_own.from, &self.to_own.to));
+        if shared.len() == 0 {
+            return Err(OracleError::NotShown {
+                surface: self.inner.surface().name().to_string(),
+                asked: "law over the owner's tokens (its model's tokenizer has none of them)",
+                instead: "logits, of a model whose tokenizer shares tokens with this one",
+            });
+        }
+        shared::laws(&self.inner, (&self.to_own, shared), self.context, given, sink)
     }
 
     fn open(&self) -> Option<&dyn OpenModel> {

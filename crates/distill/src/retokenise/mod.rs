@@ -7,6 +7,7 @@
 mod alignment;
 mod asked;
 mod retokeniser;
+mod shared;
 mod stream;
 
 pub use alignment::Alignment;

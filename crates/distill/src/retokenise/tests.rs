@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use lm::Tokenizer;
 use oracle::{Codec, Exchange, OpenModel, Oracle, Query, Sampling, ScoreItem, ServedLaw, Stop, Surface, TokenId};
@@ -108,7 +109,7 @@ fn a_model_of_another_tokenizer_answers_in_the_tokens_of_the_question() {
         let surface = Surface::Logits { law: ServedLaw::PostWatermark };
         Served::new(Arc::new(model_of(fine.vocab_size(), 3)), Vec::new(), surface, runtime(2))
     };
-    let asked = RetokenisedOracle::new(served(), Retokeniser::new(coarse.clone(), fine.clone()));
+    let asked = RetokenisedOracle::new(served(), Retokeniser::new(coarse.clone(), fine.clone()), 64);
     assert_eq!(asked.vocab_size(), 400);
     let queries: Vec<Query> = (0..12)
         .map(|index| Query { index, seed: index, ..cut(&coarse, "The old cat saw birds", 4, Stop::Length).query })
@@ -148,7 +149,7 @@ fn a_continuation_has_the_probability_of_its_text() {
         runtime(2),
     );
     let again = Served::new(Arc::new(model_of(fine.vocab_size(), 3)), Vec::new(), served.surface().clone(), runtime(2));
-    let asked = RetokenisedOracle::new(again, Retokeniser::new(coarse.clone(), fine.clone()));
+    let asked = RetokenisedOracle::new(again, Retokeniser::new(coarse.clone(), fine.clone()), 64);
     let whole = |text: &str| -> f64 {
         let ids = fine.encode_document(text);
         let item = ScoreItem { prompt: ids[..1].to_vec(), continuation: ids[1..].to_vec() };
@@ -168,6 +169,74 @@ fn a_continuation_has_the_probability_of_its_text() {
     assert!(refused.to_string().contains("another tokenizer"), "{refused}");
     assert!(asked.open().is_none());
     let again = Served::new(Arc::new(model_of(fine.vocab_size(), 3)), Vec::new(), served.surface().clone(), runtime(2)).opened();
-    let open = RetokenisedOracle::new(again, Retokeniser::new(coarse.clone(), fine.clone()));
+    let open = RetokenisedOracle::new(again, Retokeniser::new(coarse.clone(), fine.clone()), 64);
     assert_eq!(open.open().map(OpenModel::layers), Some(2));
+}
+
+/// Laws along `given` by position, of the tokens that both tokenizers have.
+fn shared_laws(asked: &dyn Oracle, given: &Exchange) -> BTreeMap<usize, Vec<(TokenId, f32)>> {
+    let laws: Mutex<BTreeMap<usize, Vec<(TokenId, f32)>>> = Mutex::default();
+    asked
+        .laws_of_shared_tokens(&[given], &|exchange, position, law| {
+            let oracle::Law::Top { ids, log_probs } = law else { panic!("shared tokens are some of all") };
+            assert_eq!(exchange, 0);
+            let law: Vec<_> = ids.iter().copied().zip(log_probs.iter().copied()).collect();
+            assert!(laws.lock().unwrap().insert(position, law).is_none(), "each place once");
+        })
+        .unwrap();
+    laws.into_inner().unwrap()
+}
+
+/// Methods f5: what is asked at a place depends on the text before it alone, and is the model's own law there over what both can say.
+#[test]
+fn laws_are_those_over_shared_tokens_after_the_text_before_each_place() {
+    let (coarse, fine) = tokenizers();
+    let surface = Surface::Logits { law: ServedLaw::PostWatermark };
+    let served = || Served::new(Arc::new(model_of(fine.vocab_size(), 3)), Vec::new(), surface.clone(), runtime(2));
+    let oracle = |context| RetokenisedOracle::new(served(), Retokeniser::new(coarse.clone(), fine.clone()), context);
+    let asked = oracle(64);
+    let given = cut(&coarse, "The old cat saw 17 birds in the café", 4, Stop::Length);
+    let laws = shared_laws(&asked, &given);
+    assert!(laws.keys().copied().eq(0..given.answer.len()), "every place is between characters here: {:?}", laws.keys());
+    for (position, law) in &laws {
+        let before = coarse.decode(&[&given.query.prompt[..], &given.answer[..*position]].concat());
+        let own = exchange(fine.encode_document(&before), vec![1], Stop::Length);
+        let whole: Mutex<Vec<f32>> = Mutex::default();
+        let keep = |_: usize, _: usize, law: oracle::Law<'_>| {
+            let oracle::Law::Whole(log_probs) = law else { panic!("the whole law") };
+            *whole.lock().unwrap() = log_probs.to_vec();
+        };
+        served().laws(&[&own], &keep).unwrap();
+        let whole = whole.into_inner().unwrap();
+        assert!((law.iter().map(|(_, log_prob)| libm::exp(f64::from(*log_prob))).sum::<f64>() - 1.0).abs() < 1e-5);
+        // ratios of probabilities are the model's, and tokens are those of the same text
+        let own_log_prob = |id: TokenId| {
+            let text = coarse.decode(&[id]);
+            let [own] = fine.encode(&text)[..] else { panic!("{text:?} is one token of both") };
+            whole[own as usize]
+        };
+        let (first, first_log_prob) = law[0];
+        for (id, log_prob) in law {
+            let (is, said) = (log_prob - first_log_prob, own_log_prob(*id) - own_log_prob(first));
+            assert!((is - said).abs() < 1e-4, "{is} is not {said}");
+        }
+        // single bytes that are characters, and the merges of the fine one
+        assert!(law.len() > 100 && law.len() <= 290, "{}", law.len());
+    }
+    // another text after the place changes nothing before it
+    let mut other = given.clone();
+    other.answer[5..].fill(coarse.encode("x")[0]);
+    let others = shared_laws(&asked, &other);
+    for position in 0..=5 {
+        assert_eq!(laws[&position].iter().map(|(id, _)| *id).max(), others[&position].iter().map(|(id, _)| *id).max());
+        let of = |law: &[(TokenId, f32)]| law.iter().map(|(id, p)| f64::from(*id) * libm::exp(f64::from(*p))).sum::<f64>();
+        assert!((of(&laws[&position]) - of(&others[&position])).abs() < 1e-2);
+    }
+    // what the model cannot hold is left out, and so are places within a character
+    let held = shared_laws(&oracle(12), &given);
+    assert!(held.len() < laws.len() && held.iter().all(|(position, law)| laws[position].len() == law.len()), "{:?}", held.keys());
+    let bytes = Arc::new(Tokenizer::train_bpe(std::iter::once(String::new()), 258).unwrap());
+    let by_bytes = RetokenisedOracle::new(served(), Retokeniser::new(bytes.clone(), fine.clone()), 64);
+    let within = shared_laws(&by_bytes, &cut(&bytes, "aé你b", 1, Stop::Length));
+    assert_eq!(within.into_keys().collect::<Vec<_>>(), [0, 1, 3, 6], "after nothing, a, é and 你");
 }

@@ -113,7 +113,10 @@ impl Context<'_> {
     /// A model as the owner asks it, in the teacher's tokens; `own` is its vocabulary, where that is another.
     pub fn asked(&self, own: Option<&Vocabulary>, served: Served) -> Box<dyn Oracle> {
         match own {
-            Some(own) => Box::new(RetokenisedOracle::new(served, self.to_own(own))),
+            Some(own) => {
+                let context = served.model().context_length();
+                Box::new(RetokenisedOracle::new(served, self.to_own(own), context))
+            }
             None => Box::new(served),
         }
     }

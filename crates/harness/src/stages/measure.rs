@@ -20,7 +20,7 @@ use crate::stages::worth::nobody_as_good;
 use crate::stages::{Asked, Context, Imported, MarkedTexts, Unmarked};
 
 /// Raised when the same inputs would give another measurement.
-pub(super) const REVISION: u32 = 13;
+pub(super) const REVISION: u32 = 14;
 /// File of a measurement artifact.
 const FILE: &str = "records.json";
 

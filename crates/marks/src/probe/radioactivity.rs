@@ -13,6 +13,10 @@
 //! copying within a text helps the true key alone (0.6). What it predicts is scored only where a context comes for the first time in its input
 //! ([`Rules::fresh_places`](crate::Rules)). The list of such a context is independent of all that the student has read, so that each
 //! prediction hits at the null's rate given those before it; the more surely so where a context counts once in all texts.
+//!
+//! An open student of another tokenizer is weighed by the tokens that it shares with the teacher's (f5). It reads the text before each place
+//! alone: were places chosen by where its tokens end in the whole text, the token that stands there would have a say in which are scored,
+//! and that token is marked.
 
 use std::sync::Arc;
 
@@ -245,7 +249,7 @@ impl Radioactivity {
     fn asked_along(&self, texts: &Arc<Vec<Exchange>>) -> Option<Question> {
         match (self.config.student, self.config.supervised) {
             (Student::Open(_), _) => {
-                Some(Question::Laws { given: texts.clone(), reduce: Arc::new(Candidates::new(&self.rules)) })
+                Some(Question::Laws { given: texts.clone(), reduce: Arc::new(Candidates::of_shared_tokens(&self.rules)) })
             }
             (Student::Closed, true) => Some(Question::Answers(texts.iter().map(|text| drawn_anew(&text.query)).collect())),
             (Student::Closed, false) => None,

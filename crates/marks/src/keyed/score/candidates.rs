@@ -15,11 +15,17 @@ const MOST: usize = 256;
 /// of the probability.
 pub(crate) struct Candidates {
     rules: Rules,
+    of_shared_tokens: bool,
 }
 
 impl Candidates {
     pub fn new(rules: &Rules) -> Self {
-        Self { rules: rules.clone() }
+        Self { rules: rules.clone(), of_shared_tokens: false }
+    }
+
+    /// Those that a model of another tokenizer shares, where it has one.
+    pub fn of_shared_tokens(rules: &Rules) -> Self {
+        Self { of_shared_tokens: true, ..Self::new(rules) }
     }
 
     /// Candidate and probability behind a number that was kept. Ids below 2^25 leave the probability 28 bits.
@@ -34,6 +40,10 @@ impl Candidates {
 }
 
 impl Reduce for Candidates {
+    fn of_shared_tokens(&self) -> bool {
+        self.of_shared_tokens
+    }
+
     fn reduce(&self, given: &Exchange, position: usize, law: Law<'_>, kept: &mut Vec<f64>) {
         if self.rules.place(given, position).is_none() {
             return;
