@@ -64,7 +64,7 @@ struct MarkSource {
     /// 'NAME.kgw = { ... }' where the mark has a name of its own there.
     #[arg(long, value_name = "TOML")]
     mark: Option<String>,
-    /// What vLLM was given as --watermark-config, as a JSON file; its key is in it.
+    /// What vLLM was given as --watermark-config, or the vllm_xargs of its plug-in vllm-sbw, as a JSON file; its key is in it.
     #[arg(long, value_name = "FILE")]
     vllm_config: Option<PathBuf>,
     /// transformers' generation_config.json, or the watermarking_config in it; its key is in it. Of a server that draws lists on the CPU.
@@ -147,7 +147,7 @@ pub fn detect(args: &DetectArgs, signals: &Signals, out: &mut Output) -> anyhow:
             out.json(one)?;
         }
         out.json(&json!({
-            "mark": { &wanted.name: wanted.entry },
+            "mark": { &wanted.name: wanted.shown()? },
             "key": key.name(),
             "tokenizer": args.tokenizer.display().to_string(),
             "file": args.source.shown(),

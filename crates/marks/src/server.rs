@@ -8,7 +8,7 @@ use crate::MarkEntry;
 /// Whose configuration it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
-    /// vLLM's `--watermark-config`.
+    /// vLLM's `--watermark-config`, or the `vllm_xargs` of the plug-in `vllm-sbw`.
     Vllm,
     /// `watermarking_config` of transformers' `generation_config.json`.
     Transformers,
@@ -64,8 +64,11 @@ fn nothing_left(table: &Map<String, Value>) -> Result<(), ConfigError> {
     }
 }
 
-/// vLLM 0.30 to 0.33, and its proposals. Served watermarks, 1.1 and 3 to 5.
+/// vLLM 0.30 to 0.33, its proposals, and the plug-in `vllm-sbw`. Served watermarks, 1.1 and 3 to 6.
 fn vllm(mut table: Map<String, Value>) -> Result<Value, ConfigError> {
+    if ["seeding_scheme", "hash_key"].iter().any(|name| table.contains_key(*name)) {
+        return sbw_plugin(table);
+    }
     let algorithm = table.remove("algorithm").unwrap_or_else(|| json!("gumbel"));
     if let Some(prf) = table.remove("prf").filter(|prf| !["philox", "philox4x32-10-v1"].iter().any(|known| prf == known)) {
         return Err(ConfigError::new("prf", prf, "only philox is known here"));
@@ -79,6 +82,7 @@ fn vllm(mut table: Map<String, Value>) -> Result<Value, ConfigError> {
         "gumbel" => ("vllm_gumbel", &[][..], json!({})),
         "dual_key_gumbel" => ("vllm_dual_key", &["alpha"][..], json!({ "alpha": 0.1 })),
         "red_green" => ("vllm_red_green_proposal", &["gamma", "delta"][..], json!({ "gamma": 0.25, "delta": 2.0 })),
+        "sbw" => return sbw_proposal(table),
         "synthid_text" => ("vllm_synthid_proposal", &["depth", "variant"][..], json!({ "depth": 32, "variant": "stream" })),
         "synthid" if table.contains_key("variant") => {
             ("vllm_synthid_proposal", &["depth", "variant"][..], json!({ "depth": 32 }))
@@ -89,8 +93,7 @@ fn vllm(mut table: Map<String, Value>) -> Result<Value, ConfigError> {
             return Err(ConfigError::new("algorithm", "synthid", remedy));
         }
         _ => {
-            let known =
-                "known are gumbel, dual_key_gumbel, and of proposals red_green, synthid and synthid_text; other marks: --mark";
+            let known = "known are gumbel, dual_key_gumbel, and of proposals red_green, sbw, synthid and synthid_text; other marks: --mark";
             return Err(ConfigError::new("algorithm", algorithm, known));
         }
     };
@@ -113,6 +116,53 @@ fn vllm(mut table: Map<String, Value>) -> Result<Value, ConfigError> {
     let config = taken(&mut table, &names, defaults);
     nothing_left(&table)?;
     Ok(json!({ kind: config }))
+}
+
+/// SBW as it is proposed for vLLM. It marks repeats, whatever is said of contexts that come again. Served watermarks, 6.3.
+fn sbw_proposal(mut table: Map<String, Value>) -> Result<Value, ConfigError> {
+    for not_applied in ["deduplicate_contexts", "deduplicate_contexts_max_history", "alpha"] {
+        table.remove(not_applied);
+    }
+    let scheme = table.remove("sbw_scheme").unwrap_or_else(|| json!("selfhash"));
+    let (seeding, width) = match scheme.as_str().unwrap_or_default() {
+        "selfhash" => ("self_hash", 4),
+        "lefthash" => ("left_hash", 1),
+        _ => return Err(ConfigError::new("sbw_scheme", scheme, "known are selfhash and lefthash")),
+    };
+    let given = |table: &mut Map<String, Value>, name: &str, default: Value| {
+        table.remove(name).filter(|value| !value.is_null()).unwrap_or(default)
+    };
+    let Some(key) = table.remove("key") else { return Err(ConfigError::new("key", "missing", "give the server's key")) };
+    let config = json!({
+        "form": "native_proposal", "seeding": seeding, "key": key,
+        "gamma": given(&mut table, "sbw_gamma", json!(0.5)),
+        "delta": given(&mut table, "sbw_delta", json!(2.0)),
+        "width": given(&mut table, "context_width", json!(width)),
+    });
+    nothing_left(&table)?;
+    Ok(json!({ "sbw": config }))
+}
+
+/// The `vllm_xargs` of the plug-in `vllm-sbw` 1.0.0, with its defaults. Served watermarks, 6.2.
+fn sbw_plugin(mut table: Map<String, Value>) -> Result<Value, ConfigError> {
+    table.remove("deduplicate_contexts");
+    let scheme = table.remove("seeding_scheme").unwrap_or_else(|| json!("gpu-fused-selfhash-fullvocab"));
+    if !["gpu-fused-selfhash-fullvocab", "gpu-fused-selfhash-fullvocab-cudagraphs"].iter().any(|known| scheme == *known) {
+        return Err(ConfigError::new(
+            "seeding_scheme",
+            scheme,
+            "of the plug-in, only gpu-fused-selfhash-fullvocab is known here",
+        ));
+    }
+    let mut given = |name: &str, default: Value| table.remove(name).filter(|value| !value.is_null()).unwrap_or(default);
+    let config = json!({
+        "form": "plugin", "seeding": "self_hash", "width": 4,
+        "key": given("hash_key", json!(15_485_863)),
+        "gamma": given("gamma", json!(0.5)),
+        "delta": given("delta", json!(2.0)),
+    });
+    nothing_left(&table)?;
+    Ok(json!({ "sbw": config }))
 }
 
 /// Keys of `SynthIDTextWatermarkingConfig`.
@@ -166,6 +216,19 @@ mod tests {
             (&dual["vllm_dual_key"]["alpha"], &dual["vllm_dual_key"]["deduplicate_contexts_max_history"]),
             (&json!(0.1), &json!(0))
         );
+        let sbw = vllm(object(json!({ "algorithm": "sbw", "key": 7, "sbw_scheme": "lefthash" }))).unwrap();
+        assert_eq!(
+            sbw,
+            json!({ "sbw": { "form": "native_proposal", "seeding": "left_hash", "key": 7, "gamma": 0.5, "delta": 2.0, "width": 1 } })
+        );
+        let plugin = vllm(object(json!({ "gamma": 0.25, "hash_key": 7 }))).unwrap();
+        assert_eq!(
+            plugin,
+            json!({ "sbw": { "form": "plugin", "seeding": "self_hash", "key": 7, "gamma": 0.25, "delta": 2.0, "width": 4 } })
+        );
+        for config in [sbw, plugin] {
+            serde_json::from_value::<MarkEntry>(config).unwrap().validate().unwrap();
+        }
         let kgw = transformers(object(json!({ "bias": 2.5 }))).unwrap();
         assert_eq!((&kgw["hf_kgw"]["bias"], &kgw["hf_kgw"]["hashing_key"]), (&json!(2.5), &json!(15_485_863)));
         let synthid = transformers(object(json!({ "ngram_len": 5, "keys": [1, 2], "debug_mode": false }))).unwrap();
@@ -179,6 +242,10 @@ mod tests {
             (json!({ "algorithm": "synthid", "key": 1 }), "variant"),
             (json!({ "algorithm": "stamp", "key": 1 }), "dual_key_gumbel"),
             (json!({ "key": 1, "width": 4 }), "drop it"),
+            (json!({ "algorithm": "sbw", "key": 1, "sbw_scheme": "minhash" }), "lefthash"),
+            (json!({ "algorithm": "sbw" }), "give the server's key"),
+            (json!({ "seeding_scheme": "simple_1" }), "fullvocab"),
+            (json!({ "hash_key": 1, "width": 4 }), "drop it"),
             (json!({ "key": 1, "prf": "sha" }), "philox"),
         ] {
             assert!(vllm(object(config.clone())).unwrap_err().to_string().contains(part), "{config}");

@@ -70,6 +70,18 @@ impl Wanted {
         Ok(Self { name: entry.config()?.info().name.to_string(), entry })
     }
 
+    /// The mark as it may be shown: a key that a server already has stands as a word.
+    ///
+    /// # Errors
+    /// When the entry gives no kind.
+    pub fn shown(&self) -> anyhow::Result<serde_json::Value> {
+        let mut shown = serde_json::to_value(&self.entry)?;
+        if self.entry.config()?.needs().served_key {
+            hide(&mut shown);
+        }
+        Ok(shown)
+    }
+
     /// Its key under `secret` in the repetition `seed`, as an experiment derives it.
     ///
     /// # Errors
@@ -92,6 +104,19 @@ impl Wanted {
         }
         let mark = self.entry.build(&Owner::new(key, codec))?;
         if mark.detector().is_none() { Err(alone().into()) } else { Ok(mark) }
+    }
+}
+
+/// What configurations call a server's own key.
+const SERVED_KEYS: [&str; 4] = ["key", "keys", "hashing_key", "hash_key"];
+
+fn hide(shown: &mut serde_json::Value) {
+    for (name, value) in shown.as_object_mut().into_iter().flatten() {
+        if SERVED_KEYS.contains(&name.as_str()) {
+            *value = "redacted".into();
+        } else {
+            hide(value);
+        }
     }
 }
 
@@ -118,6 +143,18 @@ mod tests {
         let mine = Wanted { name: "mine".into(), ..plain.clone() };
         assert_eq!(plain.key(&secret, 1).unwrap(), secret.derive("watermark", 1));
         assert_eq!(mine.key(&secret, 2).unwrap(), secret.derive("watermark mine", 2));
+    }
+
+    #[test]
+    fn a_servers_own_key_is_not_shown() {
+        for line in [
+            "vllm_gumbel = { key = 90817263, context_width = 4, deduplicate_contexts = \"single_turn\" }",
+            "kgw = { gamma = 0.25, delta = 2.0, context_width = 1, torch = { hash_key = 90817263 } }",
+            "hf_synthid = { ngram_len = 5, keys = [90817263, 1, 2] }",
+        ] {
+            let shown = Wanted::parse(line).unwrap().shown().unwrap().to_string();
+            assert!(!shown.contains("90817263") && shown.contains("redacted"), "{shown}");
+        }
     }
 
     #[test]

@@ -72,14 +72,24 @@ pub(crate) fn build(entry: Value, key: &Key) -> Arc<dyn Mark> {
     serde_json::from_value::<MarkEntry>(entry).unwrap().build(&Owner::new(key, &codec)).unwrap()
 }
 
-/// What our own count finds in `texts`, which had no prompts.
-pub(crate) fn counted(mark: &dyn Mark, texts: &[&[TokenId]], decoys: usize) -> Finding {
+/// Answers that had no prompts.
+fn without_prompts(texts: &[&[TokenId]]) -> Vec<Exchange> {
     let said = |text: &&[TokenId]| Exchange {
         query: Query::greedy(0, Vec::new(), text.len()),
         answer: text.to_vec(),
         stop: Stop::Length,
     };
-    let seen = [Seen::Exchanges(Arc::new(texts.iter().map(said).collect()))];
+    texts.iter().map(said).collect()
+}
+
+/// What our own count finds in `texts`, which had no prompts.
+pub(crate) fn counted(mark: &dyn Mark, texts: &[&[TokenId]], decoys: usize) -> Finding {
+    let seen = [Seen::Exchanges(Arc::new(without_prompts(texts)))];
     let chance = Chance { decoys, decoy_seed: 4, ..Chance::default() };
     mark.judge(&Case { suspect: &seen, teacher: None, references: &[], second: &[], contexts: None, chance }).unwrap().remove(0)
+}
+
+/// What its detector of texts alone finds in all `texts` together.
+pub(crate) fn detected(mark: &dyn Mark, texts: &[&[TokenId]]) -> Finding {
+    mark.detector().unwrap().detect(&without_prompts(texts), Chance::default()).unwrap().remove(0).pooled.finding
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use oracle::TokenId;
+use oracle::{Codec, TokenId};
 use serde_json::{Value, json};
 use stats::tail::log10_binomial_sf;
 
-use super::{answers, build, counted, header};
-use crate::{AuthorsScore, Key, Mark};
+use super::{answers, build, counted, detected, header};
+use crate::server::Server;
+use crate::{AuthorsScore, Key, Mark, MarkEntry, Owner};
 
 const VLLM: u64 = 8_446_744_073_709_551_557;
 const SBW: u64 = 1_099_511_627_791;
@@ -30,7 +31,7 @@ fn sets() -> Vec<(&'static str, &'static str, Value)> {
         ("vllm-red-green", "red-green", vllm("vllm_red_green_proposal", json!({"gamma": 0.25, "delta": 2.0}))),
         ("vllm-synthid", "synthid", vllm("vllm_synthid_proposal", synthid)),
         ("vllm-synthid-h1", "", vllm("vllm_synthid_proposal", narrow)),
-        ("vllm-sbw-selfhash", "sbw-selfhash", sbw("native", 0.5)),
+        ("vllm-sbw-selfhash", "sbw-selfhash", sbw("native_proposal", 0.5)),
         ("vllm-sbw-plugin", "sbw-plugin", sbw("plugin", 0.25)),
     ]
 }
@@ -160,6 +161,24 @@ fn one_text_has_the_scores_of_all_detectors() {
     }
 }
 
+/// The configuration with which a file says that it was made is one that we read, and its mark is that of the tests above.
+#[test]
+fn the_servers_own_configuration_finds_its_texts() {
+    let owner = Key::decoy(1, 1);
+    let left =
+        json!({"sbw": {"form": "native_proposal", "seeding": "left_hash", "key": SBW, "gamma": 0.5, "delta": 2.0, "width": 1}});
+    for (name, _, entry) in sets().into_iter().chain([("vllm-sbw-lefthash", "", left)]) {
+        let (Some(header), Some(texts)) = (header(name), answers(name)) else { return };
+        let served = MarkEntry::served_by(Server::Vllm, &header["config"]).unwrap();
+        let codec: Arc<dyn Codec> = Arc::new(super::Plain);
+        let served = served.build(&Owner::new(&owner, &codec)).unwrap();
+        let (texts, own) = (views(&texts), build(entry, &owner));
+        let [served, own] = [&served, &own].map(|mark| detected(&**mark, &texts).evidence);
+        assert_eq!((served.n, served.statistic, served.log10_p), (own.n, own.statistic, own.log10_p), "{name}");
+        assert!(own.log10_p < -9.0, "{name}: {own:?}");
+    }
+}
+
 /// A key that a file gives is in no name, and in no message.
 #[test]
 fn names_commit_to_served_keys_and_do_not_show_them() {
@@ -174,7 +193,7 @@ fn names_commit_to_served_keys_and_do_not_show_them() {
         assert!(with != without && !with.contains(&VLLM.to_string()) && !with.contains(&SBW.to_string()), "{with}");
         assert_ne!(with, name(&entry, &Key::decoy(1, 2)), "without the owner's bytes nobody can try keys out");
         let inside = json!({"per_account": {"accounts": 2, "of": entry}});
-        let refused = serde_json::from_value::<crate::MarkEntry>(inside).unwrap().validate().unwrap_err();
+        let refused = serde_json::from_value::<MarkEntry>(inside).unwrap().validate().unwrap_err();
         assert!(refused.key == "per_account.of" && refused.remedy.contains("server's key"), "{refused}");
     }
 }

@@ -3,7 +3,7 @@
 //! Language Models*, ICLR 2024, arXiv 2306.04634, with another hash. Served watermarks, section 6.
 //!
 //! The bias goes onto raw logits, before temperature, so that greedy answers are marked too; special tokens are raised like others, and
-//! repeats are marked. The plug-in's contexts run over prompt and answer; those of the native form are of the answer only.
+//! repeats are marked. The plug-in's contexts run over prompt and answer; those of the proposal for vLLM (`native_proposal`) are of the answer only.
 //!
 //! With self hash a key decides which units share a draw: they are counted once for each draw (authors' detectors count windows, and give
 //! 25 % false alarms at nominal 1 %), and the keyed score test sums them anew under each key. What is scored lies in the answer with a whole
@@ -39,7 +39,7 @@ pub enum Form {
     /// The plug-in `vllm-sbw`: contexts run over prompt and answer, filled up with id 0.
     Plugin,
     /// The proposal for vLLM, in no release: contexts are of the answer only, filled up with -1.
-    Native,
+    NativeProposal,
 }
 
 /// SBW; the defaults named are the code's.
@@ -154,7 +154,7 @@ impl MarkConfig for SbwConfig {
             dedup: Dedup::Pairs,
             test: KeyedTest::default(),
         };
-        let left = Self { form: Form::Native, seeding: Seeding::LeftHash, gamma: 0.25, width: 1, ..example.clone() };
+        let left = Self { form: Form::NativeProposal, seeding: Seeding::LeftHash, gamma: 0.25, width: 1, ..example.clone() };
         vec![example, left]
     }
 
@@ -216,7 +216,7 @@ impl GreenList {
     fn there<'a>(&self, step: &Step<'a>) -> &'a [TokenId] {
         let text = match self.form {
             Form::Plugin => step.tokens,
-            Form::Native => step.answer(),
+            Form::NativeProposal => step.answer(),
         };
         &text[text.len().saturating_sub(self.before)..]
     }

@@ -26,7 +26,7 @@ impl Sbw {
                 let all = texts.iter().flat_map(|text| text.windows(inside + 1));
                 all.filter(|window| seen.insert(*window)).flatten().copied().collect()
             }
-            Form::Native => {
+            Form::NativeProposal => {
                 // distinct contexts of the whole window, of which self hash leaves out the oldest
                 let windows = detector::units(texts, self.width);
                 windows.chunks_exact(self.width + 1).flat_map(|window| &window[self.width - inside..]).copied().collect()
@@ -43,7 +43,7 @@ impl Sbw {
         let green = |draw: &&u32| match self.list.form {
             // by 32-bit floats, where a draw next to gamma may fall on its other side
             Form::Plugin => **draw as f32 * (1.0 / 2_147_483_648.0) < self.gamma as f32,
-            Form::Native => **draw < list.green_below,
+            Form::NativeProposal => **draw < list.green_below,
         };
         (draws.iter().filter(green).count() as u64, draws.len() as u64)
     }
@@ -58,7 +58,7 @@ impl Sbw {
 impl Authors for Sbw {
     fn judge(&self, key: &Key, texts: &[&[TokenId]]) -> Result<Vec<AuthorsScore>, MarkError> {
         let Sbw { list, .. } = self;
-        if (list.form, list.seeds.seeding) == (Form::Native, Seeding::LeftHash) {
+        if (list.form, list.seeds.seeding) == (Form::NativeProposal, Seeding::LeftHash) {
             // its generator seeds by ids, its detector by their hashes
             let why = "the proposal's own detector of left hash looks for other seeds than its generator uses and finds nothing: \
                        read the exact test instead, or compare with the plug-in's detector (form = \"plugin\")";

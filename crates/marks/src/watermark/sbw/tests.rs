@@ -82,7 +82,7 @@ fn entry(form: &str, seeding: &str, width: usize) -> Value {
 /// Its generator's rule finds the text; its own detector looks for hashed ids and finds nothing.
 #[test]
 fn left_hash_of_the_proposal_is_found_by_its_generators_rule_alone() {
-    let mark = build(entry("native", "left_hash", 1), &Key::decoy(1, 1));
+    let mark = build(entry("native_proposal", "left_hash", 1), &Key::decoy(1, 1));
     let error = mark.authors(&[&[3, 4, 5]]).unwrap_err().to_string();
     assert!(error.contains("finds nothing") && error.contains("plugin"), "{error}");
     let (Some(header), Some(texts)) = (header("vllm-sbw-lefthash"), answers("vllm-sbw-lefthash")) else { return };
@@ -106,7 +106,7 @@ fn left_hash_of_the_proposal_is_found_by_its_generators_rule_alone() {
     assert_eq!(Some(found.n + 1), pooled["n"].as_u64());
     assert!(found.log10_p < -9.0, "{found:?}");
     // every pair of context and token is far more
-    let mut pairs = entry("native", "left_hash", 1);
+    let mut pairs = entry("native_proposal", "left_hash", 1);
     pairs["sbw"]["dedup"] = json!("pairs");
     let found = counted(&*build(pairs, &Key::decoy(1, 1)), &texts, 0).evidence;
     assert!(found.n > 500 && found.log10_p < -20.0, "{found:?}");
@@ -133,15 +133,15 @@ fn the_plug_in_reads_the_prompt_and_the_proposal_does_not() {
     let own = |context: &[TokenId]| green(seeds(KEY, Seeding::SelfHash), context, 0.5);
     // greedy answers are marked like others
     for temperature in [0.0, 1.0] {
-        let [plugin, native] = ["plugin", "native"].map(|form| entry(form, "self_hash", 4));
+        let [plugin, native] = ["plugin", "native_proposal"].map(|form| entry(form, "self_hash", 4));
         assert_eq!(raised(plugin.clone(), &[9, 2, 3], &[4], temperature), own(&[2, 3, 4]));
         assert_eq!(raised(plugin, &[3], &[4], temperature), own(&[0, 3, 4]));
         assert_eq!(raised(native.clone(), &[9, 2, 3], &[4], temperature), own(&[NO_TOKEN, NO_TOKEN, 4]));
         assert_eq!(raised(native, &[1], &[9, 9, 2, 3, 4], temperature), own(&[2, 3, 4]));
     }
     let left = |context: &[TokenId]| green(seeds(KEY, Seeding::LeftHash), context, 0.5);
-    assert_eq!(raised(entry("native", "left_hash", 2), &[1], &[3, 4], 1.0), left(&[3, 4]));
-    assert_eq!(raised(entry("native", "left_hash", 1), &[7], &[], 1.0), left(&[NO_TOKEN]));
+    assert_eq!(raised(entry("native_proposal", "left_hash", 2), &[1], &[3, 4], 1.0), left(&[3, 4]));
+    assert_eq!(raised(entry("native_proposal", "left_hash", 1), &[7], &[], 1.0), left(&[NO_TOKEN]));
     assert_eq!(raised(entry("plugin", "left_hash", 1), &[7], &[], 1.0), left(&[7]));
     // without context there is one list
     assert_eq!(raised(entry("plugin", "self_hash", 1), &[7], &[5, 6], 1.0), own(&[]));
