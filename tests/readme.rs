@@ -129,6 +129,17 @@ struct Scratch {
     results: Vec<(String, PathBuf)>,
 }
 
+/// The same experiment in seconds.
+fn scale_down(args: &mut Vec<String>) {
+    let names = |file: &str| args.iter().any(|arg| arg.ends_with(file));
+    let sets = match names("quickstart.toml") {
+        true => QUICKSTART,
+        false if names("tinystories.toml") => TINYSTORIES,
+        false => &[],
+    };
+    args.extend(sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]));
+}
+
 impl Scratch {
     fn at(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
@@ -153,12 +164,7 @@ impl Scratch {
             }
             args.extend([flag.to_string(), text(&self.at(&flag[2..])).to_string()]);
         }
-        let sets = match &args {
-            args if args.iter().any(|arg| arg.ends_with("quickstart.toml")) => QUICKSTART,
-            args if args.iter().any(|arg| arg.ends_with("tinystories.toml")) => TINYSTORIES,
-            _ => &[],
-        };
-        args.extend(sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]));
+        scale_down(&mut args);
         // of a grid one point is enough
         if args.iter().any(|arg| arg.ends_with("grid.toml")) && !args.iter().any(|arg| arg == "--limit") {
             args.extend(["--limit".to_string(), "1".to_string()]);
@@ -255,6 +261,18 @@ fn every_command_of_the_documents_works() {
             match args.first().map(String::as_str) {
                 Some("run") => scratch.run(args),
                 Some("audit") => scratch.audit(args),
+                Some("check") => {
+                    scale_down(&mut args);
+                    // hours of work are not rehearsed here
+                    if args.iter().any(|arg| arg.starts_with("experiments/scale/")) {
+                        args.push("--quick".to_string());
+                    }
+                    assert!(!birthmark(&args).expect_code(0).stdout.is_empty(), "{line}");
+                }
+                Some("bench") => {
+                    args.extend(["--seconds".to_string(), "0".to_string()]);
+                    assert!(!birthmark(&args).expect_code(0).stdout.is_empty(), "{line}");
+                }
                 _ => {
                     // a report that goes elsewhere reads the committed results, and leaves them alone
                     let elsewhere = args.iter().any(|arg| arg == "--out");

@@ -152,9 +152,16 @@ impl Scheme for Synthid {
 
     fn scorer(&self, key: &Key) -> Scorer {
         let (state, width, weights) = (state(key), self.rules.context_width + 1, self.weights.clone());
+        let counted = (self.score == Score::Mean).then_some(u32::MAX >> (32 - self.tournament.layers.clamp(1, 32)));
         Box::new(move |windows, scores| {
             let mut draws = vec![0; scores.len()];
             siphash::windows(state, windows, width, &mut draws);
+            if let Some(layers) = counted {
+                for (score, draw) in scores.iter_mut().zip(draws) {
+                    *score = f64::from((draw & layers).count_ones());
+                }
+                return;
+            }
             for (score, draw) in scores.iter_mut().zip(draws) {
                 *score = weights.iter().enumerate().map(|(layer, weight)| weight * f64::from(draw >> layer & 1)).sum();
             }

@@ -26,6 +26,9 @@ pub struct BinomialEProcess {
 /// e-value.
 const MAX_ERROR: f64 = 1e-10;
 
+/// Longest block that is gone through step by step: the whole ratio takes some tens of steps at least, and many more near the mean.
+const LONGEST_STEPPED: u64 = 64;
+
 impl BinomialEProcess {
     /// With the uniform prior on (gamma, 1\]: within a factor of about √n of the best rate in hindsight, for every rate.
     ///
@@ -64,7 +67,7 @@ impl BinomialEProcess {
             self.hits += u64::from(hit);
             self.path.advance(1, self.ln_ratio - self.ln_prior);
         } else {
-            self.push_block(u64::from(hit), 1);
+            self.take(u64::from(hit), 1, None);
         }
     }
 
@@ -77,10 +80,40 @@ impl BinomialEProcess {
         if n == 0 {
             return;
         }
+        let stepped = if n <= LONGEST_STEPPED { self.stepped(hits, n) } else { None };
+        self.take(hits, n, stepped);
+    }
+
+    /// Takes a block after which the ratio is `stepped`, or is computed whole.
+    fn take(&mut self, hits: u64, n: u64, stepped: Option<(f64, f64)>) {
         self.hits += hits;
         let misses = self.path.units() + n - self.hits;
-        (self.ln_ratio, self.error) = ln_truncated_ratio(self.a + self.hits as f64, self.b + misses as f64, self.gamma);
+        let whole = || ln_truncated_ratio(self.a + self.hits as f64, self.b + misses as f64, self.gamma);
+        (self.ln_ratio, self.error) = stepped.unwrap_or_else(whole);
         self.path.advance(n, self.ln_ratio - self.ln_prior);
+    }
+
+    /// ln of the ratio after a block, and its error, by the recurrences of [`push`](Self::push): hits first, as the ratio is then large
+    /// where misses cancel. `None` where the error would grow too large, or the ratio beyond all numbers.
+    fn stepped(&self, hits: u64, n: u64) -> Option<(f64, f64)> {
+        let (mut a, mut b) = (self.a + self.hits as f64, self.b + (self.path.units() - self.hits) as f64);
+        // the ratio by what it is now, so that one logarithm is enough
+        let (mut ratio, one, mut error) = (1.0, libm::exp(-self.ln_ratio), self.error);
+        for step in 0..n {
+            let (old, new, rate) = if step < hits {
+                (a * ratio, a * ratio + one, self.gamma)
+            } else {
+                (b * ratio, b * ratio - one, 1.0 - self.gamma)
+            };
+            error = error * (old / new) + 4.0 * f64::EPSILON;
+            ratio = new / ((a + b) * rate);
+            if step < hits { a += 1.0 } else { b += 1.0 }
+        }
+        let ln_ratio = self.ln_ratio + libm::log(ratio);
+        let size = ln_ratio.abs().max(1.0);
+        error += 4.0 * f64::EPSILON * size;
+        // what is no number is not below either
+        (ratio > 0.0 && ratio.is_normal() && error >= 0.0 && error <= MAX_ERROR * size).then_some((ln_ratio, error))
     }
 
     /// Units taken so far.
@@ -182,6 +215,27 @@ mod tests {
                         "gamma {gamma}, rate {rate}: {} against {whole}",
                         process.log10_e()
                     );
+                }
+            }
+        }
+    }
+
+    /// Blocks as they come from units of 30 bits, with rates below, at and above the null's.
+    #[test]
+    fn short_blocks_are_the_closed_form() {
+        for gamma in [1e-6, 0.03, 0.25, 0.5, 0.97_f64] {
+            for rate in [0.0, gamma / 5.0, 0.9 * gamma, gamma, (1.1 * gamma).min(0.99), 1.0] {
+                for length in [2_u64, 30, 64] {
+                    let mut rng = ChaCha8Rng::seed_from_u64(6);
+                    let mut process = BinomialEProcess::new(gamma);
+                    for block in 1..=300 {
+                        let hits = (0..length).filter(|_| unit(&mut rng) < rate).count() as u64;
+                        process.push_block(hits, length);
+                        let whole = log10_e(gamma, process.hits, block * length);
+                        let slack = 1e-10 * whole.abs().max(1.0);
+                        let is = process.log10_e();
+                        assert!((is - whole).abs() < slack, "gamma {gamma}, rate {rate}, {length}: {is} against {whole}");
+                    }
                 }
             }
         }

@@ -9,7 +9,8 @@ use crate::special::{ln_sum_exp, ln_to_log10_p};
 /// E_n = Σ_j w_j Π_i λ_j e^((1 - λ_j) s_i): a mixture of the likelihood ratios of Exp(λ_j) over Exp(1), mean 1 / λ_j over mean 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExponentialEProcess {
-    rates: Vec<f64>,
+    /// Of each rate: its logarithm, and 1 less it.
+    bets: Vec<[f64; 2]>,
     ln_ratios: Vec<f64>,
     path: Trajectory,
 }
@@ -36,7 +37,8 @@ impl ExponentialEProcess {
         assert!(!rates.is_empty(), "no rate to bet on");
         assert!(rates.iter().all(|&rate| rate > 0.0 && rate < 1.0), "rates {rates:?} are not all inside (0, 1)");
         let ln_weight = -libm::log(rates.len() as f64);
-        ExponentialEProcess { ln_ratios: vec![ln_weight; rates.len()], rates, path: Trajectory::default() }
+        let bets: Vec<[f64; 2]> = rates.into_iter().map(|rate| [libm::log(rate), 1.0 - rate]).collect();
+        ExponentialEProcess { ln_ratios: vec![ln_weight; bets.len()], bets, path: Trajectory::default() }
     }
 
     /// Takes one score.
@@ -45,8 +47,8 @@ impl ExponentialEProcess {
     /// When `score` is negative or not finite.
     pub fn push(&mut self, score: f64) {
         assert!(score >= 0.0 && score.is_finite(), "exponential score {score}");
-        for (ln_ratio, rate) in self.ln_ratios.iter_mut().zip(&self.rates) {
-            *ln_ratio += libm::log(*rate) + (1.0 - *rate) * score;
+        for (ln_ratio, [ln_rate, less]) in self.ln_ratios.iter_mut().zip(&self.bets) {
+            *ln_ratio += ln_rate + less * score;
         }
         self.path.advance(1, ln_sum_exp(&self.ln_ratios));
     }

@@ -24,13 +24,17 @@ pub(crate) fn ln_1m_exp(x: f64) -> f64 {
     if x > -std::f64::consts::LN_2 { libm::log(-libm::expm1(x)) } else { libm::log1p(-libm::exp(x)) }
 }
 
+/// ln of what is too small beside 1 to enter a sum.
+const NEGLIGIBLE: f64 = -60.0;
+
 /// ln(sum of e^x); `-inf` for no terms.
 pub(crate) fn ln_sum_exp(terms: &[f64]) -> f64 {
     let max = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if max.is_infinite() {
         return max;
     }
-    max + libm::log(terms.iter().map(|x| libm::exp(x - max)).sum::<f64>())
+    let share = |x: f64| if x - max > NEGLIGIBLE { libm::exp(x - max) } else { 0.0 };
+    max + libm::log(terms.iter().map(|x| share(*x)).sum::<f64>())
 }
 
 /// A natural log of a probability as log10, clamped into what the crate promises: finite and at most 0 (and not -0, which JSON shows).
