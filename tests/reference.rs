@@ -209,12 +209,13 @@ fn of_all_watermarks_no_negative_shows_one_and_all_but_those_that_are_named_surv
 
 /// SHA-256 of committed files: any x86-64 or 64-bit Arm processor makes these of the experiment file, whatever its vector instructions. Only a
 /// change of some stage's revision may change them.
-const PINNED: [(&str, &str); 6] = [
+const PINNED: [(&str, &str); 7] = [
     ("quickstart/reference/records.jsonl", "5b06d96f3a68b8d9484573d4a67355659a74a576bfed7c9c6047e7e7684aae92"),
     ("quickstart/reference/runs.jsonl", "453e578eccd1e1b5109b9506a0e203956802e23c6bbc8bf0cce8509cd5c80217"),
     ("quickstart/reference/summary.csv", "c1d1a2b92ca6c11b9361250257209bd749e3a2caff3c09cf14ce123bc452707a"),
     ("survival/reference/records.jsonl", "15d1602bea692825de0fc4242f2c3b99c034017c1719a089e577b62a7cff287b"),
     ("seeding/reference/records.jsonl", "cd2e49573e46a1804d85b985eae3541b9a1c06f5ad95986d0c415451b227236d"),
+    ("served/reference/records.jsonl", "dd9f9651bfb65c3383c25ee52ed23cff22921376c35cdb9536b37c48b3c4b7ad"),
     ("watermarks/reference/records.jsonl", "dd580407c146e30e6e3f68ea17d10be71d26065696873bed6e144d64030cf213"),
 ];
 
