@@ -99,7 +99,7 @@ pub trait KeyedValues: Send + Sync {
     }
 
     /// Whether a key decides which pairs the PRF cannot tell apart (a minimum over keyed hashes): inputs are then the names of
-    /// [`Scheme::draws`], `input` is not asked, and given these names values are those of a random key.
+    /// [`Scheme::draws`], which differ where candidates do, `input` is not asked, and given these names values are those of a random key.
     fn inputs_by_key(&self) -> bool {
         false
     }

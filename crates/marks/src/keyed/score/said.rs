@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use oracle::{Exchange, TokenId};
 
 use super::candidates::Candidates;
-use super::names::Numbers;
+use super::names::{ByCandidate, Numbers};
 use crate::keyed::rules::{NO_TOKEN, Rules};
 use crate::keyed::scheme::{Draws, KeyedValues, pair_input};
 use crate::keyed::walk::weight_of;
@@ -82,6 +82,8 @@ pub(in crate::keyed) struct Walked<'a> {
     /// Pairs end to end: context, then candidate.
     windows: Vec<TokenId>,
     pub(super) met: Vec<Met>,
+    /// Where a key decides what the PRF cannot tell apart: among pairs of one candidate only.
+    by_candidate: Option<ByCandidate>,
     events: Vec<Event>,
     answers: Vec<Answer>,
 }
@@ -152,7 +154,11 @@ impl<'a> Walked<'a> {
             answer.end = events.len();
             answers.push(answer);
         }
-        Self { said, windows, met, events, answers }
+        let by_candidate = said.keyed.inputs_by_key().then(|| {
+            let candidates: Vec<TokenId> = met.iter().map(|(.., candidate)| *candidate).collect();
+            ByCandidate::of(&candidates)
+        });
+        Self { said, windows, met, by_candidate, events, answers }
     }
 
     /// Number of answers.
@@ -187,8 +193,13 @@ impl<'a> Walked<'a> {
         if draws.is_none() && pairs.all(is_pair) {
             return Inputs { of_pair: (0..self.met.len() as u32).collect(), met: self.met.clone(), names };
         }
-        let mut numbers = Numbers::<u128>::default();
-        let of_pair: Vec<u32> = names.iter().map(|name| numbers.of(*name)).collect();
+        let of_pair: Vec<u32> = match &self.by_candidate {
+            Some(pairs) if draws.is_some() => pairs.numbered(&names),
+            _ => {
+                let mut numbers = Numbers::<u128>::default();
+                names.iter().map(|name| numbers.of(*name)).collect()
+            }
+        };
         let (mut met, mut by_number) = (Vec::new(), Vec::new());
         for ((number, name), place) in of_pair.iter().zip(names).zip(&self.met) {
             if *number as usize == met.len() {
