@@ -197,6 +197,11 @@ pub trait MarkConfig: Debug + Send + Sync {
         Self::examples().into_iter().take(1).map(|example| (String::new(), example)).collect()
     }
 
+    /// So many most probable tokens its authors draw from, 0 being all: what benchmarks time it beside.
+    fn published_top_k(&self) -> usize {
+        0
+    }
+
     /// The toy models on which the tests over the registry try it.
     fn bed(&self) -> Bed {
         Bed::default()

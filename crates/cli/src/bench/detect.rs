@@ -32,7 +32,7 @@ fn is_rank(mark: &dyn Mark, seen: &[Seen]) -> anyhow::Result<bool> {
 }
 
 /// Detection in random text: of one key on one core, and beside decoy keys on all. Of marks that need no model's laws.
-pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
+pub(super) fn detect(kinds: &[String], sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
     let answer = |index: usize| {
         let tokens = random_ids(PROMPT_TOKENS + ANSWER_TOKENS, VOCAB, index as u64);
         let (prompt, answer) = tokens.split_at(PROMPT_TOKENS);
@@ -45,7 +45,7 @@ pub(super) fn detect(sitting: &Sitting) -> anyhow::Result<Vec<Line>> {
     let seen = [Seen::Exchanges(Arc::new(answers))];
     let mut lines = Vec::new();
     let alone = |mark: &dyn Mark| matches!(mark.questions(0)[..], [Question::Audit]) && mark.detector().is_some();
-    for timed in timed(VOCAB)?.iter().filter(|timed| alone(&*timed.mark)) {
+    for timed in timed(VOCAB, kinds)?.iter().filter(|timed| alone(&*timed.mark)) {
         let judge = |decoys: usize| -> anyhow::Result<()> {
             let chance = Chance { decoys, decoy_seed: 1, ..Chance::default() };
             let case = Case { suspect: &seen, teacher: None, references: &[], second: &[], contexts: None, chance };

@@ -46,6 +46,12 @@ pub struct Line {
     /// What tells it from others of its kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// Answers are drawn from so many most probable tokens, where not from all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<usize>,
+    /// The share of sampling throughput that the mark costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
     /// Keys tried in one detection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<usize>,
@@ -55,13 +61,19 @@ impl Line {
     pub fn new(what: What, threads: usize) -> Self {
         let (shape, batch, path) = (None, None, None);
         let (tokens_per_s, gflops, ceiling_share) = (None, None, None);
-        Self { what, shape, batch, tokens_per_s, gflops, ceiling_share, threads, path, mark: None, variant: None, keys: None }
+        let (mark, variant, top_k, cost, keys) = (None, None, None, None, None);
+        Self { what, shape, batch, tokens_per_s, gflops, ceiling_share, threads, path, mark, variant, top_k, cost, keys }
     }
 
     /// What was measured with this mark.
     pub fn of_mark(self, timed: &Timed) -> Self {
         let variant = Some(timed.words.clone()).filter(|words| !words.is_empty());
         Self { mark: Some(timed.kind), variant, ..self }
+    }
+
+    /// Drawn from the `top_k` most probable tokens; 0 are all.
+    pub fn among(self, top_k: usize) -> Self {
+        Self { top_k: Some(top_k).filter(|top_k| *top_k > 0), ..self }
     }
 
     /// Tokens through a model of a shape: `gflops`, and the share they are of the ceiling.
@@ -85,15 +97,17 @@ pub fn row(line: &Line) -> String {
     let tokens = line.tokens_per_s.map(|tokens| format!("{tokens:.0}")).unwrap_or_default();
     let gflops = line.gflops.map(|gflops| format!("{gflops:.1}")).unwrap_or_default();
     let share = line.ceiling_share.map(|share| format!("{:.0} %", 100.0 * share)).unwrap_or_default();
+    let cost = line.cost.map(|cost| format!("{:.0} %", 100.0 * cost)).unwrap_or_default();
     let notes = [
         line.path.map(|path| format!("{path} path")),
         line.mark.map(str::to_string),
         line.variant.clone(),
+        line.top_k.map(|top_k| format!("top {top_k}")),
         line.keys.map(|keys| format!("{keys} keys")),
     ];
     let notes: Vec<String> = notes.into_iter().flatten().collect();
     let text = format!(
-        "{:<15} {shape:<6} {batch:>5}  {:>7} {tokens:>12} {gflops:>9} {share:>11}   {}",
+        "{:<15} {shape:<6} {batch:>5}  {:>7} {tokens:>12} {gflops:>9} {share:>11} {cost:>5}   {}",
         name(&line.what),
         line.threads,
         notes.join(", ")

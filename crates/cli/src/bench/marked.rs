@@ -11,25 +11,28 @@ pub(super) struct Timed {
     pub(super) words: String,
     /// The mark.
     pub(super) mark: Arc<dyn Mark>,
+    /// So many most probable tokens answers are drawn from, as its authors do; 0 is all.
+    pub(super) top_k: usize,
     /// What it does to the drawn law.
     pub(super) law: Arc<dyn LogitsProcessor>,
 }
 
 /// Every registered mark that changes the drawn law by nothing but one processor, in each configuration worth timing, over a
-/// vocabulary of `vocab` ids.
-pub(super) fn timed(vocab: usize) -> anyhow::Result<Vec<Timed>> {
+/// vocabulary of `vocab` ids; of some `kinds` alone where there are any.
+pub(super) fn timed(vocab: usize, kinds: &[String]) -> anyhow::Result<Vec<Timed>> {
     let (key, codec): (_, Arc<dyn Codec>) = (Key::decoy(1, 0), Arc::new(Ids(vocab)));
     let mut all = Vec::new();
     for (words, entry) in MarkEntry::timed() {
         let config = entry.config()?;
-        let (kind, needs) = (config.info().name, config.needs());
-        if !needs.changes_drawn_law || needs.teacher || needs.neutral_prompts > 0 {
+        let (kind, needs, top_k) = (config.info().name, config.needs(), config.published_top_k());
+        let is_asked = kinds.is_empty() || kinds.iter().any(|asked| asked == kind);
+        if !is_asked || !needs.changes_drawn_law || needs.teacher || needs.neutral_prompts > 0 {
             continue;
         }
         let mark = entry.build(&Owner::new(&key, &codec))?;
         let planting = mark.planting();
         if let [Planting::Law(law)] = &planting[..] {
-            all.push(Timed { kind, words, law: law.clone(), mark });
+            all.push(Timed { kind, words, top_k, law: law.clone(), mark });
         }
     }
     Ok(all)

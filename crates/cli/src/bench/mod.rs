@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use lm::{ComputePath, Runtime};
+use marks::MarkEntry;
 
 use crate::args::ThreadArgs;
 use crate::exit::Signals;
@@ -35,6 +36,9 @@ pub struct BenchArgs {
     /// What to measure; repeatable [default: all].
     #[arg(long = "what", value_name = "WHAT")]
     whats: Vec<What>,
+    /// Kind of a mark whose sampling or detection is measured; repeatable [default: all].
+    #[arg(long = "kind", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(MarkEntry::KINDS))]
+    kinds: Vec<String>,
     /// Least time spent repeating each measurement after a warm-up; the median is reported. 0 measures once, cold.
     #[arg(long, value_name = "S", default_value_t = 1.5, value_parser = seconds, allow_hyphen_values = true)]
     seconds: f64,
@@ -75,12 +79,12 @@ pub fn bench(args: &BenchArgs, signals: &Signals, out: &mut Output) -> anyhow::R
             train::train(*shape, &sitting)?.into_iter().try_for_each(&mut print)?;
         }
         if asked(What::Generate) || asked(What::GenerateMarked) {
-            let lines = generate::generate(*shape, asked(What::GenerateMarked), &sitting)?;
+            let lines = generate::generate(*shape, asked(What::GenerateMarked), &args.kinds, &sitting)?;
             lines.into_iter().filter(|line| asked(line.what)).try_for_each(&mut print)?;
         }
     }
     if asked(What::Detect) {
-        detect::detect(&sitting)?.into_iter().try_for_each(&mut print)?;
+        detect::detect(&args.kinds, &sitting)?.into_iter().try_for_each(&mut print)?;
     }
     Ok(())
 }
@@ -93,7 +97,7 @@ fn printer(json: bool, out: &mut Output) -> impl FnMut(Line) -> anyhow::Result<(
         }
         if !headed {
             headed = true;
-            out.line("what            shape  batch  threads     tokens/s   GFLOP/s  of ceiling")?;
+            out.line("what            shape  batch  threads     tokens/s   GFLOP/s  of ceiling  cost")?;
         }
         out.line(&row(&line))
     }

@@ -26,17 +26,16 @@ impl Distinct {
         self.len = 0;
     }
 
-    /// Whether `name` is in the set; `name_at` gives the names inserted so far by their places.
-    pub fn contains<'a>(&self, name: &[TokenId], name_at: impl Fn(usize) -> &'a [TokenId]) -> bool {
-        self.find(name, hash(name), name_at).is_err()
+    /// Whether `name`, whose hash is given, is in the set; `name_at` gives the names inserted so far by their places.
+    pub fn contains<'a>(&self, name: &[TokenId], hash: u32, name_at: impl Fn(usize) -> &'a [TokenId]) -> bool {
+        self.find(name, hash, name_at).is_err()
     }
 
-    /// Puts in `name`, which the caller keeps at `place`; false if it was there. `name_at` as for `contains`.
+    /// Puts in `name`, whose hash is given, and which the caller keeps at `place`; false if it was there. `name_at` as for `contains`.
     ///
     /// # Panics
     /// If the place does not fit 32 bits.
-    pub fn insert<'a>(&mut self, name: &[TokenId], place: usize, name_at: impl Fn(usize) -> &'a [TokenId]) -> bool {
-        let hash = hash(name);
+    pub fn insert<'a>(&mut self, name: &[TokenId], hash: u32, place: usize, name_at: impl Fn(usize) -> &'a [TokenId]) -> bool {
         let Ok(slot) = self.find(name, hash, name_at) else { return false };
         let place = u32::try_from(place + 1).expect("fewer than 2^32 names: they fill 16 GiB");
         self.slots[slot] = u64::from(hash) << 32 | u64::from(place);
@@ -82,7 +81,7 @@ fn slots_for(names: usize) -> usize {
 /// Multiplications by odd constants (the golden ratio's, and one of the MurmurHash3 finaliser), folded: names that collide
 /// cost time only.
 #[inline]
-fn hash(name: &[TokenId]) -> u32 {
+pub(crate) fn hash(name: &[TokenId]) -> u32 {
     let mix = |sum: u64, id: &TokenId| (sum.rotate_left(23) ^ u64::from(*id)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let sum = name.iter().fold(0, mix);
     ((sum ^ sum >> 32).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32) as u32
@@ -104,15 +103,16 @@ mod tests {
                 for i in 0..3_000_u32 {
                     let name: Vec<TokenId> = (0..width).map(|k| i.wrapping_mul(2_654_435_761 + 2 * k) % spread).collect();
                     let name_at = |at: usize| &names[at * width as usize..][..width as usize];
-                    assert_eq!(set.contains(&name, name_at), reference.contains(&name));
-                    let fresh = set.insert(&name, reference.len(), name_at);
+                    assert_eq!(set.contains(&name, hash(&name), name_at), reference.contains(&name));
+                    let fresh = set.insert(&name, hash(&name), reference.len(), name_at);
                     assert_eq!(fresh, reference.insert(name.clone()));
                     if fresh {
                         names.extend(name);
                     }
                 }
                 set.clear(2);
-                assert!(!set.contains(&names[..width as usize], |_| panic!("the set is empty")));
+                let first = &names[..width as usize];
+                assert!(!set.contains(first, hash(first), |_| panic!("the set is empty")));
             }
         }
     }

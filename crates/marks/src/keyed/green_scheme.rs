@@ -4,6 +4,7 @@ use oracle::{ConfigError, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step, T
 use stats::null::{Bernoulli, Null};
 
 use super::cumulant;
+use super::elementary;
 use super::green::{GreenList, GreenRows};
 use super::rules::MAX_CONTEXT;
 use super::scheme::{KeyedValues, Scorer};
@@ -114,18 +115,22 @@ impl LogitsProcessor for GreenBias {
 
 /// Entropy of the law behind `logits`, nats; 0 where there is no finite logit.
 pub(crate) fn entropy(logits: &[f32]) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let largest = elementary::largest(logits);
     if !largest.is_finite() {
         return 0.0;
     }
     let (mut mass, mut weighed) = (0.0, 0.0);
-    for &logit in logits {
-        let below = logit - largest;
-        // e^-40 of a million tokens moves no digit
-        if below > -40.0 {
-            let p = f64::from(libm::expf(below));
+    let mut block = [0.0; 64];
+    for logits in logits.chunks(block.len()) {
+        let powers = &mut block[..logits.len()];
+        powers.iter_mut().zip(logits).for_each(|(power, logit)| *power = logit - largest);
+        elementary::expf(powers);
+        for (p, logit) in powers.iter().zip(logits) {
+            let below = logit - largest;
+            // e^-40 of a million tokens moves no digit
+            let (p, below) = if below > -40.0 { (f64::from(*p), f64::from(below)) } else { (0.0, 0.0) };
             mass += p;
-            weighed += p * f64::from(below);
+            weighed += p * below;
         }
     }
     libm::log(mass) - weighed / mass

@@ -1,22 +1,88 @@
 //! The law that truncation leaves, for marks that change its probabilities.
 
 use oracle::TokenId;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::elementary;
 
 /// Has `change` turn the probabilities of the tokens that are left in `logits` (vocab), which add up to 1, into others, and puts these back
 /// as logits, none below `least`. Nothing is changed where no logit is finite.
 pub(crate) fn change_left(logits: &mut [f32], least: f32, change: impl FnOnce(&[TokenId], &mut [f64])) {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let largest = elementary::largest(logits);
     if !largest.is_finite() {
         return;
     }
-    // usually few of many
-    let left: Vec<TokenId> = (0..).zip(&*logits).filter(|(_, logit)| **logit > f32::NEG_INFINITY).map(|(id, _)| id).collect();
-    let mut q: Vec<f64> = left.iter().map(|&id| libm::exp(f64::from(logits[id as usize] - largest))).collect();
+    let whole = logits.iter().fold(true, |whole, logit| whole & (*logit > f32::NEG_INFINITY));
+    let left: Vec<TokenId> = if whole {
+        (0..logits.len() as TokenId).collect()
+    } else {
+        // usually few of many
+        (0..).zip(&*logits).filter(|(_, logit)| **logit > f32::NEG_INFINITY).map(|(id, _)| id).collect()
+    };
+    let mut kept: Vec<f32> = if whole { logits.to_vec() } else { left.iter().map(|&id| logits[id as usize]).collect() };
+    let mut q = vec![0.0; left.len()];
+    Arch::new().dispatch(Below { logits: &kept, largest, below: &mut q });
+    elementary::exp(&mut q);
     let total: f64 = q.iter().sum();
-    q.iter_mut().for_each(|q| *q /= total);
+    Arch::new().dispatch(Divided { q: &mut q, by: total });
     change(&left, &mut q);
-    for (id, q) in left.into_iter().zip(q) {
-        logits[id as usize] = (libm::log(q) as f32).max(least);
+    elementary::log(&mut q);
+    Arch::new().dispatch(Narrowed { q: &q, least, logits: &mut kept });
+    if whole {
+        logits.copy_from_slice(&kept);
+    } else {
+        left.into_iter().zip(kept).for_each(|(id, logit)| logits[id as usize] = logit);
+    }
+}
+
+/// How far each logit is below the largest; 0 for that itself.
+struct Below<'a> {
+    logits: &'a [f32],
+    largest: f32,
+    below: &'a mut [f64],
+}
+
+impl WithSimd for Below<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (below, logit) in self.below.iter_mut().zip(self.logits) {
+            *below = f64::from(*logit - self.largest);
+        }
+    }
+}
+
+struct Divided<'a> {
+    q: &'a mut [f64],
+    by: f64,
+}
+
+impl WithSimd for Divided<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.q.iter_mut().for_each(|q| *q /= self.by);
+    }
+}
+
+/// Single precision, and at least so much.
+struct Narrowed<'a> {
+    q: &'a [f64],
+    least: f32,
+    logits: &'a mut [f32],
+}
+
+impl WithSimd for Narrowed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (logit, q) in self.logits.iter_mut().zip(self.q) {
+            let q = *q as f32;
+            *logit = if q > self.least { q } else { self.least };
+        }
     }
 }
 

@@ -29,26 +29,28 @@ pub(crate) fn reweigh(q: &mut [f64], draws: &[u32], alpha: f64) {
     for (q, &draw) in q.iter().zip(draws) {
         mass[bucket(draw)] += q;
     }
-    // what becomes of a bucket's mass as a whole
-    let (mut whole, mut starts, mut before) = ([None; BUCKETS], [0.0; BUCKETS], 0.0);
+    // what becomes of a bucket's mass as a whole; not a number where that is no one factor
+    let (mut whole, mut starts, mut before) = ([f64::NAN; BUCKETS], [0.0; BUCKETS], 0.0);
     for bucket in 0..BUCKETS {
         let end = before + mass[bucket];
         starts[bucket] = before;
         let (lost, doubled) = (alpha, 1.0 - alpha);
-        whole[bucket] = if end <= lost {
-            Some(0.0)
+        if end <= lost {
+            whole[bucket] = 0.0;
         } else if before >= lost && end <= doubled {
-            Some(1.0)
-        } else {
-            (before >= doubled).then_some(2.0)
-        };
+            whole[bucket] = 1.0;
+        } else if before >= doubled {
+            whole[bucket] = 2.0;
+        }
         before = end;
     }
     let mut divided: Vec<(u32, usize)> = Vec::new();
     for (place, (q, &draw)) in q.iter_mut().zip(draws).enumerate() {
-        match whole[bucket(draw)] {
-            Some(factor) => *q *= factor,
-            None => divided.push((draw, place)),
+        let factor = whole[bucket(draw)];
+        if factor.is_nan() {
+            divided.push((draw, place));
+        } else {
+            *q *= factor;
         }
     }
     divided.sort_unstable();
@@ -93,10 +95,9 @@ impl LogitsProcessor for Reweighting {
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         let Some(context) = marked_context(step, self.context_width, self.mask_repeats) else { return };
-        let mut draws = vec![0; row.logits.len()];
-        siphash::all_tokens(self.state, context, &mut draws);
+        let vocab = row.logits.len();
         change_left(row.logits, f32::NEG_INFINITY, |left, q| {
-            let draws: Vec<u32> = left.iter().map(|&token| draws[token as usize]).collect();
+            let draws = siphash::some_tokens(self.state, context, left, vocab);
             reweigh(q, &draws, self.alpha);
         });
     }

@@ -152,6 +152,20 @@ pub(crate) fn all_tokens(state: SipState, context: &[TokenId], draws: &mut [u32]
     Arch::new().dispatch(AllTokens { state, half, length, draws });
 }
 
+/// The same of some `tokens` alone, in ascending order, their ids below `vocab`.
+pub(crate) fn some_tokens(state: SipState, context: &[TokenId], tokens: &[TokenId], vocab: usize) -> Vec<u32> {
+    // where most are wanted, all cost less: the context is hashed once
+    if 2 * tokens.len() >= vocab {
+        let mut all = vec![0; vocab];
+        all_tokens(state, context, &mut all);
+        return if tokens.len() == vocab { all } else { tokens.iter().map(|token| all[*token as usize]).collect() };
+    }
+    let messages: Vec<TokenId> = tokens.iter().flat_map(|token| context.iter().chain([token])).copied().collect();
+    let mut draws = vec![0; tokens.len()];
+    windows(state, &messages, context.len() + 1, &mut draws);
+    draws
+}
+
 struct AllTokens<'a> {
     state: SipState,
     /// The id that shares its word with the token.
@@ -213,6 +227,10 @@ mod tests {
             all_tokens(state, &context, &mut draws);
             let expected: Vec<u32> = (0..1_003).map(|token| hash(&[&context[..], &[token]].concat())).collect();
             assert_eq!(draws, expected, "after {width} tokens");
+            for tokens in [&[][..], &[3, 7, 1_002], &(0..1_003).collect::<Vec<_>>(), &(2..1_003).collect::<Vec<_>>()] {
+                let expected: Vec<u32> = tokens.iter().map(|token| expected[*token as usize]).collect();
+                assert_eq!(some_tokens(state, &context, tokens, 1_003), expected, "{} after {width}", tokens.len());
+            }
         }
     }
 }

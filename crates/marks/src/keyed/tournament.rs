@@ -1,5 +1,6 @@
 //! SynthID-Text's tournament, whatever its bits come from (Dathathri et al., Nature 634, 2024; methods a5).
 
+use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
 /// What a unit scores.
@@ -26,24 +27,49 @@ impl Score {
     }
 }
 
+/// The most probable tokens that the authors let a tournament choose among (methods a5).
+pub(crate) const SYNTHID_TOP_K: usize = 40;
+
 /// Partial sums of a layer, so that the loop has no chain of dependent additions.
 const LANES: usize = 8;
 
 /// The law `q` after a tournament of `layers` layers, where bit l of a token's draw is its bit of layer l. Two candidates meet
 /// in each match.
 pub(crate) fn tournament<D: Copy + Into<u64>>(q: &mut [f64], draws: &[D], layers: u32) {
-    for layer in 0..layers {
-        let bit = |draw: &D| ((*draw).into() >> layer & 1) as u32;
-        let mut sums = [0.0; LANES];
-        for (q, draws) in q.chunks(LANES).zip(draws.chunks(LANES)) {
-            for ((sum, q), draw) in sums.iter_mut().zip(q).zip(draws) {
-                *sum += f64::from(bit(draw)) * q;
+    Arch::new().dispatch(Tournament { q, draws, layers });
+}
+
+struct Tournament<'a, D> {
+    q: &'a mut [f64],
+    draws: &'a [D],
+    layers: u32,
+}
+
+impl<D: Copy + Into<u64>> WithSimd for Tournament<'_, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { q, draws, layers } = self;
+        for layer in 0..layers {
+            // all ones or none: a selection is cheaper than a number to multiply by
+            let mask = |draw: &D| ((*draw).into() >> layer & 1).wrapping_neg();
+            let of = |q: f64, mask: u64| f64::from_bits(q.to_bits() & mask);
+            let mut sums = [0.0; LANES];
+            let ((whole, rest), (whole_draws, rest_draws)) = (q.as_chunks::<LANES>(), draws.as_chunks::<LANES>());
+            for (q, draws) in whole.iter().zip(whole_draws) {
+                for lane in 0..LANES {
+                    sums[lane] += of(q[lane], mask(&draws[lane]));
+                }
             }
-        }
-        // a sum may round to more than 1
-        let lost = (1.0 - sums.iter().sum::<f64>()).max(0.0);
-        for (q, draw) in q.iter_mut().zip(draws) {
-            *q *= lost + f64::from(bit(draw));
+            for ((sum, q), draw) in sums.iter_mut().zip(rest).zip(rest_draws) {
+                *sum += of(*q, mask(draw));
+            }
+            // a sum may round to more than 1
+            let lost = (1.0 - sums.iter().sum::<f64>()).max(0.0);
+            for (q, draw) in q.iter_mut().zip(draws) {
+                *q *= lost + of(1.0, mask(draw));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use oracle::{Exchange, TokenId};
 use serde::{Deserialize, Serialize};
 
-use super::distinct::Distinct;
+use super::distinct::{self, Distinct};
 use super::place::{Place, Unit};
 use super::rules::{Dedup, NO_TOKEN, Rules};
 use crate::Reduced;
@@ -51,7 +51,7 @@ impl Units {
             let prompt = &item.query.prompt;
             copied.clear(prompt.len());
             for (at, window) in prompt.windows(width).enumerate() {
-                copied.insert(window, at, |at| &prompt[at..at + width]);
+                copied.insert(window, distinct::hash(window), at, |at| &prompt[at..at + width]);
             }
             for place in rules.places(item) {
                 let weight = weights.map(|weights| weight_of(weights, number, place.at()));
@@ -63,10 +63,11 @@ impl Units {
                     continue;
                 };
                 let window = unit.window();
-                if copied.contains(window, |at| &prompt[at..at + width]) || begins_in(prompt, window) {
+                let hash = distinct::hash(window);
+                if copied.contains(window, hash, |at| &prompt[at..at + width]) || begins_in(prompt, window) {
                     units.units.skipped.in_prompt += 1;
                 } else {
-                    units.take(&unit, weight);
+                    units.take(&unit, hash, weight);
                 }
             }
             units.end_of_answer();
@@ -83,7 +84,7 @@ impl Units {
         for (number, item) in given.iter().enumerate() {
             for place in rules.fresh_places(item) {
                 match predicted(number, &place).and_then(|token| place.predicted(token)) {
-                    Some(unit) => units.take(&unit, None),
+                    Some(unit) => units.take(&unit, distinct::hash(unit.window()), None),
                     None => units.units.skipped.special += 1,
                 }
             }
@@ -153,6 +154,9 @@ impl Units {
     }
 }
 
+/// Units that have room from the beginning.
+const FIRST_UNITS: usize = 1 << 20;
+
 /// Units under way.
 struct Gathered {
     units: Units,
@@ -165,20 +169,22 @@ impl Gathered {
     /// None yet, of `answers`.
     fn new(rules: &Rules, answers: &[Exchange]) -> Self {
         let width = rules.context_width + 1;
-        let units = Units { width, windows: Vec::new(), ends: Vec::new(), weights: Vec::new(), skipped: Skipped::default() };
+        let candidates: usize = answers.iter().map(|item| item.answer.len()).sum();
+        let windows = Vec::with_capacity(candidates.min(FIRST_UNITS) * width);
+        let units = Units { width, windows, ends: Vec::new(), weights: Vec::new(), skipped: Skipped::default() };
         let identity = match rules.dedup {
             Dedup::Contexts => rules.context_width,
             Dedup::Pairs => width,
         };
-        let candidates = answers.iter().map(|item| item.answer.len()).sum();
         Self { units, seen: Distinct::with_room_for(candidates), identity }
     }
 
-    /// Takes `unit` unless it was met before. Nothing else puts tokens among those that are scored.
-    fn take(&mut self, unit: &Unit<'_>, weight: Option<f64>) {
+    /// Takes `unit`, whose hash is given, unless it was met before. Nothing else puts tokens among those that are scored.
+    fn take(&mut self, unit: &Unit<'_>, hash: u32, weight: Option<f64>) {
         let (units, identity, window) = (&mut self.units, self.identity, unit.window());
-        let width = units.width;
-        if self.seen.insert(&window[..identity], units.len(), |unit| &units.windows[unit * width..][..identity]) {
+        let (width, name) = (units.width, &window[..identity]);
+        let hash = if identity == width { hash } else { distinct::hash(name) };
+        if self.seen.insert(name, hash, units.len(), |unit| &units.windows[unit * width..][..identity]) {
             units.windows.extend_from_slice(window);
             units.weights.extend(weight);
         } else {

@@ -15,6 +15,7 @@ use stats::null::{Exponential, Null};
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::masking::{self, marked_context};
+use crate::keyed::race::{self, Uniform};
 use crate::keyed::scheme::units_of;
 use crate::keyed::siphash::{self, SipState};
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer};
@@ -99,36 +100,36 @@ fn state(key: &Key) -> SipState {
     SipState::new(&key.sip_key(Purpose::Kind(KIND)))
 }
 
-/// The middle of a draw's step: u, inside (0, 1).
-pub(crate) fn uniform(draw: u32) -> f64 {
-    (f64::from(draw) + 0.5) / 2f64.powi(32)
+/// The middle of a draw's step.
+struct Middle;
+
+impl Uniform for Middle {
+    #[inline(always)]
+    fn uniform(draw: u32) -> f64 {
+        // the draw as a whole number of 64-bit precision: 2^52 has it in its lowest bits
+        let whole = f64::from_bits(0x4330_0000_0000_0000 | u64::from(draw)) - 4_503_599_627_370_496.0;
+        (whole + 0.5) * (1.0 / 4_294_967_296.0)
+    }
+
+    #[inline(always)]
+    fn above(draw: u32) -> f64 {
+        Self::uniform(!draw)
+    }
 }
 
-/// 1 - u, without rounding.
-fn above(draw: u32) -> f64 {
-    uniform(!draw)
+/// The middle of a draw's step: u, inside (0, 1).
+pub(crate) fn uniform(draw: u32) -> f64 {
+    Middle::uniform(draw)
 }
 
 /// -ln(1 - u).
 pub(crate) fn score(draw: u32) -> f64 {
-    -libm::log(above(draw))
+    -libm::log(Middle::above(draw))
 }
 
 /// The place of the largest logit - ln(-ln u); the first among equals, none where every logit is -inf or NaN.
 pub(crate) fn winner(logits: &[f32], draws: &[u32]) -> Option<usize> {
-    let (mut winner, mut best) = (None, f64::NEG_INFINITY);
-    for (place, (&logit, &draw)) in logits.iter().zip(draws).enumerate() {
-        let behind = best - f64::from(logit);
-        // -ln u >= 1 - u and e^-d <= 1 / (1 + d + d^2 / 2): these cannot win, and need no logarithm
-        if behind > 0.0 && above(draw) * (1.0 + behind + 0.5 * behind * behind) >= 1.0 {
-            continue;
-        }
-        let raced = f64::from(logit) - libm::log(-libm::log(uniform(draw)));
-        if raced > best {
-            (winner, best) = (Some(place), raced);
-        }
-    }
-    winner
+    race::winner::<Middle>(logits, draws)
 }
 
 struct Gumbel {
@@ -154,9 +155,7 @@ impl Scheme for Gumbel {
         Box::new(move |windows, scores| {
             let mut draws = vec![0; scores.len()];
             siphash::windows(state, windows, width, &mut draws);
-            for (to, draw) in scores.iter_mut().zip(draws) {
-                *to = score(draw);
-            }
+            race::scores::<Middle>(&draws, scores);
         })
     }
 
@@ -206,9 +205,7 @@ impl LogitsProcessor for Sampler {
         let mut draws = vec![0; row.logits.len()];
         siphash::all_tokens(self.state, context, &mut draws);
         let Some(winner) = winner(row.logits, &draws) else { return };
-        let logit = row.logits[winner];
-        row.logits.fill(f32::NEG_INFINITY);
-        row.logits[winner] = logit;
+        race::leave(row.logits, winner);
     }
 }
 

@@ -13,7 +13,7 @@ use stats::Evidence;
 use stats::null::{BiasedBits, Null, WeightedBits};
 
 use crate::keyed::scheme::units_of;
-use crate::keyed::tournament::Score;
+use crate::keyed::tournament::{SYNTHID_TOP_K, Score};
 use crate::keyed::{Authors, Dedup, Draws, Keyed, KeyedTest, KeyedValues, MAX_CONTEXT, Rules, Scheme, Scorer, Skipped, cumulant};
 use crate::{Bed, Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Metric, Needs, Owner, ServedKey, identity};
 
@@ -234,6 +234,10 @@ impl MarkConfig for HfSynthidConfig {
     fn timed() -> Vec<(String, Self)> {
         let published = |example: Self| Self { ngram_len: 5, test: KeyedTest::Count, ..example };
         Self::examples().into_iter().take(1).map(|example| (String::new(), published(example))).collect()
+    }
+
+    fn published_top_k(&self) -> usize {
+        SYNTHID_TOP_K
     }
 
     fn small(&self) -> Self {

@@ -19,7 +19,7 @@ use crate::keyed::masking::{self, marked_context};
 use crate::keyed::scheme::units_of;
 use crate::keyed::siphash::{self, SipState};
 pub use crate::keyed::tournament::Score;
-use crate::keyed::tournament::tournament;
+use crate::keyed::tournament::{SYNTHID_TOP_K, tournament};
 use crate::keyed::{Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
 use crate::{Claim, Family, Key, Mark, MarkConfig, MarkError, MarkInfo, Needs, Owner, identity};
 
@@ -112,6 +112,10 @@ impl MarkConfig for SynthidConfig {
     /// The count: the score would need laws too.
     fn timed() -> Vec<(String, Self)> {
         Self::examples().into_iter().take(1).map(|example| (String::new(), Self { test: KeyedTest::Count, ..example })).collect()
+    }
+
+    fn published_top_k(&self) -> usize {
+        SYNTHID_TOP_K
     }
 
     fn small(&self) -> Self {
@@ -223,10 +227,9 @@ impl LogitsProcessor for Tournament {
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         let Some(context) = marked_context(step, self.context_width, self.mask_repeats) else { return };
-        let mut draws = vec![0; row.logits.len()];
-        siphash::all_tokens(self.state, context, &mut draws);
+        let vocab = row.logits.len();
         change_left(row.logits, f32::NEG_INFINITY, |left, q| {
-            let draws: Vec<u32> = left.iter().map(|&token| draws[token as usize]).collect();
+            let draws = siphash::some_tokens(self.state, context, left, vocab);
             tournament(q, &draws, self.layers);
         });
     }

@@ -15,6 +15,7 @@ use stats::tail::log10_gamma_sf;
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
+use crate::keyed::race::leave;
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::ordinary::second_key;
 use crate::keyed::vllm::prf::{PLAIN, Prf, derived};
@@ -135,9 +136,15 @@ struct VllmDualKey {
 }
 
 impl VllmDualKey {
-    /// The score of two words.
-    fn score(alpha: f64, a: u32, b: u32) -> f64 {
-        (1.0 - alpha) * race::score(a) + alpha * race::score(b)
+    /// The scores of words of both keys.
+    fn scores(alpha: f64, words: &[Vec<u32>; 2], scores: &mut [f64]) {
+        let [a, b] = words;
+        let mut second = vec![0.0; b.len()];
+        race::scores(a, scores);
+        race::scores(b, &mut second);
+        for (score, second) in scores.iter_mut().zip(second) {
+            *score = (1.0 - alpha) * *score + alpha * second;
+        }
     }
 }
 
@@ -157,14 +164,12 @@ impl Scheme for VllmDualKey {
     fn scorer(&self, key: &Key) -> Scorer {
         let (keys, width, alpha) = (keys(key), self.rules.context_width + 1, self.alpha);
         Box::new(move |windows, scores| {
-            let [a, b] = keys.map(|prf| {
+            let words = keys.map(|prf| {
                 let mut words = vec![0; scores.len()];
                 prf.unit_words(windows, width, PLAIN, &mut words);
                 words
             });
-            for ((to, a), b) in scores.iter_mut().zip(a).zip(b) {
-                *to = Self::score(alpha, a, b);
-            }
+            Self::scores(alpha, &words, scores);
         })
     }
 
@@ -184,14 +189,12 @@ impl Scheme for VllmDualKey {
 /// (1 - alpha) s^A + alpha s^B of each candidate.
 impl KeyedValues for VllmDualKey {
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
-        let [a, b] = keys(key).map(|prf| {
+        let words = keys(key).map(|prf| {
             let mut words = vec![0; candidates.len()];
             prf.words(context, candidates, PLAIN, &mut words);
             words
         });
-        for ((to, a), b) in out.iter_mut().zip(a).zip(b) {
-            *to = Self::score(self.alpha, a, b);
-        }
+        Self::scores(self.alpha, &words, out);
     }
 
     fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
@@ -254,7 +257,7 @@ impl LogitsProcessor for Sampler {
         let mut words = vec![0; row.logits.len()];
         self.turn(step).all_words(&context, PLAIN, &mut words);
         if let Some(winner) = race::winner(row.logits, &words) {
-            race::leave(row.logits, winner);
+            leave(row.logits, winner);
         }
     }
 }

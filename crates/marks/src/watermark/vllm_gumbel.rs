@@ -14,6 +14,7 @@ use stats::tail::log10_gamma_sf;
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
+use crate::keyed::race::leave;
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::prf::{PLAIN, Prf};
 use crate::keyed::vllm::{Deduplicate, detector, race};
@@ -142,9 +143,7 @@ impl Scheme for VllmGumbel {
         Box::new(move |windows, scores| {
             let mut words = vec![0; scores.len()];
             prf.unit_words(windows, width, PLAIN, &mut words);
-            for (to, word) in scores.iter_mut().zip(words) {
-                *to = race::score(word);
-            }
+            race::scores(&words, scores);
         })
     }
 
@@ -166,9 +165,7 @@ impl KeyedValues for VllmGumbel {
     fn values(&self, key: &Key, context: &[TokenId], candidates: &[TokenId], out: &mut [f64]) {
         let mut words = vec![0; candidates.len()];
         prf(key).words(context, candidates, PLAIN, &mut words);
-        for (to, word) in out.iter_mut().zip(words) {
-            *to = race::score(word);
-        }
+        race::scores(&words, out);
     }
 
     fn cumulant(&self, lambda: f64, weight: f64) -> [f64; 3] {
@@ -219,7 +216,7 @@ impl LogitsProcessor for Sampler {
         let mut words = vec![0; row.logits.len()];
         self.prf.all_words(&context, PLAIN, &mut words);
         if let Some(winner) = race::winner(row.logits, &words) {
-            race::leave(row.logits, winner);
+            leave(row.logits, winner);
         }
     }
 }

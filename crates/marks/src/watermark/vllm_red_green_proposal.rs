@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use oracle::{ConfigError, LogitsProcessor, Row, Stage, Step, TokenId};
+use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 use stats::Evidence;
 use stats::null::{Bernoulli, Null};
@@ -141,6 +142,7 @@ fn prf(key: &Key) -> Prf {
 }
 
 /// Whether a word is green where so many mantissas are.
+#[inline(always)]
 fn is_green(word: u32, green: u32) -> bool {
     word >> 8 < green
 }
@@ -264,8 +266,25 @@ impl LogitsProcessor for Bias {
         let Some(context) = self.history.marked_context(step) else { return };
         let mut words = vec![0; row.logits.len()];
         self.prf.all_words(&context, PLAIN, &mut words);
-        for (logit, word) in row.logits.iter_mut().zip(words) {
-            *logit += if is_green(word, self.green) { self.delta } else { 0.0 };
+        Arch::new().dispatch(Raised { logits: row.logits, words: &words, green: self.green, delta: self.delta });
+    }
+}
+
+/// Logits with `delta` added where the word is green.
+struct Raised<'a> {
+    logits: &'a mut [f32],
+    words: &'a [u32],
+    green: u32,
+    delta: f32,
+}
+
+impl WithSimd for Raised<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (logit, word) in self.logits.iter_mut().zip(self.words) {
+            *logit += if is_green(*word, self.green) { self.delta } else { 0.0 };
         }
     }
 }

@@ -16,7 +16,7 @@ use stats::tail::log10_binomial_sf;
 use crate::key::Purpose;
 use crate::keyed::cumulant;
 use crate::keyed::left_law::change_left;
-use crate::keyed::tournament::tournament;
+use crate::keyed::tournament::{SYNTHID_TOP_K, tournament};
 use crate::keyed::vllm::history::{History, max_history};
 use crate::keyed::vllm::prf::{PLAIN, Prf, derived};
 use crate::keyed::vllm::{Deduplicate, detector};
@@ -139,6 +139,10 @@ impl MarkConfig for VllmSynthidProposalConfig {
     /// The count: the score would need laws too.
     fn timed() -> Vec<(String, Self)> {
         Self::examples().into_iter().take(1).map(|example| (String::new(), Self { test: KeyedTest::Count, ..example })).collect()
+    }
+
+    fn published_top_k(&self) -> usize {
+        SYNTHID_TOP_K
     }
 
     fn small(&self) -> Self {

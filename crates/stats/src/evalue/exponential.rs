@@ -12,8 +12,16 @@ pub struct ExponentialEProcess {
     /// Of each rate: its logarithm, and 1 less it.
     bets: Vec<[f64; 2]>,
     ln_ratios: Vec<f64>,
+    /// Logarithms of 0, 1, ... up to the number of rates.
+    ln_counts: Vec<f64>,
     path: Trajectory,
 }
+
+/// Terms so far below the largest, in nats, are less than a thousandth of it together, of up to a thousand rates.
+const FAR: f64 = 14.0;
+
+/// ln of what they and rounding may add to a sum of others.
+const NEARLY: f64 = 1e-3;
 
 impl Default for ExponentialEProcess {
     fn default() -> ExponentialEProcess {
@@ -38,7 +46,8 @@ impl ExponentialEProcess {
         assert!(rates.iter().all(|&rate| rate > 0.0 && rate < 1.0), "rates {rates:?} are not all inside (0, 1)");
         let ln_weight = -libm::log(rates.len() as f64);
         let bets: Vec<[f64; 2]> = rates.into_iter().map(|rate| [libm::log(rate), 1.0 - rate]).collect();
-        ExponentialEProcess { ln_ratios: vec![ln_weight; bets.len()], bets, path: Trajectory::default() }
+        let ln_counts = (0..=bets.len()).map(|count| libm::log(count as f64)).collect();
+        ExponentialEProcess { ln_ratios: vec![ln_weight; bets.len()], bets, ln_counts, path: Trajectory::default() }
     }
 
     /// Takes one score.
@@ -47,10 +56,18 @@ impl ExponentialEProcess {
     /// When `score` is negative or not finite.
     pub fn push(&mut self, score: f64) {
         assert!(score >= 0.0 && score.is_finite(), "exponential score {score}");
+        let mut largest = f64::NEG_INFINITY;
         for (ln_ratio, [ln_rate, less]) in self.ln_ratios.iter_mut().zip(&self.bets) {
             *ln_ratio += ln_rate + less * score;
+            largest = if *ln_ratio > largest { *ln_ratio } else { largest };
         }
-        self.path.advance(1, ln_sum_exp(&self.ln_ratios));
+        // what is far below the largest adds next to nothing, and most sums in unmarked text are no new maximum
+        let near = self.ln_ratios.iter().filter(|ln_ratio| **ln_ratio > largest - FAR).count();
+        if self.path.is_below_maximum(largest + self.ln_counts[near] + NEARLY) {
+            self.path.pass(1);
+        } else {
+            self.path.advance(1, ln_sum_exp(&self.ln_ratios));
+        }
     }
 
     /// Units taken so far.
@@ -60,7 +77,7 @@ impl ExponentialEProcess {
 
     /// log10 of the e-value after all units so far; 0 before the first.
     pub fn log10_e(&self) -> f64 {
-        self.path.log10_e()
+        if self.units() == 0 { 0.0 } else { Trajectory::log10_of(ln_sum_exp(&self.ln_ratios)) }
     }
 
     /// Largest log10 e-value so far, at least 0. Not itself an e-value; its inverse is the sequential p-value.
@@ -124,6 +141,25 @@ mod tests {
             })
             .sum();
         assert!((mean - 1.0).abs() < 1e-5, "{mean}");
+    }
+
+    /// What is skipped changes nothing: values, maximum and crossings are those of every sum.
+    #[test]
+    fn sums_that_are_skipped_are_no_maximum() {
+        for mean in [0.5, 1.0, 1.05, 1.5, 4.0] {
+            let mut rng = ChaCha8Rng::seed_from_u64(3);
+            let mut process = ExponentialEProcess::new();
+            let mut every = Trajectory::default();
+            for _ in 0..3_000 {
+                process.push(-mean * libm::log(unit(&mut rng)));
+                every.advance(1, ln_sum_exp(&process.ln_ratios));
+                assert_eq!((process.log10_e(), process.max_log10_e()), (every.log10_e(), every.max_log10_e()), "mean {mean}");
+            }
+            assert_eq!(process.units(), every.units());
+            for alpha in [0.5, 0.1, 0.01, 0.001] {
+                assert_eq!(process.first_crossing(alpha), every.first_crossing(alpha), "mean {mean}");
+            }
+        }
     }
 
     #[test]

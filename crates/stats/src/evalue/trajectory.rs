@@ -13,10 +13,25 @@ impl Trajectory {
     pub(super) fn advance(&mut self, units: u64, ln_e: f64) {
         assert!(!ln_e.is_nan(), "an e-value became NaN");
         self.units += units;
-        self.log10_e = (ln_e / std::f64::consts::LN_10).clamp(-f64::MAX, f64::MAX);
+        self.log10_e = Self::log10_of(ln_e);
         if self.log10_e > self.max_log10_e() {
             self.maxima.push((self.units, self.log10_e));
         }
+    }
+
+    /// log10 of an e-value, finite.
+    pub(super) fn log10_of(ln_e: f64) -> f64 {
+        (ln_e / std::f64::consts::LN_10).clamp(-f64::MAX, f64::MAX)
+    }
+
+    /// Whether an e-value of at most `ln_e` is no new maximum.
+    pub(super) fn is_below_maximum(&self, ln_e: f64) -> bool {
+        ln_e / std::f64::consts::LN_10 <= self.max_log10_e()
+    }
+
+    /// Goes on by `units` to a value that is no new maximum, and that nobody asks [`log10_e`](Self::log10_e) for.
+    pub(super) fn pass(&mut self, units: u64) {
+        self.units += units;
     }
 
     pub(super) fn units(&self) -> u64 {

@@ -1,5 +1,6 @@
 use oracle::{Codec, LogitsProcessor, Row, Stage, Step, TokenId};
 
+use crate::keyed::elementary;
 use crate::sinusoid::{Draw, Phases, Place, released};
 
 /// Which group each token belongs to. Special tokens are in none: they keep their probabilities, so that answers end where they would.
@@ -65,11 +66,16 @@ impl LogitsProcessor for MovedGroups {
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         let Some(token) = self.place.of(&step.query.prompt) else { return };
-        let largest = row.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut masses = [0.0; 2];
-        for (logit, group) in row.logits.iter().zip(&self.groups.of) {
-            if let Some(group) = group {
-                masses[*group as usize] += libm::exp(f64::from(logit - largest));
+        let largest = elementary::largest(row.logits);
+        let (mut masses, mut block) = ([0.0; 2], [0.0; 64]);
+        for (logits, groups) in row.logits.chunks(block.len()).zip(self.groups.of.chunks(block.len())) {
+            let powers = &mut block[..logits.len()];
+            powers.iter_mut().zip(logits).for_each(|(power, logit)| *power = f64::from(logit - largest));
+            elementary::exp(powers);
+            for (power, group) in powers.iter().zip(groups) {
+                let of = |wanted| if *group == Some(wanted) { *power } else { 0.0 };
+                masses[0] += of(Group::First);
+                masses[1] += of(Group::Second);
             }
         }
         let all = masses[0] + masses[1];
@@ -80,9 +86,7 @@ impl LogitsProcessor for MovedGroups {
         let share = released(masses[0] / all, self.epsilon, cosine, 1.0);
         let raised = [share * all / masses[0], (1.0 - share) * all / masses[1]].map(|ratio| libm::log(ratio) as f32);
         for (logit, group) in row.logits.iter_mut().zip(&self.groups.of) {
-            if let Some(group) = group {
-                *logit += raised[*group as usize];
-            }
+            *logit += group.map_or(0.0, |group| raised[group as usize]);
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Key;
 use crate::key::Purpose;
 use crate::keyed::alignment::Table;
+use crate::keyed::race::leave;
 use crate::keyed::siphash::{self, SipState};
 use crate::watermark::gumbel::{score, uniform, winner};
 
@@ -167,8 +168,6 @@ impl LogitsProcessor for Sampler {
             return;
         }
         let Some(chosen) = self.chosen(self.rows.row(&self.keyed, step), row.logits) else { return };
-        let logit = row.logits[chosen];
-        row.logits.fill(f32::NEG_INFINITY);
-        row.logits[chosen] = logit;
+        leave(row.logits, chosen);
     }
 }
