@@ -138,8 +138,8 @@ fn the_bench_measures_what_it_is_asked_to() {
         ["bench", "--seconds", "0", "--threads", "2", "--shape", "nano", "--what", "generate", "--what", "generate_marked"];
     let lines = birthmark(&[&args[..], &["--what", "ceiling", "--json"]].concat()).expect_code(0).json_lines();
     let whats: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
-    assert_eq!(whats[..2], ["ceiling", "generate"]);
-    assert!(whats.len() >= 7 && whats[2..].iter().all(|what| *what == "generate_marked"), "{whats:?}");
+    assert_eq!(whats[..3], ["ceiling", "generate", "generate"]);
+    assert!(whats.len() >= 8 && whats[3..].iter().all(|what| *what == "generate_marked"), "{whats:?}");
     for (index, line) in lines.iter().enumerate() {
         for key in ["what", "shape", "batch", "tokens_per_s", "gflops", "ceiling_share", "threads"] {
             assert_eq!(line[key].is_null(), index == 0 && ["shape", "batch", "tokens_per_s"].contains(&key), "{key} in {line}");
@@ -150,10 +150,20 @@ fn the_bench_measures_what_it_is_asked_to() {
     let per_token = lines[1]["gflops"].as_f64().unwrap() * 1e9 / lines[1]["tokens_per_s"].as_f64().unwrap();
     assert!((per_token - 2.0 * 166_208.0).abs() < 1.0, "{per_token}");
     assert_eq!((&lines[1]["shape"], &lines[1]["batch"]), (&"nano".into(), &256.into()));
-    assert!(lines[2..].iter().all(|line| line["mark"].is_string()), "{lines:?}");
+    assert!(lines[1]["top_k"].is_null() && lines[2]["top_k"] == 40, "{lines:?}");
+    // what a mark costs, beside plain sampling from as many tokens
+    for line in &lines[3..] {
+        let plain = lines[1..3].iter().find(|plain| plain["top_k"] == line["top_k"]).unwrap();
+        let [marked, plain] = [line, plain].map(|line| line["tokens_per_s"].as_f64().unwrap());
+        assert!((line["cost"].as_f64().unwrap() - (1.0 - marked / plain)).abs() < 1e-9, "{line}");
+        assert_eq!(line["top_k"] == 40, line["mark"].as_str().unwrap().contains("synthid"), "{line}");
+    }
 
     let table = birthmark(&["bench", "--seconds", "0", "--what", "detect"]).expect_code(0).stdout;
     assert!(table.lines().filter(|line| line.starts_with("detect ")).count() >= 10, "{table}");
+    let one = birthmark(&["bench", "--seconds", "0", "--what", "detect", "--kind", "unigram", "--json"]).expect_code(0);
+    assert_eq!(one.json_lines().iter().map(|line| line["mark"].as_str().unwrap()).collect::<Vec<_>>(), ["unigram"; 2]);
+    birthmark(&["bench", "--kind", "giant"]).expect_code(2);
     birthmark(&["bench", "--shape", "giant"]).expect_code(2);
 }
 

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use kernels::vectors::{self, Width};
 
@@ -72,6 +73,10 @@ pub fn main() -> ExitCode {
     let parsed = with_negative_numbers(Cli::command()).try_get_matches();
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            complain(&of_arguments(&error.to_string()));
+            return exit::USAGE.into();
+        }
         Err(error) => {
             // also how clap hands out --help and --version; a closed pipe is no failure of theirs
             let _ = error.print();
@@ -115,6 +120,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is wrong with the arguments, in one line, from what clap says of it in several.
+fn of_arguments(said: &str) -> String {
+    let is_further = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more information");
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty()).take_while(is_further);
+    let first = lines.next().unwrap_or_default();
+    let (tips, parts): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with("tip:"));
+    let line = [first.to_string(), parts.join(", ")].join(" ");
+    std::iter::once(line.trim_end()).chain(tips).chain(["--help says more"]).collect::<Vec<_>>().join("; ")
+}
+
 /// Has negative numbers taken for values, so that they are refused with the range and not as unknown flags.
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
     command
@@ -140,4 +155,28 @@ fn dispatch(command: Command, signals: &Signals) -> anyhow::Result<()> {
         Command::Man(args) => shell::man(&args, Cli::command(), &mut out)?,
     }
     out.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_in_arguments_are_one_line() {
+        let said = |arguments: &[&str]| {
+            let error = with_negative_numbers(Cli::command()).try_get_matches_from(arguments).unwrap_err();
+            of_arguments(&error.to_string())
+        };
+        assert_eq!(
+            said(&["birthmark", "run"]),
+            "error: the following required arguments were not provided: <FILE>; --help says more"
+        );
+        assert_eq!(
+            said(&["birthmark", "bench", "--second", "1"]),
+            "error: unexpected argument '--second' found; tip: a similar argument exists: '--seconds'; --help says more"
+        );
+        let one_of = said(&["birthmark", "bench", "--shape", "tiny"]);
+        assert!(one_of.starts_with("error: invalid value 'tiny' for '--shape <SHAPE>' [possible values: nano,"), "{one_of}");
+        assert!(said(&["birthmark", "calibrate", "--draws", "x"]).contains("--draws"));
+    }
 }

@@ -152,7 +152,7 @@ impl WithSimd for Log<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for block in self.0.chunks_mut(BLOCK) {
-            let usual = |x: f64| ((x >= f64::MIN_POSITIVE) & (x <= f64::MAX)) | (x == 0.0);
+            let usual = |x: f64| (f64::MIN_POSITIVE..=f64::MAX).contains(&x) | (x == 0.0);
             if block.iter().fold(true, |all, &x| all & usual(x)) {
                 block.iter_mut().for_each(|x| *x = log_of(*x));
             } else {
