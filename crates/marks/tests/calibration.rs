@@ -1,8 +1,8 @@
 //! False-positive rates of every registered mark, on text that nobody marked (methods 0.1 to 0.6).
 //!
 //! For every example of every mark and each kind of unmarked text: how often p is at most 0.1, 0.01 and 0.001 under keys that nobody
-//! planted. No rate may be larger than chance makes it, with an error rate of 1 % over all of these tests together. Seeds were fixed before
-//! the first run.
+//! planted. No rate may be larger than chance makes it, with an error rate of 1 % over all of these tests together, ranks among
+//! decoys apart: their draws share decoys ([`Lab::null_draws`]). Seeds were fixed before the first run.
 
 use std::time::Instant;
 

@@ -57,7 +57,7 @@ impl WithSimd for Exp<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for block in self.0.chunks_mut(BLOCK) {
-            // below -inf only e^x of normal numbers, so that a power of two is exact
+            // here e^x is 0 or a normal number, and multiplying by a power of two is exact
             if block.iter().fold(true, |usual, &x| usual & ((x.abs() <= 700.0) | (x == f64::NEG_INFINITY))) {
                 block.iter_mut().for_each(|x| *x = exp_of(*x));
             } else {

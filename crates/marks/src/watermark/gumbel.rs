@@ -106,7 +106,7 @@ struct Middle;
 impl Uniform for Middle {
     #[inline(always)]
     fn uniform(draw: u32) -> f64 {
-        // the draw as a whole number of 64-bit precision: 2^52 has it in its lowest bits
+        // exact, as f64::from(draw) is, by operations that AVX2 has: 2^52 plus the draw has it in its lowest bits
         let whole = f64::from_bits(0x4330_0000_0000_0000 | u64::from(draw)) - 4_503_599_627_370_496.0;
         (whole + 0.5) * (1.0 / 4_294_967_296.0)
     }
