@@ -4,7 +4,7 @@ use kernels::sample::{self, Quantiles};
 use oracle::{Operation, Raised, Sampling, Step, TokenId};
 use rand_chacha::rand_core::Rng;
 
-use crate::processing::Chain;
+use crate::processing::{Chain, Link};
 use crate::unit_interval::unit_interval;
 
 /// Turns raw logits (vocab) into the logits that are drawn from, in place: processors before temperature, temperature
@@ -12,13 +12,22 @@ use crate::unit_interval::unit_interval;
 /// but the most probable, after the processors after truncation that change greedy answers too. Equal logits are kept in the order of their ids. `companions`: raw logits of [`Chain::companions`]
 /// after the same tokens. `sampling` may be another than the query's: laws are shown of greedy queries too.
 pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, step: &Step<'_>, companions: &[&[f32]]) {
+    truncated(logits, sampling, chain, step, companions);
+    let greedy = sampling.temperature == 0.0;
+    for link in chain.after.iter().filter(|link| !(greedy && link.changes_greedy())) {
+        link.process(step, logits, companions);
+    }
+    chain.hide(logits);
+}
+
+/// The same before the processors after truncation, of a greedy answer those that change no greedy answer.
+fn truncated(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, step: &Step<'_>, companions: &[&[f32]]) {
     chain.hide(logits);
     for link in &chain.before {
         link.process(step, logits, companions);
     }
     chain.hide(logits);
-    let greedy = sampling.temperature == 0.0;
-    if greedy {
+    if sampling.temperature == 0.0 {
         for link in chain.after.iter().filter(|link| link.changes_greedy()) {
             link.process(step, logits, companions);
         }
@@ -39,10 +48,6 @@ pub fn served_law(logits: &mut [f32], sampling: &Sampling, chain: &Chain<'_>, st
             }
         }
     }
-    for link in chain.after.iter().filter(|link| !(greedy && link.changes_greedy())) {
-        link.process(step, logits, companions);
-    }
-    chain.hide(logits);
 }
 
 /// Cuts off all but the `count` largest, and of these all beyond the first whose mass together reaches `mass`.
@@ -132,31 +137,55 @@ impl Drawer {
         chain.hide(logits);
         if !chain.after.is_empty() || (cut && !greedy) {
             // Cutting down to the most probable tokens would hide a NaN.
-            if sample::max_or_nan(logits).is_nan() {
+            if !sample::max_or_nan(logits).is_finite() {
                 return None;
             }
-            served_law(logits, sampling, chain, step, companions);
-            return self.at_random(logits, 1.0, rng);
+            let only = match &chain.after[..] {
+                [only] if !greedy => only,
+                _ => {
+                    served_law(logits, sampling, chain, step, companions);
+                    return self.at_random(logits, 1.0, rng);
+                }
+            };
+            truncated(logits, sampling, chain, step, companions);
+            if let Some(token) = only.chosen(step, logits) {
+                // as much randomness as a law of this token alone takes
+                unit_interval(rng);
+                return Some(token);
+            }
+            return self.changed_by(only, logits, 1.0, (chain, step, companions), rng);
         }
         if let [only] = &chain.before[..]
             && !greedy
-            && let Some(raised) = only.raised(step)
         {
-            return match self.by_proposals(logits, sampling.temperature, &raised, rng) {
-                Proposed::Accepted(token) => Some(token),
-                Proposed::NoLaw => None,
-                Proposed::GivenUp => {
-                    only.process(step, logits, companions);
-                    chain.hide(logits);
-                    self.at_random(logits, sampling.temperature, rng)
-                }
-            };
+            return self.changed_by(only, logits, sampling.temperature, (chain, step, companions), rng);
         }
         for link in &chain.before {
             link.process(step, logits, companions);
         }
         chain.hide(logits);
         if greedy { sample::first_max(logits).map(|id| id as TokenId) } else { self.at_random(logits, sampling.temperature, rng) }
+    }
+
+    /// Draws from the law whose logits are divided by `temperature` after `last` has changed them.
+    fn changed_by(
+        &mut self,
+        last: &Link<'_>,
+        logits: &mut [f32],
+        temperature: f32,
+        (chain, step, companions): (&Chain<'_>, &Step<'_>, &[&[f32]]),
+        rng: &mut impl Rng,
+    ) -> Option<TokenId> {
+        if let Some(raised) = last.raised(step) {
+            match self.by_proposals(logits, temperature, &raised, rng) {
+                Proposed::Accepted(token) => return Some(token),
+                Proposed::NoLaw => return None,
+                Proposed::GivenUp => {}
+            }
+        }
+        last.process(step, logits, companions);
+        chain.hide(logits);
+        self.at_random(logits, temperature, rng)
     }
 
     fn at_random(&mut self, logits: &[f32], temperature: f32, rng: &mut impl Rng) -> Option<TokenId> {

@@ -139,6 +139,10 @@ impl Link<'_> {
         self.processor.changes_greedy()
     }
 
+    pub(crate) fn chosen(&self, step: &Step<'_>, logits: &[f32]) -> Option<TokenId> {
+        self.processor.chosen(step, logits)
+    }
+
     pub(crate) fn raised<'s>(&'s self, step: &Step<'s>) -> Option<Raised<'s>> {
         self.processor.raised(step)
     }

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use oracle::{CompanionId, ConfigError, LogitsProcessor, Query, Raised, Row, Stage, Step};
+use oracle::{CompanionId, ConfigError, LogitsProcessor, Query, Raised, Row, Stage, Step, TokenId};
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 
@@ -169,7 +169,7 @@ impl Mark for SomeAnswers {
         self.mark.judge(case)
     }
 
-    fn authors(&self, texts: &[&[oracle::TokenId]]) -> Result<Vec<AuthorsScore>, MarkError> {
+    fn authors(&self, texts: &[&[TokenId]]) -> Result<Vec<AuthorsScore>, MarkError> {
         self.mark.authors(texts)
     }
 
@@ -218,6 +218,10 @@ impl LogitsProcessor for SomeLaw {
 
     fn failure(&self) -> Option<String> {
         self.law.failure()
+    }
+
+    fn chosen(&self, step: &Step<'_>, logits: &[f32]) -> Option<TokenId> {
+        if self.chosen.is_marked(step.query) { self.law.chosen(step, logits) } else { None }
     }
 
     fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {

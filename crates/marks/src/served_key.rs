@@ -15,6 +15,9 @@ use crate::Key;
 pub struct ServedKey(u64);
 
 impl ServedKey {
+    /// What configurations call fields that hold one, or several: whoever shows a configuration leaves them out.
+    pub const FIELDS: [&str; 4] = ["key", "keys", "hashing_key", "hash_key"];
+
     /// From its number.
     pub const fn new(key: u64) -> Self {
         Self(key)

@@ -287,6 +287,26 @@ fn schemas_name_every_registered_mark() {
     }
 }
 
+/// Whoever shows a configuration leaves fields of these names out.
+#[test]
+fn fields_that_hold_served_keys_have_the_known_names() {
+    /// Names of properties below `schema` whose own schema refers to served keys.
+    fn holders(schema: &Value, found: &mut BTreeSet<String>) {
+        let Some(fields) = schema.as_object() else {
+            return schema.as_array().into_iter().flatten().for_each(|each| holders(each, found));
+        };
+        for (name, property) in fields.get("properties").and_then(|list| list.as_object()).into_iter().flatten() {
+            if property.to_string().contains("/ServedKey\"") {
+                found.insert(name.clone());
+            }
+        }
+        fields.values().for_each(|each| holders(each, found));
+    }
+    let mut found = BTreeSet::new();
+    holders(schemars::schema_for!(MarkEntry).as_value(), &mut found);
+    assert_eq!(found, ServedKey::FIELDS.map(String::from).into());
+}
+
 #[test]
 fn secrets_do_not_show_in_debug_forms() {
     for lab in labs() {

@@ -84,6 +84,13 @@ pub trait LogitsProcessor: Send + Sync {
         None
     }
 
+    /// The token that it leaves in the law of `logits` (vocab), of a processor that draws tokens itself: whoever draws a single token then
+    /// takes this one. `None` asks for `process`.
+    fn chosen(&self, step: &Step<'_>, logits: &[f32]) -> Option<TokenId> {
+        let _ = (step, logits);
+        None
+    }
+
     /// The same change said token by token, for a processor that does nothing but add one constant to some logits: whoever
     /// draws a single token then asks about a few tokens instead of the whole vocabulary. `None` asks for `process`.
     fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {

@@ -13,6 +13,7 @@ mod shapes;
 mod sitting;
 mod train;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -20,7 +21,7 @@ use lm::{ComputePath, Runtime};
 use marks::MarkEntry;
 
 use crate::args::ThreadArgs;
-use crate::exit::Signals;
+use crate::exit::{Signals, UsageError};
 use crate::output::Output;
 use ceiling::Ceiling;
 use line::{Line, What, row};
@@ -58,6 +59,14 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// Measures and prints, line by line.
 pub fn bench(args: &BenchArgs, signals: &Signals, out: &mut Output) -> anyhow::Result<()> {
+    let known: BTreeSet<&str> = marked::timed(1024, &[])?.iter().map(|timed| timed.kind).collect();
+    if let Some(kind) = args.kinds.iter().find(|kind| !known.contains(kind.as_str())) {
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(UsageError(format!(
+            "--kind {kind}: it is not timed, as it does not change the drawn law alone; use one of {known}"
+        ))
+        .into());
+    }
     let mut rt = Runtime::new(args.threads.count(), ComputePath::Fused, Arc::clone(&signals.cancelled))?;
     if let Some(rows) = args.decode_rows {
         rt = rt.with_decode_rows(usize::from(rows));

@@ -34,19 +34,19 @@ impl Parts {
         Ok(Self { directory: Some(directory), program: program.short() })
     }
 
-    /// log10 p of the tests number `draws` of `entry` on `text`, found or made.
+    /// log10 p of the tests number `draws` of `entry` on `text`, found or made; a rank is one among `decoys` keys.
     ///
     /// # Errors
     /// When a mark cannot be judged, or the part not be kept.
-    pub fn draws(&self, entry: &MarkEntry, text: NullText, draws: Range<u64>) -> anyhow::Result<Vec<f64>> {
-        let Some(directory) = &self.directory else { return Ok(Lab::new(entry).null_draws(text, draws)?) };
+    pub fn draws(&self, entry: &MarkEntry, text: NullText, draws: Range<u64>, decoys: usize) -> anyhow::Result<Vec<f64>> {
+        let Some(directory) = &self.directory else { return Ok(Lab::new(entry).null_draws(text, draws, decoys)?) };
         let named: Hash = store::hash_json(entry)?;
         let name = format!("{}-{}-{}-{}-{}.f64", self.program, named.short(), text.name(), draws.start, draws.end);
         let path = directory.join(name);
         if let Ok(bytes) = fs::read(&path) {
             return Ok(bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect());
         }
-        let log10_p = Lab::new(entry).null_draws(text, draws)?;
+        let log10_p = Lab::new(entry).null_draws(text, draws, decoys)?;
         let bytes: Vec<u8> = log10_p.iter().flat_map(|p| p.to_le_bytes()).collect();
         store::write_atomic(&path, &bytes)?;
         Ok(log10_p)
@@ -71,9 +71,9 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let entry = MarkEntry::examples().remove(0);
         let parts = Parts::of(Some(out.path())).unwrap();
-        let draw = |range| parts.draws(&entry, NullText::Plain, range).unwrap();
+        let draw = |range| parts.draws(&entry, NullText::Plain, range, 0).unwrap();
         let (first, second) = (draw(0..6), draw(6..10));
-        assert_eq!([&first[..], &second].concat(), Lab::new(&entry).null_draws(NullText::Plain, 0..10).unwrap());
+        assert_eq!([&first[..], &second].concat(), Lab::new(&entry).null_draws(NullText::Plain, 0..10, 0).unwrap());
         // it is read again, not made again
         let kept: Vec<PathBuf> = fs::read_dir(out.path().join(KEPT)).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(kept.len(), 2);

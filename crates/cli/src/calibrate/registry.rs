@@ -19,6 +19,12 @@ use crate::output::{Output, complain};
 /// Levels at which false positives are counted.
 const LEVELS: [f64; 3] = [0.1, 0.01, 0.001];
 
+/// Decoys of a mark that is a rank among them: the smallest p is the smallest level.
+const DECOYS: usize = 999;
+
+/// Such a mark is tested once where others are tested so often: each of its tests judges a thousand keys.
+const RANKED_SELDOM: u64 = 10;
+
 /// One mark on one kind of text.
 struct Row {
     mark: &'static str,
@@ -43,7 +49,7 @@ impl Row {
 
 /// What is asked of the marks.
 pub struct Wanted<'a> {
-    /// Tests of each mark on each kind of text.
+    /// Tests of each mark on each kind of text; of ranks among decoys a tenth.
     pub draws: u64,
     /// Kinds of marks; all where none is named.
     pub kinds: &'a [String],
@@ -147,18 +153,21 @@ fn chosen(kinds: &[String]) -> anyhow::Result<Vec<MarkEntry>> {
 
 /// What is drawn of each of `entries`, in their order.
 fn drawn(entries: &[MarkEntry], wanted: &Wanted<'_>, parts: &Parts) -> anyhow::Result<(Vec<Row>, Vec<power::Found>)> {
-    let ranges: Vec<Range<u64>> =
-        (0..wanted.draws).step_by(AT_A_TIME as usize).map(|from| from..wanted.draws.min(from + AT_A_TIME)).collect();
-    let of_text = |entry: &MarkEntry, text| -> anyhow::Result<Vec<f64>> {
-        let drawn = ranges.par_iter().map(|range| parts.draws(entry, text, range.clone())).collect::<anyhow::Result<Vec<_>>>()?;
+    let of_text = |entry: &MarkEntry, text, seldom: u64| -> anyhow::Result<Vec<f64>> {
+        let (draws, at_a_time) = (wanted.draws.div_ceil(seldom), AT_A_TIME / seldom);
+        let ranges: Vec<Range<u64>> =
+            (0..draws).step_by(at_a_time as usize).map(|from| from..draws.min(from + at_a_time)).collect();
+        let drawn =
+            ranges.into_par_iter().map(|range| parts.draws(entry, text, range, DECOYS)).collect::<anyhow::Result<Vec<_>>>()?;
         Ok(drawn.concat())
     };
     let one = |entry: &MarkEntry| -> anyhow::Result<(Vec<Row>, Option<power::Found>)> {
         let lab = Lab::new(entry);
         let parameters = serde_json::to_value(entry)?[lab.name()].to_string();
+        let seldom = if lab.is_ranked()? { RANKED_SELDOM } else { 1 };
         let mut rows = Vec::new();
         for text in NullText::ALL {
-            let log10_p = of_text(entry, text)?;
+            let log10_p = of_text(entry, text, seldom)?;
             if !log10_p.is_empty() {
                 rows.push(Row { mark: lab.name(), parameters: parameters.clone(), text, log10_p });
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use marks::server::Server;
-use marks::{Key, Mark, MarkEntry, Owner};
+use marks::{Key, Mark, MarkEntry, Owner, ServedKey};
 use oracle::Codec;
 use serde::Deserialize;
 
@@ -107,12 +107,9 @@ impl Wanted {
     }
 }
 
-/// What configurations call a server's own key.
-const SERVED_KEYS: [&str; 4] = ["key", "keys", "hashing_key", "hash_key"];
-
 fn hide(shown: &mut serde_json::Value) {
     for (name, value) in shown.as_object_mut().into_iter().flatten() {
-        if SERVED_KEYS.contains(&name.as_str()) {
+        if ServedKey::FIELDS.contains(&name.as_str()) {
             *value = "redacted".into();
         } else {
             hide(value);

@@ -135,6 +135,7 @@ struct Raise {
     set: fn(TokenId) -> bool,
     /// Whether single tokens may be asked about.
     told: bool,
+    stage: Stage,
 }
 
 impl LogitsProcessor for Raise {
@@ -143,7 +144,7 @@ impl LogitsProcessor for Raise {
     }
 
     fn stage(&self) -> Stage {
-        Stage::BeforeTemperature
+        self.stage
     }
 
     fn process(&self, _step: &Step<'_>, row: Row<'_>) {
@@ -162,20 +163,32 @@ impl KeyedSet for Raise {
     }
 }
 
+const BEFORE: Stage = Stage::BeforeTemperature;
+
 const DRAWS: usize = 10_000;
 
 /// Chi-square of `DRAWS` draws against the law by its definition in f64, as a standard normal number (Wilson and Hilferty
-/// 1931); tokens expected less than 10 times count together.
+/// 1931); tokens expected less than 10 times count together. Of a processor after truncation, all but the 50 most probable tokens are cut off.
 fn deviation(row: &[f32], temperature: f32, processor: Raise) -> f64 {
     let (bias, set) = (f64::from(processor.bias), processor.set);
-    let raised = |(id, logit): (usize, &f32)| f64::from(*logit) + if set(id as TokenId) { bias } else { 0.0 };
+    let sampling = match processor.stage {
+        Stage::AfterTruncation => Sampling { temperature, top_k: 50, ..Sampling::PLAIN },
+        _ => Sampling { temperature, ..Sampling::PLAIN },
+    };
+    let divided = |of_stage| if processor.stage == of_stage { f64::from(temperature) } else { 1.0 };
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
+    let cut = |id: usize| sampling.top_k > 0 && order.iter().skip(sampling.top_k).any(|lost| *lost == id);
+    let raised = |(id, logit): (usize, &f32)| match cut(id) {
+        true => f64::NEG_INFINITY,
+        false => f64::from(*logit) / divided(Stage::AfterTruncation) + if set(id as TokenId) { bias } else { 0.0 },
+    };
     let changed: Vec<f64> = row.iter().enumerate().map(raised).collect();
     let highest = changed.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = changed.iter().map(|logit| libm::exp((logit - highest) / f64::from(temperature))).collect();
+    let weights: Vec<f64> = changed.iter().map(|logit| libm::exp((logit - highest) / divided(BEFORE))).collect();
     let total: f64 = weights.iter().sum();
 
     let processors: Vec<Arc<dyn LogitsProcessor>> = vec![Arc::new(processor)];
-    let sampling = Sampling { temperature, ..Sampling::PLAIN };
     let (mut drawer, mut rng) = (Drawer::default(), ChaCha8Rng::seed_from_u64(11));
     let (chain, query) = (chain(&processors, row.len()), query(sampling));
     let step = Step { query: &query, tokens: &[7, 2, 3] };
@@ -227,7 +240,7 @@ fn draws_follow_the_law() {
     for vocab in [5, 300] {
         for row in rows(vocab) {
             for (temperature, bias) in [(1.0, 0.0), (0.5, 0.0), (1.3, 1.5)] {
-                let found = deviation(&row, temperature, Raise { bias, set: |id| id % 4 == 3, told: false });
+                let found = deviation(&row, temperature, Raise { bias, set: |id| id % 4 == 3, told: false, stage: BEFORE });
                 assert!(found < BOUND, "{vocab} tokens, temperature {temperature}, bias {bias}: {found}");
             }
         }
@@ -240,8 +253,10 @@ fn proposals_follow_the_bent_law() {
     for row in [rows(5), rows(300)].concat() {
         for (temperature, bias) in [(1.0, 2.0), (0.6, 1.0), (1.5, 4.0), (1.0, 10.0), (1.0, 300.0)] {
             for set in sets {
-                let found = deviation(&row, temperature, Raise { bias, set, told: true });
-                assert!(found < BOUND, "{} tokens, temperature {temperature}, bias {bias}: {found}", row.len());
+                for stage in [BEFORE, Stage::AfterTruncation] {
+                    let found = deviation(&row, temperature, Raise { bias, set, told: true, stage });
+                    assert!(found < BOUND, "{} tokens, temperature {temperature}, bias {bias}, {stage:?}: {found}", row.len());
+                }
             }
         }
     }
@@ -287,7 +302,7 @@ fn few_tokens_are_asked_about() {
 
 #[test]
 fn nothing_is_drawn_from_a_broken_law() {
-    let told = |told| Arc::new(Raise { bias: 1.0, set: |id| id == 0, told }) as Arc<dyn LogitsProcessor>;
+    let told = |told| Arc::new(Raise { bias: 1.0, set: |id| id == 0, told, stage: BEFORE }) as Arc<dyn LogitsProcessor>;
     let mut drawer = Drawer::default();
     let samplings =
         [Sampling::PLAIN, Sampling::GREEDY, Sampling { top_k: 1, ..Sampling::PLAIN }, Sampling { top_p: 0.5, ..Sampling::PLAIN }];
@@ -302,4 +317,36 @@ fn nothing_is_drawn_from_a_broken_law() {
             }
         }
     }
+}
+
+/// A processor that draws tokens itself is asked for one, and takes as much randomness as its law would.
+#[test]
+fn a_chosen_token_is_the_one_that_the_law_leaves() {
+    struct Second(bool);
+    impl LogitsProcessor for Second {
+        fn name(&self) -> String {
+            "second".into()
+        }
+        fn stage(&self) -> Stage {
+            Stage::AfterTruncation
+        }
+        fn process(&self, step: &Step<'_>, row: Row<'_>) {
+            let kept = step.tokens.len() % row.logits.len();
+            row.logits.iter_mut().enumerate().filter(|(id, _)| *id != kept).for_each(|(_, logit)| *logit = CUT);
+        }
+        fn chosen(&self, step: &Step<'_>, logits: &[f32]) -> Option<TokenId> {
+            self.0.then_some((step.tokens.len() % logits.len()) as TokenId)
+        }
+    }
+    let drawn = |told| {
+        let processors: Vec<Arc<dyn LogitsProcessor>> = vec![Arc::new(Second(told))];
+        let (chain, query) = (chain(&processors, 5), query(Sampling::PLAIN));
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let step = Step { query: &query, tokens: &[7, 1] };
+        let token = Drawer::default().next(&mut rows(5)[1].clone(), &chain, &step, &[], &mut rng);
+        let broken = Drawer::default().next(&mut [f32::INFINITY, 1.0, 0.0], &chain, &step, &[], &mut rng.clone());
+        (token, broken, unit_interval(&mut rng))
+    };
+    assert_eq!(drawn(true), drawn(false));
+    assert_eq!((drawn(true).0, drawn(true).1), (Some(2), None));
 }

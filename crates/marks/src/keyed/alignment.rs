@@ -58,12 +58,12 @@ impl Alignment {
         let (edits, count) = (self.edits, starts.len());
         let width = 2 * edits + 1;
         band.old.clear();
-        band.new.clear();
         // by the number of rows met less the number of tokens read, from -edits on
         for lane in 0..width {
             let total = if lane < edits { f64::NEG_INFINITY } else { -self.gap * (lane - edits) as f64 };
             band.old.resize(band.old.len() + count, total);
         }
+        // every number of it is written before it is read
         band.new.resize(width * count, 0.0);
         for (at, token) in text.iter().enumerate() {
             for lane in 0..width {

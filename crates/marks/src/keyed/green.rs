@@ -3,7 +3,7 @@
 use oracle::{KeyedSet, TokenId};
 use siphasher::sip::SipHasher24;
 
-use super::rows::{Row, RowCache, add_to_green};
+use super::rows::{Row, RowCache, add_to_green, words_of_bits};
 use super::rules::MAX_CONTEXT;
 use super::siphash::{self, SipState};
 use crate::key::{Key, Purpose};
@@ -93,7 +93,7 @@ pub(crate) struct GreenRows {
 impl GreenRows {
     /// Rows of `list` over ids `0..vocab`, none of `special` ever green.
     pub fn new(list: GreenList, vocab: usize, special: &[TokenId]) -> Self {
-        Self { list, vocab, special: special.to_vec(), cache: RowCache::new(vocab) }
+        Self { list, vocab, special: special.to_vec(), cache: RowCache::new(words_of_bits(vocab)) }
     }
 
     fn compute(&self, context: &[TokenId]) -> Row {

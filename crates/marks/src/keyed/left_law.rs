@@ -8,31 +8,39 @@ use super::elementary;
 /// Has `change` turn the probabilities of the tokens that are left in `logits` (vocab), which add up to 1, into others, and puts these back
 /// as logits, none below `least`. Nothing is changed where no logit is finite.
 pub(crate) fn change_left(logits: &mut [f32], least: f32, change: impl FnOnce(&[TokenId], &mut [f64])) {
+    change_weights(logits, |left, kept, mut q| {
+        let total: f64 = q.iter().sum();
+        Arch::new().dispatch(Divided { q: &mut q, by: total });
+        change(left, &mut q);
+        elementary::log(&mut q);
+        Arch::new().dispatch(Narrowed { q: &q, least, logits: kept });
+    });
+}
+
+/// Has `change` change the logits of the tokens that are left in `logits` (vocab). It is given these tokens, their logits, and what these
+/// weigh, the most probable one 1. Nothing is changed where no logit is finite.
+pub(crate) fn change_weights(logits: &mut [f32], change: impl FnOnce(&[TokenId], &mut [f32], Vec<f64>)) {
     let largest = elementary::largest(logits);
     if !largest.is_finite() {
         return;
     }
-    let whole = logits.iter().fold(true, |whole, logit| whole & (*logit > f32::NEG_INFINITY));
-    let left: Vec<TokenId> = if whole {
-        (0..logits.len() as TokenId).collect()
-    } else {
-        // usually few of many
-        (0..).zip(&*logits).filter(|(_, logit)| **logit > f32::NEG_INFINITY).map(|(id, _)| id).collect()
+    let weights = |logits: &[f32]| {
+        let mut q = vec![0.0; logits.len()];
+        Arch::new().dispatch(Below { logits, largest, below: &mut q });
+        elementary::exp(&mut q);
+        q
     };
-    let mut kept: Vec<f32> = if whole { logits.to_vec() } else { left.iter().map(|&id| logits[id as usize]).collect() };
-    let mut q = vec![0.0; left.len()];
-    Arch::new().dispatch(Below { logits: &kept, largest, below: &mut q });
-    elementary::exp(&mut q);
-    let total: f64 = q.iter().sum();
-    Arch::new().dispatch(Divided { q: &mut q, by: total });
-    change(&left, &mut q);
-    elementary::log(&mut q);
-    Arch::new().dispatch(Narrowed { q: &q, least, logits: &mut kept });
-    if whole {
-        logits.copy_from_slice(&kept);
-    } else {
-        left.into_iter().zip(kept).for_each(|(id, logit)| logits[id as usize] = logit);
+    if logits.iter().fold(true, |whole, logit| whole & (*logit > f32::NEG_INFINITY)) {
+        let left: Vec<TokenId> = (0..logits.len() as TokenId).collect();
+        let q = weights(logits);
+        return change(&left, logits, q);
     }
+    // usually few of many
+    let left: Vec<TokenId> = (0..).zip(&*logits).filter(|(_, logit)| **logit > f32::NEG_INFINITY).map(|(id, _)| id).collect();
+    let mut kept: Vec<f32> = left.iter().map(|&id| logits[id as usize]).collect();
+    let q = weights(&kept);
+    change(&left, &mut kept, q);
+    left.into_iter().zip(kept).for_each(|(id, logit)| logits[id as usize] = logit);
 }
 
 /// How far each logit is below the largest; 0 for that itself.

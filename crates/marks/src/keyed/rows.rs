@@ -25,21 +25,26 @@ const SHARDS: usize = 64;
 /// One bit per token id.
 pub(super) type Row = Box<[u64]>;
 
+/// Words of a row with a bit for each of `vocab` token ids.
+pub(super) fn words_of_bits(vocab: usize) -> usize {
+    vocab.div_ceil(64)
+}
+
 /// What chose a row: ids of a context, or a seed.
 type Name = [u32; MAX_CONTEXT];
 
 /// Rows of one mark.
-pub(super) struct RowCache {
-    shards: Vec<RwLock<HashMap<Name, Row>>>,
+pub(crate) struct RowCache<T = u64> {
+    shards: Vec<RwLock<HashMap<Name, Box<[T]>>>>,
     rows_per_shard: usize,
     row_bytes: usize,
     budget: &'static Budget,
 }
 
-impl RowCache {
-    /// Of rows over ids `0..vocab`.
-    pub fn new(vocab: usize) -> Self {
-        let row_bytes = 8 * vocab.div_ceil(64) + 64;
+impl<T> RowCache<T> {
+    /// Of rows of so many numbers.
+    pub fn new(numbers: usize) -> Self {
+        let row_bytes = size_of::<T>() * numbers + 64;
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             rows_per_shard: (CACHE_BYTES / row_bytes / SHARDS).max(1),
@@ -49,7 +54,7 @@ impl RowCache {
     }
 
     /// `then` of the row that `name` chose (at most [`MAX_CONTEXT`] numbers), which `compute` makes where it is not kept.
-    pub fn with<T>(&self, name: &[u32], compute: impl FnOnce() -> Row, then: impl FnOnce(&[u64]) -> T) -> T {
+    pub fn with<R>(&self, name: &[u32], compute: impl FnOnce() -> Box<[T]>, then: impl FnOnce(&[T]) -> R) -> R {
         let mut whole = [0; MAX_CONTEXT];
         whole[..name.len()].copy_from_slice(name);
         let mixed = whole.iter().fold(0u32, |sum, &id| sum.wrapping_mul(0x9e37_79b1).wrapping_add(id));
@@ -73,7 +78,7 @@ impl RowCache {
     }
 }
 
-impl Drop for RowCache {
+impl<T> Drop for RowCache<T> {
     fn drop(&mut self) {
         let rows: usize = self.shards.iter_mut().map(|rows| rows.get_mut().unwrap_or_else(PoisonError::into_inner).len()).sum();
         self.budget.used.fetch_sub(rows * self.row_bytes, Ordering::Relaxed);
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn rows_are_those_of_their_names_whatever_is_kept() {
-        let mut cache = RowCache::new(150);
+        let mut cache = RowCache::new(3);
         cache.rows_per_shard = 1;
         for round in 0..3 {
             for name in (0..200).map(|c| [c, c * 7 + round % 2]) {
@@ -125,7 +130,7 @@ mod tests {
         let row_bytes = 8 * 3 + 64;
         {
             let few = |_| {
-                let mut cache = RowCache::new(150);
+                let mut cache = RowCache::new(3);
                 cache.budget = &FEW;
                 cache
             };

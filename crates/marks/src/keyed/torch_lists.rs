@@ -6,7 +6,7 @@
 
 use oracle::TokenId;
 
-use super::rows::{Row, RowCache, add_to_green, has};
+use super::rows::{Row, RowCache, add_to_green, has, words_of_bits};
 use super::scheme::FixedLists;
 use super::soft_list::Lists;
 use super::torch::{Table, TorchRng, low_bits, randperm_heads_have};
@@ -168,7 +168,7 @@ pub(crate) struct TorchRows {
 impl TorchRows {
     /// Of `lists`.
     pub fn new(lists: TorchLists) -> Self {
-        let cache = RowCache::new(lists.size.vocab as usize);
+        let cache = RowCache::new(words_of_bits(lists.size.vocab as usize));
         Self { lists, cache }
     }
 

@@ -55,9 +55,20 @@ impl<'a> Places<'a> {
     pub fn log_ratio(&self, outside: &Outside, key: &Key, unmarked: f64) -> f64 {
         let contexts: Vec<&[TokenId]> = self.by_context.keys().copied().collect();
         let mut total = 0.0;
+        // most tokens are raised by nothing or by one and the same delta
+        let mut last = (0.0, 1.0);
         outside.each_change(key, &contexts, &mut |at, change| {
             for Place { token, law } in &self.by_context[contexts[at]] {
-                let raised = |id: TokenId| libm::exp(change.raises(id, outside.delta()));
+                let mut raised = |id: TokenId| {
+                    let raise = change.raises(id, outside.delta());
+                    if raise == 0.0 {
+                        return 1.0;
+                    }
+                    if raise != last.0 {
+                        last = (raise, libm::exp(raise));
+                    }
+                    last.1
+                };
                 let known = law.iter().map(|kept| Candidates::unpacked(*kept));
                 let mass = 1.0 + known.map(|(id, p)| p * (raised(id) - 1.0)).sum::<f64>();
                 total += libm::log((1.0 - unmarked) * raised(*token) / mass.max(f64::MIN_POSITIVE) + unmarked);

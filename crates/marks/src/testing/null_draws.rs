@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use stats::NullKind;
 
 use super::{Lab, ToyModel};
-use crate::{Case, Chance, Key, Mark, MarkError, Question};
+use crate::{Case, Chance, Finding, Key, Mark, MarkError, Question};
 
 /// What kind of text that nobody marked is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,9 @@ const TEXTS: u64 = 4;
 /// Answers of a text, or of an audit, and their longest, tokens: few, so that many keys are tried, and enough for units to come back.
 const AUDIT: (usize, usize) = (12, 24);
 
+/// The same for marks that are ranks among decoys: about a hundred units, as each key is judged beside many others.
+const RANKED_AUDIT: (usize, usize) = (5, 20);
+
 /// Words of a template, and after how many of them one changes.
 const TEMPLATE: (usize, usize) = (24, 6);
 
@@ -50,49 +53,82 @@ fn chance(decoys: usize, draw: u64) -> Chance {
     Chance { decoys, decoy_seed: 40_007 + draw, draws: 199, draw_seed: 9 + draw }
 }
 
+/// Key number `index` that nobody planted.
+fn key(index: u64) -> Key {
+    Key::decoy(7_001, index)
+}
+
 impl Lab {
-    /// log10 p of the tests number `draws` under the null of the lab's mark: a key that nobody planted, on text of the given kind; for marks
-    /// without a key, models that learned nothing from each other. Draw number i is the same in whatever order and parts draws are made.
-    ///
-    /// Keys of a mark that is a rank among decoys are ranked among the same decoys here, so that these draws are not independent: with many
-    /// of them a rate strays by about 0.03 at 0.1 for each text, whatever the mark does.
-    ///
-    /// Marks that ask more than the audit (canaries, implanted keys, comparisons) see plain models only: no draws of other kinds.
+    /// Whether p of the lab's mark is a rank among decoy keys: it is never below 1 / (decoys + 1), and each draw costs as many keys.
     ///
     /// # Errors
     /// As [`Mark::judge`].
-    pub fn null_draws(&self, text: NullText, draws: Range<u64>) -> Result<Vec<f64>, MarkError> {
-        let key = |index| Key::decoy(7_001, index);
+    pub fn is_ranked(&self) -> Result<bool, MarkError> {
         let first = self.build(&key(0))?;
-        let of_audit = first.questions(1).iter().all(|question| matches!(question, Question::Audit));
-        if !of_audit && text != NullText::Plain {
-            return Ok(Vec::new());
+        if !asks_audit_alone(&*first) {
+            return Ok(false);
         }
-        if !of_audit && first.any_key().is_none() {
-            return self.unlike_models(draws);
+        let (suspect, answers) = self.unmarked(NullText::Plain, 0, RANKED_AUDIT);
+        let found = self.judge_under(&[key(0)], &suspect, answers, chance(1, 0))?;
+        Ok(found.iter().any(|found| found.evidence.null.kind == NullKind::Decoys))
+    }
+
+    /// Kinds of text on which the lab's mark has draws under its null: marks that ask more than the audit (canaries, implanted keys,
+    /// comparisons) see plain models only.
+    ///
+    /// # Errors
+    /// When the mark cannot be built.
+    pub fn null_texts(&self) -> Result<&'static [NullText], MarkError> {
+        let all: &'static [NullText] = &NullText::ALL;
+        Ok(if asks_audit_alone(&*self.build(&key(0))?) { all } else { &all[..1] })
+    }
+
+    /// log10 p of the tests number `draws` under the null of the lab's mark: a key that nobody planted, on text of the given kind; for marks
+    /// without a key, models that learned nothing from each other. Draw number i is the same in whatever order and parts draws are made.
+    ///
+    /// Marks that are ranks ([`Lab::is_ranked`]) rank each key among `decoys` keys of its own: keys ranked among the same ones would share
+    /// their luck. Other marks take no decoys.
+    ///
+    /// No draws of kinds that are not among [`Lab::null_texts`].
+    ///
+    /// # Errors
+    /// As [`Mark::judge`].
+    pub fn null_draws(&self, text: NullText, draws: Range<u64>, decoys: usize) -> Result<Vec<f64>, MarkError> {
+        let first = self.build(&key(0))?;
+        if !asks_audit_alone(&*first) {
+            return match (text, first.any_key()) {
+                (NullText::Plain, None) => self.unlike_models(draws),
+                (NullText::Plain, Some(_)) => self.unplanted_keys(text, draws, None),
+                _ => Ok(Vec::new()),
+            };
         }
+        let decoys = self.is_ranked()?.then_some(decoys);
+        self.unplanted_keys(text, draws, decoys)
+    }
+
+    /// Keys that nobody planted, each ranked among `decoys` if there are any.
+    fn unplanted_keys(&self, text: NullText, draws: Range<u64>, decoys: Option<usize>) -> Result<Vec<f64>, MarkError> {
+        let first = self.build(&key(0))?;
+        let audit = if decoys.is_some() { RANKED_AUDIT } else { AUDIT };
         let mut p = BTreeMap::new();
         for part in 0..TEXTS {
-            let (suspect, answers) = self.unmarked(text, part);
+            let (suspect, answers) = self.unmarked(text, part, audit);
             let indices: Vec<u64> = draws.clone().filter(|index| index % TEXTS == part).collect();
-            if first.any_key().is_some() {
+            // of several findings, one for each account, the first
+            let mut keep = |index: u64, found: &[Finding]| p.extend(found.first().map(|found| (index, found.evidence.log10_p)));
+            if first.any_key().is_some() && decoys.is_none() {
                 let keys: Vec<Key> = indices.iter().map(|index| key(*index)).collect();
                 let found = self.judge_under(&keys, &suspect, answers, chance(0, 0))?;
-                // of several findings, one for each account, the first
                 let each = (found.len() / keys.len().max(1)).max(1);
-                p.extend(indices.into_iter().zip(found.chunks(each).map(|found| found[0].evidence.log10_p)));
+                indices.into_iter().zip(found.chunks(each)).for_each(|(index, found)| keep(index, found));
                 continue;
             }
             // no key enters what is asked about answers
             let [seen, second] = self.asked(&*first, &suspect, answers)?;
-            let judge = |mark: &dyn Mark, chance| {
-                let case = Case { suspect: &seen, teacher: None, references: &[], second: &second, contexts: None, chance };
-                mark.judge(&case)
-            };
-            let is_rank = judge(&*first, chance(1, 0))?.iter().any(|found| found.evidence.null.kind == NullKind::Decoys);
             for index in indices {
-                let found = judge(&*self.build(&key(index))?, chance(if is_rank { 99 } else { 0 }, index))?;
-                p.extend(found.first().map(|found| (index, found.evidence.log10_p)));
+                let chance = chance(decoys.unwrap_or_default(), index);
+                let case = Case { suspect: &seen, teacher: None, references: &[], second: &second, contexts: None, chance };
+                keep(index, &self.build(&key(index))?.judge(&case)?);
             }
         }
         Ok(p.into_values().collect())
@@ -128,29 +164,28 @@ impl Lab {
         Ok(p)
     }
 
-    /// The first queries of the audit.
-    fn short(&self) -> Vec<Query> {
-        let (answers, longest) = AUDIT;
+    /// The first `answers` queries of the audit.
+    fn short(&self, (answers, longest): (usize, usize)) -> Vec<Query> {
         let short = |query: Query| Query { max_new_tokens: longest.min(query.max_new_tokens), ..query };
         self.audit().into_iter().take(answers).map(short).collect()
     }
 
     /// A model and what it answered, nothing of it marked.
-    fn unmarked(&self, text: NullText, part: u64) -> (ToyModel, Vec<Exchange>) {
+    fn unmarked(&self, text: NullText, part: u64, audit: (usize, usize)) -> (ToyModel, Vec<Exchange>) {
         let plain = self.model(part);
         match text {
             NullText::Plain => {
-                let answers = plain.answer(&self.short()).unwrap_or_default();
+                let answers = plain.answer(&self.short(audit)).unwrap_or_default();
                 (plain, answers)
             }
             NullText::Repetitive => {
                 // nearly certain of the next word after each word
                 let model = ToyModel { order: 1, sharpness: 40.0, ..plain };
-                let answers = model.answer(&self.short()).unwrap_or_default();
+                let answers = model.answer(&self.short(audit)).unwrap_or_default();
                 (model, answers)
             }
             NullText::Templated => {
-                let answers = self.short().into_iter().map(|query| self.filled_in(part, query)).collect();
+                let answers = self.short(audit).into_iter().map(|query| self.filled_in(part, query)).collect();
                 (plain, answers)
             }
         }
@@ -172,4 +207,8 @@ impl Lab {
         let answer: Vec<TokenId> = (0..words.min(query.max_new_tokens)).map(one).collect();
         Exchange { query: Query { sampling: Sampling::PLAIN, ..query }, answer, stop: Stop::Length }
     }
+}
+
+fn asks_audit_alone(mark: &dyn Mark) -> bool {
+    mark.questions(1).iter().all(|question| matches!(question, Question::Audit))
 }

@@ -42,7 +42,8 @@ fn key(hex: &Value) -> [u8; 16] {
 
 impl Toy {
     fn score(&self, key: &[u8; 16], window: &[u32]) -> f64 {
-        let bytes: Vec<u8> = window.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let mut bytes = [0; 4 * (WIDTH + 1)];
+        bytes.chunks_exact_mut(4).zip(window).for_each(|(bytes, id)| bytes.copy_from_slice(&id.to_le_bytes()));
         let draw = SipHasher24::new_with_key(key).hash(&bytes) as u32;
         if self.plays == "loud" {
             return -libm::log((f64::from(draw) + 0.5) / 2f64.powi(32));
@@ -51,7 +52,7 @@ impl Toy {
     }
 
     fn law(&self, key: &[u8; 16], vocab: u64, context: &[u32]) -> Value {
-        let scored = (0..vocab as u32).map(|id| (id, self.score(key, &[context, &[id]].concat())));
+        let scored = (0..vocab as u32).map(|id| (id, self.score(key, &[context[0], id])));
         match self.plays.as_str() {
             "loud" => scored.filter(|(_, score)| *score > 0.5).map(|(id, score)| json!([id, score])).collect(),
             _ => scored.filter(|(_, score)| *score == 1.0).map(|(id, _)| json!(id)).collect(),

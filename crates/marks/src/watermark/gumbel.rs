@@ -122,9 +122,9 @@ pub(crate) fn uniform(draw: u32) -> f64 {
     Middle::uniform(draw)
 }
 
-/// -ln(1 - u).
-pub(crate) fn score(draw: u32) -> f64 {
-    -libm::log(Middle::above(draw))
+/// -ln(1 - u) of each draw.
+pub(crate) fn scores_of(draws: &[u32], scores: &mut [f64]) {
+    race::scores::<Middle>(draws, scores);
 }
 
 /// The place of the largest logit - ln(-ln u); the first among equals, none where every logit is -inf or NaN.
@@ -155,7 +155,7 @@ impl Scheme for Gumbel {
         Box::new(move |windows, scores| {
             let mut draws = vec![0; scores.len()];
             siphash::windows(state, windows, width, &mut draws);
-            race::scores::<Middle>(&draws, scores);
+            scores_of(&draws, scores);
         })
     }
 
@@ -201,11 +201,16 @@ impl LogitsProcessor for Sampler {
     }
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
-        let Some(context) = marked_context(step, self.context_width, self.mask_repeats) else { return };
-        let mut draws = vec![0; row.logits.len()];
+        if let Some(winner) = self.chosen(step, row.logits) {
+            race::leave(row.logits, winner as usize);
+        }
+    }
+
+    fn chosen(&self, step: &Step<'_>, logits: &[f32]) -> Option<TokenId> {
+        let context = marked_context(step, self.context_width, self.mask_repeats)?;
+        let mut draws = vec![0; logits.len()];
         siphash::all_tokens(self.state, context, &mut draws);
-        let Some(winner) = winner(row.logits, &draws) else { return };
-        race::leave(row.logits, winner);
+        winner(logits, &draws).map(|place| place as TokenId)
     }
 }
 
@@ -243,6 +248,10 @@ mod tests {
         let steps = 200_000;
         let at = |step: u32| (f64::from(step) + 0.5) / f64::from(steps);
         (0..steps).map(|step| (1.0 - libm::pow(at(step), x)) / (1.0 - at(step))).sum::<f64>() / f64::from(steps)
+    }
+
+    fn score(draw: u32) -> f64 {
+        -libm::log(Middle::above(draw))
     }
 
     const Q: [f64; 6] = [0.4, 0.25, 0.2, 0.1, 0.05, 0.0];

@@ -238,9 +238,13 @@ impl Kth {
         texts.texts.iter().map(|text| self.alignment.best(text, &table)).collect()
     }
 
-    /// The rank of the total over `texts` under each of `keys`.
-    fn ranks(&self, texts: &Texts, keys: &[Key], chance: Chance) -> Result<Vec<Finding>, MarkError> {
-        let total = |key: &Key| self.totals(key, texts).iter().fold(0.0, |sum, total| sum + total);
+    /// The rank of the total over `texts` under each of `keys`. Totals of each text under some keys are `known`.
+    fn ranks(&self, texts: &Texts, keys: &[Key], chance: Chance, known: &[(Key, Vec<f64>)]) -> Result<Vec<Finding>, MarkError> {
+        let sum = |totals: &[f64]| totals.iter().fold(0.0, |sum, total| sum + total);
+        let total = |key: &Key| {
+            let known = known.iter().find(|(known, _)| known == key);
+            known.map_or_else(|| sum(&self.totals(key, texts)), |(_, totals)| sum(totals))
+        };
         let mut found = ranked(KIND, keys, texts.judged.units, chance, &total)?;
         for found in &mut found {
             found.effect_unit = "alignment score per token above decoy keys".into();
@@ -252,7 +256,7 @@ impl Kth {
     /// What is found in `answers` alone.
     fn detected(&self, answers: &[Exchange], chance: Chance) -> Result<Detected, MarkError> {
         let texts = Texts::of(&self.rules, answers);
-        let finding = self.ranks(&texts, std::slice::from_ref(&self.key), chance)?.remove(0);
+        let finding = self.ranks(&texts, std::slice::from_ref(&self.key), chance, &[])?.remove(0);
         Ok(Detected { finding, judged: texts.judged })
     }
 }
@@ -292,13 +296,16 @@ impl AnyKey for Kth {
     /// Rank of the total over all answers. Beside it the authors' p of a single answer, its rank among 99 of the decoys, at the median.
     fn judge_under(&self, case: &Case<'_>, keys: &[Key]) -> Result<Vec<Finding>, MarkError> {
         let texts = Texts::of(&self.rules, exchanges(KIND, case.suspect, 0)?);
-        let mut found = self.ranks(&texts, keys, case.chance)?;
-        let seed = case.chance.decoy_seed;
-        let bank: Vec<Vec<f64>> =
-            (0..SINGLE).into_par_iter().map(|index| self.totals(&Key::decoy(seed, index), &texts)).collect();
+        let single = (0..SINGLE).into_par_iter().map(|index| {
+            let key = Key::decoy(case.chance.decoy_seed, index);
+            let totals = self.totals(&key, &texts);
+            (key, totals)
+        });
+        let bank: Vec<(Key, Vec<f64>)> = single.collect();
+        let mut found = self.ranks(&texts, keys, case.chance, &bank)?;
         for (found, key) in found.iter_mut().zip(keys) {
             let single = |(at, own): (usize, f64)| {
-                let reached = bank.iter().filter(|decoy| decoy[at] >= own).count() as u64;
+                let reached = bank.iter().filter(|(_, decoy)| decoy[at] >= own).count() as u64;
                 stats::monte_carlo::log10_p(reached, SINGLE)
             };
             let mut p: Vec<f64> = self.totals(key, &texts).into_iter().enumerate().map(single).collect();

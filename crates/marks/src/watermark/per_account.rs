@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use oracle::{Access, CompanionId, ConfigError, Exchange, LogitsProcessor, Raised, Row, Stage, Step};
+use oracle::{Access, CompanionId, ConfigError, Exchange, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -287,6 +287,10 @@ impl LogitsProcessor for LawOfAccount {
 
     fn failure(&self) -> Option<String> {
         self.laws.iter().find_map(|law| law.failure())
+    }
+
+    fn chosen(&self, step: &Step<'_>, logits: &[f32]) -> Option<TokenId> {
+        self.of(step)?.chosen(step, logits)
     }
 
     fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {

@@ -253,11 +253,15 @@ impl LogitsProcessor for Sampler {
     }
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
-        let Some(context) = self.history.marked_context(step) else { return };
-        let mut words = vec![0; row.logits.len()];
-        self.turn(step).all_words(&context, PLAIN, &mut words);
-        if let Some(winner) = race::winner(row.logits, &words) {
-            leave(row.logits, winner);
+        if let Some(winner) = self.chosen(step, row.logits) {
+            leave(row.logits, winner as usize);
         }
+    }
+
+    fn chosen(&self, step: &Step<'_>, logits: &[f32]) -> Option<TokenId> {
+        let context = self.history.marked_context(step)?;
+        let mut words = vec![0; logits.len()];
+        self.turn(step).all_words(&context, PLAIN, &mut words);
+        race::winner(logits, &words).map(|place| place as TokenId)
     }
 }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use oracle::{ConfigError, LogitsProcessor, Row, Stage, Step, TokenId};
+use oracle::{ConfigError, KeyedSet, LogitsProcessor, Raised, Row, Stage, Step, TokenId};
 use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 use stats::Evidence;
@@ -16,7 +16,7 @@ use stats::tail::log10_binomial_sf;
 
 use crate::key::Purpose;
 use crate::keyed::cumulant;
-use crate::keyed::vllm::history::{History, max_history};
+use crate::keyed::vllm::history::{History, max_history, padded};
 use crate::keyed::vllm::prf::{PLAIN, Prf, mantissas_below};
 use crate::keyed::vllm::{Deduplicate, detector};
 use crate::keyed::{Authors, AuthorsScore, Dedup, Keyed, KeyedTest, KeyedValues, Rules, Scheme, Scorer, Skipped};
@@ -93,7 +93,8 @@ impl MarkConfig for VllmRedGreenProposalConfig {
         let named = Self { key: None, dedup: Dedup::Contexts, test: KeyedTest::default(), ..self.clone() };
         let green = mantissas_below(self.gamma as f32);
         let (delta, history) = (self.delta as f32, self.history());
-        let bias = Arc::new(Bias { name: identity(&named, &key), prf: prf(&key), green, delta, history });
+        let set = GreenSet { prf: prf(&key), green, width: self.context_width };
+        let bias = Arc::new(Bias { name: format!("{}, by proposals", identity(&named, &key)), set, delta, history });
         let rules = Rules::padded(self.context_width, self.dedup, &**owner.codec);
         Ok(Arc::new(Keyed::new(VllmRedGreen { rules, green, bias }, &key).judged_by(&self.test)))
     }
@@ -247,10 +248,30 @@ impl Authors for VllmRedGreen {
 /// Raises green logits among those that truncation left.
 struct Bias {
     name: String,
-    prf: Prf,
-    green: u32,
+    set: GreenSet,
     delta: f32,
     history: History,
+}
+
+/// Green tokens after the tokens of an answer.
+struct GreenSet {
+    prf: Prf,
+    /// Mantissas below gamma, of 2^24.
+    green: u32,
+    width: usize,
+}
+
+impl KeyedSet for GreenSet {
+    /// `context`: the tokens that are there, which may be fewer than the width.
+    fn contains(&self, context: &[TokenId], token: TokenId) -> bool {
+        let mut word = [0];
+        if context.len() == self.width {
+            self.prf.words(context, &[token], PLAIN, &mut word);
+        } else {
+            self.prf.words(&padded(context, self.width), &[token], PLAIN, &mut word);
+        }
+        is_green(word[0], self.green)
+    }
 }
 
 impl LogitsProcessor for Bias {
@@ -265,20 +286,25 @@ impl LogitsProcessor for Bias {
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
         let Some(context) = self.history.marked_context(step) else { return };
         let mut words = vec![0; row.logits.len()];
-        self.prf.all_words(&context, PLAIN, &mut words);
-        Arch::new().dispatch(Raised { logits: row.logits, words: &words, green: self.green, delta: self.delta });
+        self.set.prf.all_words(&context, PLAIN, &mut words);
+        Arch::new().dispatch(AllRaised { logits: row.logits, words: &words, green: self.set.green, delta: self.delta });
+    }
+
+    fn raised<'a>(&'a self, step: &Step<'a>) -> Option<Raised<'a>> {
+        let context = self.history.marked_tokens(step)?;
+        Some(Raised { bias: self.delta, set: &self.set, context })
     }
 }
 
 /// Logits with `delta` added where the word is green.
-struct Raised<'a> {
+struct AllRaised<'a> {
     logits: &'a mut [f32],
     words: &'a [u32],
     green: u32,
     delta: f32,
 }
 
-impl WithSimd for Raised<'_> {
+impl WithSimd for AllRaised<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -44,14 +44,22 @@ impl History {
 
     /// The context that keys the next token; `None` where it is drawn unmarked: at temperature 0, and after a repeated context.
     pub fn marked_context(&self, step: &Step<'_>) -> Option<Vec<TokenId>> {
-        (step.query.sampling.temperature != 0.0 && !self.repeats(step)).then(|| self.context(step))
+        self.marked_tokens(step).map(|there| padded(there, self.width))
+    }
+
+    /// The same without what is not there.
+    pub fn marked_tokens<'a>(&self, step: &Step<'a>) -> Option<&'a [TokenId]> {
+        (step.query.sampling.temperature != 0.0 && !self.repeats(step)).then(|| self.there(step))
     }
 
     /// The last tokens of the answer, after as many that are not there as are missing.
     pub fn context(&self, step: &Step<'_>) -> Vec<TokenId> {
+        padded(self.there(step), self.width)
+    }
+
+    fn there<'a>(&self, step: &Step<'a>) -> &'a [TokenId] {
         let answer = step.answer();
-        let there = &answer[answer.len().saturating_sub(self.width)..];
-        [&vec![NO_TOKEN; self.width - there.len()], there].concat()
+        &answer[answer.len().saturating_sub(self.width)..]
     }
 
     /// Whether the context of the next token came before an earlier position of what is searched, whatever was drawn there.
@@ -68,6 +76,11 @@ impl History {
         let id = |at: usize, back: usize| at.checked_sub(back).map_or(NO_TOKEN, |at| text[at]);
         (first..now).any(|at| (1..=self.width).all(|back| id(at, back) == context[self.width - back]))
     }
+}
+
+/// A context of `width` tokens: those that are `there`, after as many that are not as are missing.
+pub(crate) fn padded(there: &[TokenId], width: usize) -> Vec<TokenId> {
+    [&vec![NO_TOKEN; width - there.len()], there].concat()
 }
 
 /// A configured number of positions that a file need not say.

@@ -7,8 +7,9 @@ use crate::Key;
 use crate::key::Purpose;
 use crate::keyed::alignment::Table;
 use crate::keyed::race::leave;
+use crate::keyed::rows::RowCache;
 use crate::keyed::siphash::{self, SipState};
-use crate::watermark::gumbel::{score, uniform, winner};
+use crate::watermark::gumbel::{scores_of, uniform, winner};
 
 /// How a row draws a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -82,11 +83,12 @@ impl Rows {
         let mut scores = Vec::with_capacity(rows * tokens.len());
         match self.draw {
             KthDraw::Exp => {
-                let (mut windows, mut draws) = (vec![0; 2 * rows], vec![0; rows]);
+                let (mut windows, mut draws, mut each) = (vec![0; 2 * rows], vec![0; rows], vec![0.0; rows]);
                 for token in tokens {
                     windows.chunks_exact_mut(2).zip(0..).for_each(|(window, row)| window.copy_from_slice(&[row, *token]));
                     siphash::windows(keyed.state, &windows, 2, &mut draws);
-                    scores.extend(draws.iter().map(|draw| score(*draw) as f32));
+                    scores_of(&draws, &mut each);
+                    scores.extend(each.iter().map(|score| *score as f32));
                 }
             }
             KthDraw::Its => {
@@ -118,20 +120,25 @@ pub(super) struct Sampler {
     name: String,
     rows: Rows,
     keyed: KeyedRows,
+    /// What rows of EXP draw for all tokens.
+    drawn: RowCache<u32>,
 }
 
 impl Sampler {
     /// Of `key`, under the name `name`.
     pub fn new(name: String, rows: Rows, key: &Key) -> Self {
-        Self { name, rows, keyed: rows.under(key) }
+        Self { name, rows, keyed: rows.under(key), drawn: RowCache::new(rows.vocab) }
     }
 
-    fn chosen(&self, row: u32, logits: &[f32]) -> Option<usize> {
+    fn drawn_by(&self, row: u32, logits: &[f32]) -> Option<usize> {
         match self.rows.draw {
             KthDraw::Exp => {
-                let mut draws = vec![0; logits.len()];
-                siphash::all_tokens(self.keyed.state, &[row], &mut draws);
-                winner(logits, &draws)
+                let draw = || {
+                    let mut draws = vec![0; logits.len()];
+                    siphash::all_tokens(self.keyed.state, &[row], &mut draws);
+                    draws.into_boxed_slice()
+                };
+                self.drawn.with(&[row], draw, |draws| winner(logits, draws))
             }
             KthDraw::Its => {
                 let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -164,10 +171,15 @@ impl LogitsProcessor for Sampler {
     }
 
     fn process(&self, step: &Step<'_>, row: Row<'_>) {
-        if step.query.sampling.temperature == 0.0 {
-            return;
+        if let Some(chosen) = self.chosen(step, row.logits) {
+            leave(row.logits, chosen as usize);
         }
-        let Some(chosen) = self.chosen(self.rows.row(&self.keyed, step), row.logits) else { return };
-        leave(row.logits, chosen);
+    }
+
+    fn chosen(&self, step: &Step<'_>, logits: &[f32]) -> Option<TokenId> {
+        if step.query.sampling.temperature == 0.0 {
+            return None;
+        }
+        self.drawn_by(self.rows.row(&self.keyed, step), logits).map(|place| place as TokenId)
     }
 }
