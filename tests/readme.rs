@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::hub_server::{HubServer, Repository};
 use crate::support::{Ran, birthmark, command, root, shared, smoke_file, text, tiny_model};
@@ -257,7 +258,7 @@ fn every_command_of_the_documents_works() {
             for arg in args.iter_mut().filter(|arg| *arg == "FILE") {
                 *arg = scratch.grid_file(&markdown);
             }
-            println!("{line}");
+            let begun = Instant::now();
             match args.first().map(String::as_str) {
                 Some("run") => scratch.run(args),
                 Some("audit") => scratch.audit(args),
@@ -284,6 +285,7 @@ fn every_command_of_the_documents_works() {
                     assert!(!ran.expect_code(0).stdout.is_empty(), "{line}");
                 }
             }
+            println!("{:6.1} s {line}", begun.elapsed().as_secs_f64());
             ran += 1;
         }
         assert!(ran >= 3, "{name} has {ran} commands to run");

@@ -216,7 +216,7 @@ const PINNED: [(&str, &str); 7] = [
     ("survival/reference/records.jsonl", "15d1602bea692825de0fc4242f2c3b99c034017c1719a089e577b62a7cff287b"),
     ("seeding/reference/records.jsonl", "cd2e49573e46a1804d85b985eae3541b9a1c06f5ad95986d0c415451b227236d"),
     ("served/reference/records.jsonl", "dd9f9651bfb65c3383c25ee52ed23cff22921376c35cdb9536b37c48b3c4b7ad"),
-    ("watermarks/reference/records.jsonl", "dd580407c146e30e6e3f68ea17d10be71d26065696873bed6e144d64030cf213"),
+    ("watermarks/reference/records.jsonl", "a9778b6947717bba964b927db20278d2f6b6b64a79f39278d06f8381d8ed33a3"),
 ];
 
 #[test]

@@ -1,6 +1,7 @@
 //! `birthmark check`: everything that can be known before the work starts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -19,7 +20,7 @@ use store::Hash;
 
 use crate::args::{DeviceArgs, FileArgs, PartArgs, ThreadArgs};
 use crate::exit::Signals;
-use crate::output::Output;
+use crate::output::{Output, complain};
 use crate::plan;
 
 /// What to check.
@@ -196,6 +197,10 @@ impl Bill {
                 None => look::look(&point.resolved, threads, &signals.cancelled)?,
             };
             if !args.quick && !known && rehearsals.len() < MOST_REHEARSED {
+                // a reader would wonder; programs read what comes
+                if io::stderr().is_terminal() {
+                    complain("rehearsing it, up to a minute or two; --quick does without");
+                }
                 let rehearsal = rehearsal::run(&point.resolved, threads, &signals.cancelled);
                 let rehearsal = rehearsal.context("rehearsing it (--quick does without)")?;
                 openings = rehearsal.openings;
