@@ -235,7 +235,7 @@ fn a_servers_configuration_is_all_that_its_texts_need() {
         fs::write(&path, config.to_string()).unwrap();
         let file = shared.join(format!("watermarked/{texts}.jsonl"));
         let args = ["detect", flag, text(&path), "--decoys", "199", "--json", "--tokenizer", text(&tokenizer)];
-        birthmark(&[&args[..], &["--jsonl", text(&file)]].concat()).expect_code(code).json_lines().remove(30)
+        birthmark(&[&args[..], &["--jsonl", text(&file)]].concat()).expect_code(code).json_lines()
     };
     for (flag, name, theirs, statistic) in [
         ("--vllm-config", "vllm-gumbel", 0, "score"),
@@ -248,7 +248,14 @@ fn a_servers_configuration_is_all_that_its_texts_need() {
     ] {
         let header = fs::read_to_string(shared.join(format!("watermarked/{name}.json"))).unwrap();
         let header: Value = serde_json::from_str(&header).unwrap();
-        let pooled = found(flag, &header["config"], name, 100);
+        let lines = found(flag, &header["config"], name, 100);
+        for (line, said) in lines.iter().zip(header["expected"].as_array().unwrap()) {
+            let (authors, said) = (&line["authors"][theirs], said.get("distinct").unwrap_or(said));
+            assert_eq!(authors["units"], said["n"], "{name}: {line} for {said}");
+            let (ours, said) = (authors["statistic"].as_f64().unwrap(), said[statistic].as_f64().unwrap());
+            assert!((ours - said).abs() < 1e-11 * said, "{name}: {line} for {said}");
+        }
+        let pooled = &lines[30];
         assert!(pooled["evidence"]["log10_p"].as_f64().unwrap() < -8.0, "{name}: {pooled}");
         let (authors, said) = (&pooled["authors"][theirs], &header["pooled"]);
         assert_eq!(authors["units"], said["n"], "{name}: {authors} for {said}");

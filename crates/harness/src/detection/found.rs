@@ -2,6 +2,7 @@
 
 use marks::{AuthorsScore, Chance, Mark, MarkError};
 use oracle::{Exchange, TokenId};
+use rayon::prelude::*;
 use results::detection::{Detected, Judged, Published};
 use stats::needed::units_needed;
 
@@ -39,16 +40,20 @@ pub fn detect(mark: &dyn Mark, texts: &[Exchange], level: &Level) -> Result<Foun
     let alpha = level.alpha / found.len().max(1) as f64;
     let mut all = Vec::new();
     for detection in &found {
-        let one = |text: Option<u64>, detected: &marks::Detected| written(detected, text, detection.account, alpha, level.power);
-        all.extend(detection.texts.iter().zip(&detection.each).map(|(&at, each)| one(Some(at as u64 + 1), each)));
+        let one = |text: Option<u64>, detected: &marks::Detected, own: &[&[TokenId]]| {
+            let mut one = written(detected, text, detection.account, alpha, level.power);
+            match mark.authors(own) {
+                Ok(said) => one.authors = said.into_iter().map(published).collect(),
+                Err(MarkError::Unmeasurable { reason, .. }) => one.authors_silent = Some(reason),
+                Err(error) => return Err(error),
+            }
+            Ok(one)
+        };
         let own: Vec<&[TokenId]> = detection.texts.iter().map(|&at| texts[at].answer.as_slice()).collect();
-        let mut pooled = one(None, &detection.pooled);
-        match mark.authors(&own) {
-            Ok(said) => pooled.authors = said.into_iter().map(published).collect(),
-            Err(MarkError::Unmeasurable { reason, .. }) => pooled.authors_silent = Some(reason),
-            Err(error) => return Err(error),
-        }
-        all.push(pooled);
+        let each = detection.texts.par_iter().zip(&detection.each).zip(&own);
+        let each = each.map(|((&at, each), own)| one(Some(at as u64 + 1), each, &[own]));
+        all.extend(each.collect::<Result<Vec<_>, _>>()?);
+        all.push(one(None, &detection.pooled, &own)?);
     }
     let proven = all.iter().any(|one| one.text.is_none() && one.proven(alpha));
     Ok(Found { all, alpha, proven })
