@@ -57,7 +57,7 @@ pub struct CalibrateArgs {
     /// Only marks of this kind, as `birthmark list marks` names it; may be given several times.
     #[arg(long, value_name = "NAME", requires = "marks")]
     kind: Vec<String>,
-    /// Tests of each mark on each kind of text. With --out, a run that was stopped goes on where it was.
+    /// Tests of each mark on each kind of text; of ranks among decoys a tenth. With --out, a run that was stopped goes on where it was.
     #[arg(long, value_name = "N", default_value_t = 2_000, requires = "marks", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     draws: u64,
     /// Toy models that carry each mark, and as many that carry half of it: in how many it is found. 0 tries none.

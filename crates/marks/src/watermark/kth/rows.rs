@@ -138,7 +138,8 @@ impl Sampler {
                     siphash::all_tokens(self.keyed.state, &[row], &mut draws);
                     draws.into_boxed_slice()
                 };
-                self.drawn.with(&[row], draw, |draws| winner(logits, draws))
+                // a padded table of another model has more tokens
+                self.drawn.with(&[row, logits.len() as u32], draw, |draws| winner(logits, draws))
             }
             KthDraw::Its => {
                 let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
