@@ -161,6 +161,7 @@ fn the_bench_measures_what_it_is_asked_to() {
 
     let table = birthmark(&["bench", "--seconds", "0", "--what", "detect"]).expect_code(0).stdout;
     assert!(table.lines().filter(|line| line.starts_with("detect ")).count() >= 10, "{table}");
+    birthmark(&["bench", "--kind", "secret_keys"]).refused_with(&["--kind secret_keys: not timed", "unigram"]);
     let one = birthmark(&["bench", "--seconds", "0", "--what", "detect", "--kind", "unigram", "--json"]).expect_code(0);
     assert_eq!(one.json_lines().iter().map(|line| line["mark"].as_str().unwrap()).collect::<Vec<_>>(), ["unigram"; 2]);
     birthmark(&["bench", "--kind", "giant"]).expect_code(2);

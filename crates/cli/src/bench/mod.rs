@@ -63,7 +63,7 @@ pub fn bench(args: &BenchArgs, signals: &Signals, out: &mut Output) -> anyhow::R
     if let Some(kind) = args.kinds.iter().find(|kind| !known.contains(kind.as_str())) {
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         return Err(UsageError(format!(
-            "--kind {kind}: it is not timed, as it does not change the drawn law alone; use one of {known}"
+            "--kind {kind}: not timed, as only marks that change the drawn law and nothing else are; use one of {known}"
         ))
         .into());
     }
